@@ -1,0 +1,75 @@
+/**
+ * What went wrong, in the domain's words: the name is the last part of the problem's `type` URL and clients switch on it.
+ * Which HTTP status each name becomes is known to http/problems.ts alone.
+ */
+export type ProblemName =
+  | 'malformed-request'
+  | 'invalid-request'
+  | 'invalid-one-time-token'
+  | 'unauthenticated'
+  | 'invalid-token'
+  | 'invalid-credentials'
+  | 'invalid-api-key'
+  | 'invalid-signature'
+  | 'email-not-verified'
+  | 'account-inactive'
+  | 'forbidden'
+  | 'not-found'
+  | 'method-not-allowed'
+  | 'conflict'
+  | 'idempotency-in-progress'
+  | 'payload-too-large'
+  | 'unsupported-media-type'
+  | 'misdirected-request'
+  | 'validation-failed'
+  | 'url-not-allowed'
+  | 'idempotency-key-reused'
+  | 'rate-limited'
+  | 'too-many-attempts'
+  | 'internal'
+  | 'upstream-error'
+  | 'overloaded'
+  | 'dependency-unavailable'
+  | 'secret-unavailable'
+  | 'upstream-timeout'
+  | 'run-cancelled'
+
+/** One refused field. `pointer` is an RFC 6901 JSON pointer into the body, or `/query/limit`, `/path/id`, `/header/x-client-id`. Never holds the value. */
+export interface FieldError {
+  pointer: string
+  code: string
+  message: string
+}
+
+export interface DomainErrorOptions {
+  /** Only logged, never shown. */
+  cause?: unknown
+  errors?: FieldError[]
+  retryAfterSeconds?: number
+  /** Extra response headers that the problem demands, such as `Allow`. */
+  headers?: Record<string, string>
+}
+
+export class DomainError extends Error {
+  readonly problem: ProblemName
+  readonly errors: FieldError[] | undefined
+  readonly retryAfterSeconds: number | undefined
+  readonly headers: Record<string, string> | undefined
+
+  /** `detail` is shown to the client, so internals go into `cause`. */
+  constructor(problem: ProblemName, detail: string, options: DomainErrorOptions = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'DomainError'
+    this.problem = problem
+    this.errors = options.errors
+    this.retryAfterSeconds = options.retryAfterSeconds
+    this.headers = options.headers
+  }
+}
+
+/** Absent, or another client's: both are answered alike. `thing` starts with a capital: `Agent`. */
+export const notFound = (thing: string) => new DomainError('not-found', `${thing} not found`)
+
+/** One field refused by a rule that no schema can state. */
+export const invalid = (pointer: string, code: string, message: string) =>
+  new DomainError('validation-failed', message, { errors: [{ pointer, code, message }] })
