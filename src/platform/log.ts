@@ -54,10 +54,7 @@ export function createLog({
   return at({})
 }
 
-/** A log that drops everything; for tools and tests that only want the behaviour. */
-export const silentLog = createLog({ level: 'silent' })
-
-const writeLine = (line: string) => {
+function writeLine(line: string) {
   process.stdout.write(`${line}\n`)
 }
 
@@ -100,3 +97,6 @@ function readable({ time, level, message, ...fields }: { time: string; level: st
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
   return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${message}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}`
 }
+
+/** A log that drops everything; for tools and tests that only want the behaviour. */
+export const silentLog = createLog({ level: 'silent' })

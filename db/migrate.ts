@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import type { Log } from '~/platform/log'
+
+const MIGRATIONS = join(import.meta.dir, 'migrations')
+/** Any constant: two replicas that start together queue up on it. */
+const ADVISORY_LOCK = 0x65766f
+
+interface Migration {
+  name: string
+  sql: string
+  checksum: string
+}
+
+/**
+ * Applies what is new, forward only, all in one transaction under an advisory lock, so that replicas may start together and a failure leaves nothing half done.
+ * The lock is the transaction's, not the session's: it also holds behind PgBouncer.
+ * A database that knows more migrations than this build is no fault: during a deploy the older replicas keep serving.
+ * @throws Error when a file that was applied has been edited since.
+ */
+export async function migrate({ url, log }: { url: string; log: Log }): Promise<{ applied: string[] }> {
+  const migrations = await readMigrations()
+  const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice: () => {}, connection: { application_name: 'evo-migrate' } })
+  try {
+    const applied = await sql.begin((tx) => applyNew(tx, migrations))
+    if (applied.length > 0) log.info('migrated', { applied })
+    return { applied }
+  } finally {
+    await sql.end({ timeout: 2 })
+  }
+}
+
+/** Names of all migrations of this build, oldest first; readiness compares them with the database's. */
+export const migrationNames = async () => (await readMigrations()).map(({ name }) => name)
+
+async function applyNew(tx: postgres.TransactionSql, migrations: Migration[]): Promise<string[]> {
+  await tx`set local lock_timeout = '60s'`
+  await tx`set local statement_timeout = 0`
+  await tx`select pg_advisory_xact_lock(${ADVISORY_LOCK})`
+  await tx.unsafe(
+    'create table if not exists schema_migrations (name text primary key, checksum text not null, applied_at timestamptz not null default now())',
+  )
+  const rows = await tx<{ name: string; checksum: string }[]>`select name, checksum from schema_migrations`
+  const known = new Map(rows.map(({ name, checksum }) => [name, checksum]))
+  const applied: string[] = []
+  for (const { name, sql, checksum } of migrations) {
+    const before = known.get(name)
+    if (before !== undefined && before !== checksum) throw new Error(`migration ${name} was edited after it had been applied`)
+    if (before !== undefined) continue
+    await tx.unsafe(sql)
+    await tx`insert into schema_migrations (name, checksum) values (${name}, ${checksum})`
+    applied.push(name)
+  }
+  return applied
+}
+
+async function readMigrations(): Promise<Migration[]> {
+  const names = (await readdir(MIGRATIONS)).filter((name) => name.endsWith('.sql')).sort()
+  return Promise.all(
+    names.map(async (name) => {
+      const sql = await Bun.file(join(MIGRATIONS, name)).text()
+      return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') }
+    }),
+  )
+}
+
+if (import.meta.main) {
+  const { loadConfig } = await import('~/config')
+  const { createLog } = await import('~/platform/log')
+  const config = loadConfig(process.env)
+  if (config.database.url === undefined) throw new Error('DATABASE_URL is not set: the embedded database is migrated by every start')
+  const { applied } = await migrate({ url: config.database.url, log: createLog({ level: config.logLevel, pretty: true }) })
+  process.stdout.write(applied.length > 0 ? `applied ${applied.join(', ')}\n` : 'nothing to apply\n')
+}

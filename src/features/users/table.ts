@@ -1,0 +1,18 @@
+import { boolean, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import { clients } from '~/features/clients/table'
+
+export const users = pgTable('users', {
+  id: uuid('id').primaryKey().defaultRandom(),
+  clientId: uuid('client_id').references(() => clients.id, { onDelete: 'cascade' }),
+  email: text('email').notNull(),
+  name: text('name'),
+  passwordHash: text('password_hash').notNull(),
+  passwordIsInitial: boolean('password_is_initial').notNull().default(false),
+  locale: text('locale').notNull().default('en'),
+  isActive: boolean('is_active').notNull().default(false),
+  isAdmin: boolean('is_admin').notNull().default(false),
+  emailVerified: boolean('email_verified').notNull().default(false),
+  tokensNotBefore: timestamp('tokens_not_before', { withTimezone: true }),
+  createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
+  updatedAt: timestamp('updated_at', { withTimezone: true }),
+})
