@@ -1,0 +1,35 @@
+import { DomainError } from '../errors'
+
+export interface Deadline {
+  /** Aborts with the problem `upstream-timeout`, or with the caller's own reason. */
+  signal: AbortSignal
+  /** Rejects with the signal's reason when it comes before `work` settles. `work` itself goes on. */
+  bound<T>(work: Promise<T>): Promise<T>
+  stop(): void
+}
+
+export function startDeadline(timeoutMs: number, caller?: AbortSignal | null): Deadline {
+  const controller = new AbortController()
+  const { signal } = controller
+  const onCaller = () => controller.abort(caller?.reason)
+  const timer = setTimeout(
+    () => controller.abort(new DomainError('upstream-timeout', 'The remote side did not answer in time.')),
+    timeoutMs,
+  )
+  if (caller?.aborted) onCaller()
+  caller?.addEventListener('abort', onCaller, { once: true })
+  return {
+    signal,
+    bound: (work) =>
+      new Promise((resolve, reject) => {
+        const onAbort = () => reject(signal.reason)
+        if (signal.aborted) return onAbort()
+        signal.addEventListener('abort', onAbort, { once: true })
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+      }),
+    stop() {
+      clearTimeout(timer)
+      caller?.removeEventListener('abort', onCaller)
+    },
+  }
+}
