@@ -1,0 +1,133 @@
+import type { LanguageModelV4StreamPart } from '@ai-sdk/provider'
+import { DomainError } from '~/platform/errors'
+import { ProviderFailure } from './provider-failure'
+import { type AssistantContent, keepContent } from './provider-state'
+import type { ModelDelta, ModelReply } from './types'
+
+/** Text, reasoning and tool arguments together, in UTF-16 units: far more than any model writes in one step. */
+const MAX_REPLY_LENGTH = 4_194_304
+
+type Part<Type extends LanguageModelV4StreamPart['type']> = Extract<LanguageModelV4StreamPart, { type: Type }>
+type Block = Extract<AssistantContent[number], { type: 'text' | 'reasoning' }>
+
+/**
+ * Reads a stream to its end. Throws `ProviderFailure` when it breaks off, says so or cannot be read.
+ * It stops reading once the signal aborts, so that no delta comes after the caller has gone.
+ */
+export async function readReply(
+  stream: ReadableStream<LanguageModelV4StreamPart>,
+  { model, signal, onDelta }: { model: string; signal: AbortSignal; onDelta: (delta: ModelDelta) => void },
+): Promise<ModelReply> {
+  const reader = stream.getReader()
+  const content: AssistantContent = []
+  const open = new Map<string, Block>()
+  let length = 0
+  let finish: Part<'finish'> | undefined
+  const grow = (added: number) => {
+    length += added
+    if (length > MAX_REPLY_LENGTH) throw new DomainError('upstream-error', 'The reply of the model is too long.')
+  }
+  const failed = (error: unknown) =>
+    new ProviderFailure(error, { streamed: length > 0 || content.some(({ type }) => type === 'tool-call') })
+
+  for (;;) {
+    const { done, value: part } = await reader.read().catch((error: unknown) => {
+      throw failed(error)
+    })
+    signal.throwIfAborted()
+    if (done) break
+    switch (part.type) {
+      case 'text-start':
+      case 'reasoning-start': {
+        const block: Block = { type: part.type === 'text-start' ? 'text' : 'reasoning', text: '' }
+        open.set(part.id, block)
+        content.push(block)
+        keepMetadata(block, part)
+        break
+      }
+      case 'text-delta':
+      case 'reasoning-delta': {
+        const block = open.get(part.id)
+        if (block === undefined) throw failed(new Error(`${part.type} outside of a block`))
+        keepMetadata(block, part)
+        if (part.delta === '') break
+        grow(part.delta.length)
+        block.text += part.delta
+        onDelta({ type: block.type, text: part.delta })
+        break
+      }
+      case 'text-end':
+      case 'reasoning-end': {
+        const block = open.get(part.id)
+        if (block !== undefined) keepMetadata(block, part)
+        open.delete(part.id)
+        break
+      }
+      case 'tool-input-delta':
+        grow(part.delta.length)
+        break
+      case 'tool-call': {
+        const call: AssistantContent[number] = {
+          type: 'tool-call',
+          toolCallId: part.toolCallId,
+          toolName: part.toolName,
+          input: parseArgs(part),
+        }
+        content.push(call)
+        keepMetadata(call, part)
+        break
+      }
+      case 'error':
+        throw failed(part.error)
+      case 'finish':
+        finish = part
+        break
+    }
+  }
+  if (finish === undefined || finish.finishReason.unified === 'interrupted') throw failed(new BrokenOff())
+  return toReply(content, finish, model)
+}
+
+/** The connection ended properly, the answer did not. */
+class BrokenOff extends Error {
+  readonly code = 'BROKEN_OFF'
+}
+
+/** The last one counts, as in the SDK: Anthropic signs a block at its end, Gemini at any of its parts. */
+function keepMetadata(block: AssistantContent[number], { providerMetadata }: Pick<Part<'text-end'>, 'providerMetadata'>) {
+  if (providerMetadata !== undefined) block.providerOptions = providerMetadata
+}
+
+function parseArgs({ toolName, input }: Part<'tool-call'>): Record<string, unknown> {
+  const refuse = (cause?: unknown) =>
+    new DomainError('upstream-error', `The model called ${toolName} with arguments that are no JSON object.`, { cause })
+  let args: unknown
+  try {
+    args = input.trim() === '' ? {} : JSON.parse(input)
+  } catch (error) {
+    throw refuse(error)
+  }
+  if (typeof args !== 'object' || args === null || Array.isArray(args)) throw refuse()
+  return args as Record<string, unknown>
+}
+
+function toReply(content: AssistantContent, { finishReason, usage }: Part<'finish'>, model: string): ModelReply {
+  const text = content.map((part) => (part.type === 'text' ? part.text : '')).join('')
+  const toolCalls = content.flatMap((part) =>
+    part.type === 'tool-call' ? [{ callId: part.toolCallId, name: part.toolName, args: part.input as Record<string, unknown> }] : [],
+  )
+  const providerState = keepContent(content, model)
+  return {
+    text,
+    toolCalls,
+    usage: {
+      inputTokens: usage.inputTokens.total ?? 0,
+      outputTokens: usage.outputTokens.total ?? 0,
+      cachedInputTokens: usage.inputTokens.cacheRead ?? 0,
+      reasoningTokens: usage.outputTokens.reasoning ?? 0,
+    },
+    // Some servers end a tool call with a reason of their own.
+    finishReason: toolCalls.length > 0 && finishReason.unified === 'other' ? 'tool-calls' : finishReason.unified,
+    ...(providerState === undefined ? {} : { providerState }),
+  }
+}
