@@ -1,0 +1,72 @@
+import type { AssistantMessage, ModelMessage, ModelReply, ToolMessage, UserMessage } from './model/types'
+import type { AgentEvent, Part, RunInput } from './types'
+
+/** The history as the model reads it: what other agents said is told to it as the user's words, so that roles keep alternating. */
+export function toMessages(history: AgentEvent[], self: string): ModelMessage[] {
+  return history.flatMap((event): ModelMessage[] => {
+    if (event.author === 'user') return [userMessage(event.content.parts)]
+    if (event.author !== self) return quoted(event)
+    const responses = event.content.parts.filter(({ function_response }) => function_response !== undefined)
+    return responses.length > 0 ? [toolMessage(responses)] : [assistantMessage(event.content.parts)]
+  })
+}
+
+export const inputParts = ({ text, files }: RunInput): Part[] => [
+  { text },
+  ...files.map(({ data, mediaType, filename }) => ({
+    inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) },
+  })),
+]
+
+export const replyParts = ({ text, toolCalls, providerState }: ModelReply): Part[] => [
+  ...(text !== '' || toolCalls.length === 0 ? [{ text }] : []),
+  ...toolCalls.map(({ callId, name, args }) => ({ function_call: { id: callId, name, args } })),
+  ...(providerState === undefined ? [] : [{ provider_state: providerState }]),
+]
+
+export function userMessage(parts: Part[]): UserMessage {
+  return {
+    role: 'user',
+    parts: parts.flatMap((part): UserMessage['parts'] => {
+      if (part.text !== undefined) return [{ type: 'text', text: part.text }]
+      if (part.inline_data === undefined) return []
+      const { data, mime_type, metadata } = part.inline_data
+      return [{ type: 'file', mediaType: mime_type, data, ...(metadata?.filename === undefined ? {} : { filename: metadata.filename }) }]
+    }),
+  }
+}
+
+export function assistantMessage(parts: Part[]): AssistantMessage {
+  const state = parts.find(({ provider_state }) => provider_state !== undefined)
+  return {
+    role: 'assistant',
+    parts: parts.flatMap((part): AssistantMessage['parts'] => {
+      if (part.text !== undefined) return part.text === '' ? [] : [{ type: 'text', text: part.text }]
+      if (part.function_call === undefined) return []
+      return [{ type: 'tool-call', callId: part.function_call.id, name: part.function_call.name, args: part.function_call.args }]
+    }),
+    ...(state === undefined ? {} : { providerState: state.provider_state }),
+  }
+}
+
+export const toolMessage = (parts: Part[]): ToolMessage => ({
+  role: 'tool',
+  parts: parts.flatMap(({ function_response: answer }) =>
+    answer === undefined
+      ? []
+      : [
+          {
+            type: 'tool-result' as const,
+            callId: answer.id,
+            name: answer.name,
+            result: answer.response,
+            isError: 'error' in answer.response,
+          },
+        ],
+  ),
+})
+
+function quoted({ author, content }: AgentEvent): UserMessage[] {
+  const text = content.parts.map((part) => part.text ?? '').join('')
+  return text === '' ? [] : [{ role: 'user', parts: [{ type: 'text', text: `[${author}] said: ${text}` }] }]
+}
