@@ -73,7 +73,7 @@ create table idempotency_keys (
   route text not null,
   key text not null,
   fingerprint text not null,
-  response jsonb not null,
+  response jsonb,
   created_at timestamptz not null default now(),
   primary key (scope, route, key)
 );

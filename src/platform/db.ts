@@ -1,0 +1,117 @@
+import { PgDialect } from 'drizzle-orm/pg-core'
+import { toCallerError } from './db/failures'
+import { Pool } from './db/pool'
+import { createPreparedStatements } from './db/prepared'
+import { MAX_RETRIES, pauseBeforeRetry, RECONNECT_WITHIN_MS } from './db/retry'
+import { createDrizzle } from './db/session'
+import { createStatementRunner } from './db/statement'
+import { parseTarget } from './db/target'
+import { type Isolation, Transaction } from './db/transaction'
+import type { Log } from './log'
+
+export { sqlState } from './db/failures'
+
+/** Drizzle's query builder, on the pool or inside a transaction: functions that take a `Db` first serve both. */
+export type Db = Omit<ReturnType<typeof createDrizzle>, 'transaction'>
+
+export interface Database {
+  /**
+   * For single statements, each on a connection of its own. One that changes nothing is tried once more when its connection goes away.
+   * A function that changes something without saying so (`select f()`) belongs into a transaction: it would be called twice.
+   */
+  db: Db
+  /**
+   * Commits what `work` does through its `tx`, or nothing of it. **`work` may run up to four times**: again after a deadlock or a serialization
+   * failure, and when the connection went away before COMMIT was sent. So it must be repeatable: nothing but SQL, and no change of what it closes over.
+   * It must not use `Database.db`, which would take a second connection while it holds one.
+   * @throws DomainError `dependency-unavailable`; when its detail says so, the outcome is unknown because the connection broke between COMMIT and its
+   * answer, and a retry with the same Idempotency-Key gives the real result. Constraint violations pass through: see `sqlState`.
+   */
+  transaction<T>(work: (tx: Db) => Promise<T>, options?: { isolation?: Isolation }): Promise<T>
+  /** Whether the database answers, asked on a connection of its own when all others are busy: a full pool is no dead database. */
+  ping(timeoutMs: number): Promise<boolean>
+  /** Refuses new calls and waiting ones, lets running ones finish (bounded by their deadlines), disconnects. */
+  close(): Promise<void>
+  stats(): { open: number; busy: number; waiting: number }
+}
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host1:port,host2:port/database?sslmode=…&target_session_attrs=…` */
+  url: string
+  poolSize: number
+  /** False behind PgBouncer in transaction mode. The server then learns the statement timeout in transactions only; single statements are cancelled by us. */
+  prepare: boolean
+  /** Kept by the server and, with a small margin, by us: a statement, or a pause between two statements of a transaction, never takes longer. */
+  statementTimeoutMs: number
+  connectTimeoutMs: number
+  acquireTimeoutMs: number
+  /** `auto`: off for loopback addresses and Unix sockets, else `require`. `sslmode` in the URL wins. */
+  tls: 'auto' | 'require' | 'verify' | 'off'
+  applicationName: string
+  log: Log
+}
+
+/**
+ * PostgreSQL through postgres.js and Drizzle, with every wait bounded. Connects when first asked. A connection that breaks, or whose server falls
+ * silent, is replaced by a new one; while there is no server, calls fail at once with `dependency-unavailable` and one attempt at a time looks for it.
+ */
+export function createDatabase({ url, tls, poolSize, ...options }: DatabaseOptions): Database {
+  const pool = new Pool({ ...options, target: parseTarget(url, tls), size: poolSize })
+  const prepare = createPreparedStatements(options.prepare)
+  const dialect = new PgDialect()
+  const statements = createStatementRunner(pool, prepare)
+  let asking: Promise<boolean> | undefined
+
+  const ask = () =>
+    (pool.isExhausted ? pool.tryExtra() : statements.run('select 1', [], 'rows')).then(
+      () => true,
+      () => false,
+    )
+
+  async function attempt<T>(transaction: Transaction, work: (tx: Db) => Promise<T>, isolation: Isolation | undefined): Promise<T> {
+    try {
+      await transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs)
+      const result = await work(createDrizzle(dialect, transaction))
+      await transaction.commit()
+      return result
+    } catch (error) {
+      await transaction.rollback()
+      throw error
+    }
+  }
+
+  return {
+    db: createDrizzle(dialect, statements),
+
+    async transaction(work, { isolation } = {}) {
+      const startedAt = performance.now()
+      for (let retries = 0; ; retries++) {
+        const connection = await pool.lease()
+        const transaction = new Transaction(connection, prepare)
+        try {
+          return await attempt(transaction, work, isolation)
+        } catch (error) {
+          const { failedBy, failure } = transaction
+          if (!failedBy) throw toCallerError(error)
+          const inTime = failedBy === 'conflict' || performance.now() - startedAt < RECONNECT_WITHIN_MS
+          if (!inTime || retries === MAX_RETRIES) throw toCallerError(failure)
+        } finally {
+          pool.release(connection)
+        }
+        await pauseBeforeRetry(retries)
+      }
+    },
+
+    async ping(timeoutMs) {
+      asking ??= ask().finally(() => {
+        asking = undefined
+      })
+      const patience = Promise.withResolvers<boolean>()
+      const timer = setTimeout(() => patience.resolve(false), timeoutMs)
+      return Promise.race([asking, patience.promise]).finally(() => clearTimeout(timer))
+    },
+
+    close: () => pool.close(),
+    stats: () => pool.stats(),
+  }
+}

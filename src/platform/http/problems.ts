@@ -1,0 +1,221 @@
+import { Elysia, InvalidCookieSignature, NotFoundError, ParseError, type Static, t, ValidationError } from 'elysia'
+import { DomainError, type FieldError, type ProblemName } from '../errors'
+import type { Log } from '../log'
+import { originOf } from './origin'
+
+/** The one place that knows which status and title a problem has. Each name has a page at /problems/{name}. */
+export const PROBLEMS: Record<ProblemName, { status: number; title: string; meaning: string }> = {
+  'malformed-request': { status: 400, title: 'Malformed request', meaning: 'The body, the path or a header cannot be parsed.' },
+  'invalid-request': { status: 400, title: 'Invalid request', meaning: 'More than one credential was sent (RFC 6750). Send exactly one.' },
+  'invalid-one-time-token': {
+    status: 400,
+    title: 'Invalid link',
+    meaning: 'The link of the mail is unknown, used, expired or of another kind. Ask for a new one.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'Not authenticated',
+    meaning: 'This route needs a credential: `Authorization: Bearer <token>` from /api/v1/auth/login.',
+  },
+  'invalid-token': {
+    status: 401,
+    title: 'Invalid token',
+    meaning: 'The access token was refused: expired, revoked, or not one of ours. Sign in again.',
+  },
+  'invalid-credentials': { status: 401, title: 'Invalid credentials', meaning: 'Email or password is wrong.' },
+  'invalid-api-key': { status: 401, title: 'Invalid API key', meaning: 'The key in `x-api-key` does not open this agent.' },
+  'invalid-signature': { status: 401, title: 'Invalid signature', meaning: 'The signature of a webhook does not fit its body.' },
+  'email-not-verified': {
+    status: 403,
+    title: 'Email not verified',
+    meaning: 'The password is right, but the address has not been verified yet.',
+  },
+  'account-inactive': { status: 403, title: 'Account inactive', meaning: 'The password is right, but the account is switched off.' },
+  forbidden: { status: 403, title: 'Forbidden', meaning: 'You are signed in, but not allowed to do this or to name this client.' },
+  'not-found': { status: 404, title: 'Not found', meaning: 'There is no such thing here, or it belongs to somebody else.' },
+  'method-not-allowed': {
+    status: 405,
+    title: 'Method not allowed',
+    meaning: 'The path exists, but not with this method. `Allow` names those that do.',
+  },
+  conflict: { status: 409, title: 'Conflict', meaning: 'The request collides with what is there already.' },
+  'idempotency-in-progress': {
+    status: 409,
+    title: 'Still in progress',
+    meaning: 'A request with this Idempotency-Key is being worked on. Try again shortly.',
+  },
+  'payload-too-large': { status: 413, title: 'Payload too large', meaning: 'The body is larger than this route takes.' },
+  'unsupported-media-type': { status: 415, title: 'Unsupported media type', meaning: 'Send the body as `Content-Type: application/json`.' },
+  'misdirected-request': {
+    status: 421,
+    title: 'Misdirected request',
+    meaning: 'This server does not answer for the `Host` of the request. The operator lists hosts in ALLOWED_HOSTS.',
+  },
+  'validation-failed': {
+    status: 422,
+    title: 'Validation failed',
+    meaning: 'Something in the request breaks a rule. `errors` says what and where.',
+  },
+  'url-not-allowed': {
+    status: 422,
+    title: 'URL not allowed',
+    meaning: 'The server does not call this address: only public http(s) addresses, or those that the operator allows.',
+  },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'Idempotency key reused',
+    meaning: 'This Idempotency-Key was used for a different request.',
+  },
+  'rate-limited': { status: 429, title: 'Too many requests', meaning: 'Slow down; `Retry-After` says for how long.' },
+  'too-many-attempts': {
+    status: 429,
+    title: 'Too many attempts',
+    meaning: 'Too many failed attempts; `Retry-After` says when to try again.',
+  },
+  internal: { status: 500, title: 'Internal error', meaning: 'Something failed on our side. Quote the `trace_id` when you report it.' },
+  'upstream-error': {
+    status: 502,
+    title: 'Upstream error',
+    meaning: 'A model provider, tool or remote agent failed or answered with an error.',
+  },
+  overloaded: { status: 503, title: 'Overloaded', meaning: 'The server has more work than it can do now. Try again after `Retry-After`.' },
+  'dependency-unavailable': {
+    status: 503,
+    title: 'Dependency unavailable',
+    meaning: 'A store that this request needs does not answer. Try again after `Retry-After`.',
+  },
+  'secret-unavailable': { status: 503, title: 'Secret unavailable', meaning: 'A stored secret cannot be decrypted with the keys at hand.' },
+  'upstream-timeout': { status: 504, title: 'Upstream timeout', meaning: 'A model provider, tool or remote agent did not answer in time.' },
+  'run-cancelled': { status: 409, title: 'Run cancelled', meaning: 'The run was cancelled before it came to its end.' },
+}
+
+/** Each problem gets a retry hint if it may pass by itself. */
+const RETRY_AFTER: Partial<Record<ProblemName, number>> = {
+  'rate-limited': 1,
+  'too-many-attempts': 60,
+  overloaded: 1,
+  'dependency-unavailable': 2,
+  'secret-unavailable': 30,
+  'idempotency-in-progress': 1,
+}
+
+export type Problem = Static<typeof Problem>
+export const Problem = t.Object(
+  {
+    type: t.String({ description: 'URL of a page that explains the problem; clients switch on its last part.' }),
+    title: t.String(),
+    status: t.Integer(),
+    detail: t.String(),
+    message: t.String({ description: 'The same as detail.' }),
+    instance: t.String(),
+    trace_id: t.String(),
+    errors: t.Optional(t.Array(t.Object({ pointer: t.String(), code: t.String(), message: t.String() }))),
+  },
+  { title: 'Problem', description: 'RFC 9457 problem details.' },
+)
+
+/** The app's first plugin after the gate: an error hook does not reach routes registered before it. */
+export const problems = ({ apiUrl, log }: { apiUrl: string; log: Log }) =>
+  new Elysia({ name: 'problems' }).onError({ as: 'global' }, ({ error, set, request }) => {
+    const { body, headers } = describeProblem(error, { apiUrl, request, log })
+    // Always set: Elysia trusts a `status` on any thrown error, an SDK's included.
+    set.status = body.status
+    Object.assign(set.headers, headers)
+    return body
+  })
+
+/** The response to a failure, for what is refused before or beside Elysia's own error handling. */
+export function problemResponse(error: unknown, context: { apiUrl: string; request: Request; log: Log }): Response {
+  const { body, headers } = describeProblem(error, context)
+  return new Response(JSON.stringify(body), { status: body.status, headers })
+}
+
+function describeProblem(error: unknown, { apiUrl, request, log }: { apiUrl: string; request: Request; log: Log }) {
+  const failure = toDomainError(error)
+  const origin = originOf(request)
+  const body = problemDocument(failure, { apiUrl, instance: pathOf(request.url), traceId: origin.traceId })
+  if (body.status >= 500) log.error(failure.problem, { trace_id: origin.traceId, method: request.method, path: body.instance, error })
+  const retryAfter = failure.retryAfterSeconds ?? RETRY_AFTER[failure.problem]
+  const headers: Record<string, string> = {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }),
+    ...challenge(failure.problem),
+    ...failure.headers,
+  }
+  return { body, headers }
+}
+
+/** The problem object alone, for failures that travel inside a stream or a run. */
+export function problemDocument(
+  failure: DomainError,
+  { apiUrl, instance, traceId }: { apiUrl: string; instance: string; traceId: string },
+): Problem {
+  const { status, title } = PROBLEMS[failure.problem]
+  return {
+    type: `${apiUrl}/problems/${failure.problem}`,
+    title,
+    status,
+    detail: failure.message,
+    message: failure.message,
+    instance,
+    trace_id: traceId,
+    ...(failure.errors === undefined ? {} : { errors: failure.errors }),
+  }
+}
+
+/** Whatever was thrown, in the domain's words. What is unknown becomes `internal`, its text kept for the log. */
+export function toDomainError(error: unknown): DomainError {
+  if (error instanceof DomainError) return error
+  if (error instanceof NotFoundError) return new DomainError('not-found', 'Not Found')
+  if (error instanceof ParseError || error instanceof InvalidCookieSignature)
+    return new DomainError('malformed-request', 'The request could not be parsed.', { cause: error })
+  // Elysia calls a response that breaks its own schema a 422 too, but that fault is ours.
+  if (error instanceof ValidationError && error.type !== 'response') return refusedFields(error)
+  return new DomainError('internal', 'Something failed on our side.', { cause: error })
+}
+
+const PLACE: Record<string, string> = { body: '', query: '/query', params: '/path', headers: '/header', cookie: '/cookie', property: '' }
+const MAX_FIELD_ERRORS = 20
+
+/** Path and rule alone: `value`, `found` and `summary` repeat what was sent, which may be a password. */
+function refusedFields(error: ValidationError): DomainError {
+  const place = PLACE[error.type] ?? ''
+  const errors: FieldError[] = []
+  for (const item of error.all) {
+    if (errors.length >= MAX_FIELD_ERRORS) break
+    if (!('path' in item)) continue
+    const pointer = `${place}${item.path}`
+    const custom = typeof item.schema?.error === 'string' ? item.schema.error : undefined
+    const message = custom ?? String(item.message ?? 'Invalid value')
+    if (errors.some((known) => known.pointer === pointer)) continue
+    errors.push({ pointer, code: codeOf(message), message })
+  }
+  const first = errors[0]
+  const detail = first === undefined ? 'The request does not fit its schema.' : `${first.pointer.slice(1) || 'body'}: ${first.message}`
+  return new DomainError('validation-failed', detail, { errors })
+}
+
+function codeOf(message: string): string {
+  if (/unexpected property/i.test(message)) return 'unknown-property'
+  if (/required property/i.test(message)) return 'required'
+  if (/length/i.test(message)) return 'length'
+  if (/pattern|format/i.test(message)) return 'format'
+  if (/union|equal to|one of/i.test(message)) return 'choice'
+  return 'invalid'
+}
+
+function challenge(problem: ProblemName): Record<string, string> {
+  if (problem === 'unauthenticated' || problem === 'invalid-credentials') return { 'www-authenticate': 'Bearer' }
+  if (problem === 'invalid-token') return { 'www-authenticate': 'Bearer error="invalid_token"' }
+  if (problem === 'invalid-request') return { 'www-authenticate': 'Bearer error="invalid_request"' }
+  return {}
+}
+
+/** The path of a request URL, also where an odd Host makes the URL unparsable. */
+export function pathOf(url: string): string {
+  const start = url.startsWith('http') ? url.indexOf('/', url.indexOf('//') + 2) : 0
+  const path = start === -1 ? '/' : url.slice(start)
+  const end = path.search(/[?#]/)
+  return end === -1 ? path : path.slice(0, end)
+}

@@ -1,0 +1,47 @@
+import { Kind, TypeRegistry } from '@sinclair/typebox'
+import { type Static, t } from 'elysia'
+
+/** The canonical spelling only: `urn:uuid:` and braces are refused (PostgreSQL would take one and fail on the other). */
+export const Uuid = t.String({
+  pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$',
+  format: 'uuid',
+  error: 'Must be a UUID',
+})
+
+/** The web frontend sends `""` where it means none. */
+export const OptionalId = t.Optional(t.Nullable(t.Union([Uuid, t.Literal('')])))
+export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)
+
+export const Email = t.String({ format: 'email', maxLength: 254, error: 'Must be an email address of at most 254 characters' })
+/** A date on its way out; JSON makes it ISO 8601 with `Z`. */
+export const Timestamp = t.Unsafe<Date | string>({ [Kind]: 'Timestamp', type: 'string', format: 'date-time' })
+TypeRegistry.Set('Timestamp', (_schema, value) => value instanceof Date || typeof value === 'string')
+/** One of some words. Elysia's own `UnionEnum` makes the first of them the default, so that an absent field passes. */
+export const choice = <const T extends string>(words: readonly T[], options: { error?: string; description?: string } = {}) =>
+  t.Unsafe<T>({ error: `Must be one of ${words.join(', ')}`, ...options, [Kind]: 'Choice', type: 'string', enum: [...words] })
+TypeRegistry.Set('Choice', (schema: { enum: unknown[] }, value) => schema.enum.includes(value))
+
+export const Name = t.String({ minLength: 1, maxLength: 200 })
+
+/** Decimal digits only: Elysia's own numbers also take `0x10`, `1e2` and ` 5`. The API document shows an integer. */
+const digits = (pattern: string, shown: { minimum: number; maximum: number; default: number }) =>
+  t.Optional(t.String({ pattern, error: `Must be a whole number from ${shown.minimum} to ${shown.maximum}`, 'x-integer': shown }))
+
+/** `skip` and `limit` of a list. Read them with `pageOf`. */
+export const PageQuery = {
+  skip: digits('^(?:0|[1-9][0-9]{0,8})$', { minimum: 0, maximum: 999_999_999, default: 0 }),
+  limit: digits('^(?:[1-9][0-9]{0,2}|1000)$', { minimum: 1, maximum: 1000, default: 100 }),
+}
+
+export interface Page {
+  skip: number
+  limit: number
+}
+
+export const pageOf = ({ skip, limit }: { skip?: string; limit?: string }): Page => ({
+  skip: Number(skip ?? 0),
+  limit: Number(limit ?? 100),
+})
+
+export const Message = t.Object({ message: t.String() })
+export type Message = Static<typeof Message>

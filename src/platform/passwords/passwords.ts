@@ -1,0 +1,113 @@
+import { availableParallelism } from 'node:os'
+import { DomainError } from '../errors'
+
+export interface Passwords {
+  /** bcrypt, `$2b$`. @throws DomainError `overloaded` when the queue is longer than two seconds' work. */
+  hash(password: string): Promise<string>
+  /** False for an empty password and for a hash that is none. @throws DomainError `overloaded`, as above. */
+  verify(password: string, hash: string): Promise<boolean>
+  /** Costs what `verify` costs and says no: for accounts that do not exist, so that time does not tell. */
+  verifyNothing(password: string): Promise<false>
+  close(): void
+}
+
+export type PasswordJob =
+  | { id: number; kind: 'hash'; password: string; cost: number }
+  | { id: number; kind: 'verify'; password: string; hash: string }
+export type PasswordAnswer = { id: number; value: string | boolean } | { id: number; failure: string }
+
+const MAX_WAIT_MS = 2000
+const MAX_QUEUE = 1000
+
+interface Waiting {
+  job: PasswordJob
+  resolve: (value: string | boolean) => void
+  reject: (error: Error) => void
+  startedAt: number
+}
+
+/**
+ * Hashes in threads of our own, one per core. Bun.password's asynchronous form shares Bun's pool with WebCrypto, DNS and files: a flood of sign-ins would
+ * stall every token check by seconds. The threads start with the first password, so an idle process does not pay for them.
+ */
+export function createPasswords({ cost, threads = availableParallelism() }: { cost: number; threads?: number }): Passwords {
+  const idle: Worker[] = []
+  const all: Worker[] = []
+  const queue: Waiting[] = []
+  const running = new Map<number, Waiting>()
+  let nextId = 1
+  let typicalMs = 2 ** (cost - 12) * 250
+  let decoy: Promise<string> | undefined
+  let closed = false
+
+  const start = () => {
+    const worker = new Worker(new URL('./password-thread.ts', import.meta.url).href)
+    worker.onmessage = ({ data }: MessageEvent<PasswordAnswer>) => settle(worker, data)
+    worker.onerror = () => replace(worker)
+    worker.unref()
+    all.push(worker)
+    return worker
+  }
+
+  const settle = (worker: Worker, answer: PasswordAnswer) => {
+    const waiting = running.get(answer.id)
+    running.delete(answer.id)
+    idle.push(worker)
+    if (waiting !== undefined) {
+      if ('value' in answer) {
+        typicalMs += (performance.now() - waiting.startedAt - typicalMs) / 8
+        waiting.resolve(answer.value)
+      } else waiting.reject(new Error(answer.failure))
+    }
+    next()
+  }
+
+  /** A thread that died takes its job with it; the others must not wait for it. */
+  const replace = (worker: Worker) => {
+    all.splice(all.indexOf(worker), 1)
+    for (const waiting of running.values())
+      waiting.reject(new DomainError('overloaded', 'Password hashing was interrupted.', { retryAfterSeconds: 1 }))
+    running.clear()
+    next()
+  }
+
+  const next = () => {
+    while (queue.length > 0 && !closed) {
+      const worker = idle.pop() ?? (all.length < threads ? start() : undefined)
+      if (worker === undefined) return
+      const waiting = queue.shift() as Waiting
+      waiting.startedAt = performance.now()
+      running.set(waiting.job.id, waiting)
+      worker.postMessage(waiting.job)
+    }
+  }
+
+  const submit = (job: PasswordJob) =>
+    new Promise<string | boolean>((resolve, reject) => {
+      const waitMs = (queue.length * typicalMs) / threads
+      if (closed || queue.length >= MAX_QUEUE || waitMs > MAX_WAIT_MS) {
+        return reject(new DomainError('overloaded', 'Too many sign-ins at once.', { retryAfterSeconds: Math.ceil(waitMs / 1000) || 1 }))
+      }
+      queue.push({ job, resolve, reject, startedAt: 0 })
+      next()
+    })
+
+  const hash = async (password: string) => (await submit({ id: nextId++, kind: 'hash', password, cost })) as string
+  const verify = async (password: string, stored: string) =>
+    (await submit({ id: nextId++, kind: 'verify', password, hash: stored })) as boolean
+
+  return {
+    hash,
+    verify,
+    async verifyNothing(password) {
+      decoy ??= hash('a password that nobody has')
+      await verify(password, await decoy)
+      return false
+    },
+    close() {
+      closed = true
+      for (const worker of all) worker.terminate()
+      for (const { reject } of queue.splice(0)) reject(new DomainError('overloaded', 'The server is stopping.', { retryAfterSeconds: 1 }))
+    },
+  }
+}

@@ -1,0 +1,120 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { and, desc, eq } from 'drizzle-orm'
+import { clientKeys } from './client-keys-table'
+import type { Db } from './db'
+import { DomainError } from './errors'
+
+export interface Secrets {
+  /** `context` names the row and column, such as `api_keys:<id>`: a ciphertext moved to another row does not open. */
+  seal(db: Db, clientId: string, context: string, plaintext: string): Promise<string>
+  /** @throws DomainError `secret-unavailable` for a foreign, moved or altered ciphertext and for a key that is not at hand. */
+  open(db: Db, clientId: string, context: string, sealed: string): Promise<string>
+  /** 32 bytes for one purpose, the same in every process. */
+  derive(purpose: string): Buffer
+}
+
+const VERSION = 'v1'
+const CACHE_SIZE = 10_000
+
+interface DataKey {
+  id: string
+  key: Buffer
+}
+
+/**
+ * Envelope encryption (AES-256-GCM): secrets under a data key of their client, data keys under a key-encryption key of the environment.
+ * `keyEncryptionKeys` are newest first: the first wraps, all unwrap.
+ */
+export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string[] }): Secrets {
+  const keks = new Map(
+    keyEncryptionKeys.map((secret) => [
+      createHash('sha256').update(`kek:${secret}`).digest('base64url').slice(0, 12),
+      expand(secret, 'kek'),
+    ]),
+  )
+  const [current] = keks
+  if (current === undefined) throw new Error('createSecrets needs a key')
+  const [currentId, currentKek] = current
+  const newest = new Map<string, DataKey>()
+  const byId = new Map<string, DataKey & { clientId: string }>()
+
+  const remember = (clientId: string, dataKey: DataKey) => {
+    if (byId.size >= CACHE_SIZE) {
+      byId.clear()
+      newest.clear()
+    }
+    byId.set(dataKey.id, { ...dataKey, clientId })
+    return dataKey
+  }
+
+  const unwrap = (clientId: string, row: { id: string; kekId: string; wrappedKey: Buffer }): DataKey => {
+    const kek = keks.get(row.kekId)
+    if (kek === undefined) throw unavailable(new Error(`key-encryption key ${row.kekId} is not configured`))
+    return remember(clientId, { id: row.id, key: decrypt(kek, row.wrappedKey, `${clientId}:${row.id}`) })
+  }
+
+  async function keyForSealing(db: Db, clientId: string): Promise<DataKey> {
+    const known = newest.get(clientId)
+    if (known !== undefined) return known
+    const [row] = await db.select().from(clientKeys).where(eq(clientKeys.clientId, clientId)).orderBy(desc(clientKeys.createdAt)).limit(1)
+    if (row !== undefined) {
+      const dataKey = unwrap(clientId, row)
+      newest.set(clientId, dataKey)
+      return dataKey
+    }
+    // Two processes may both make one: each ciphertext names its key, so both stay good. Not cached, since the transaction may yet roll back.
+    const made: DataKey = { id: Bun.randomUUIDv7(), key: randomBytes(32) }
+    await db
+      .insert(clientKeys)
+      .values({ id: made.id, clientId, kekId: currentId, wrappedKey: encrypt(currentKek, made.key, `${clientId}:${made.id}`) })
+    return made
+  }
+
+  async function keyForOpening(db: Db, clientId: string, id: string): Promise<DataKey> {
+    const known = byId.get(id)
+    if (known !== undefined && known.clientId === clientId) return known
+    const [row] = await db
+      .select()
+      .from(clientKeys)
+      .where(and(eq(clientKeys.clientId, clientId), eq(clientKeys.id, id)))
+    if (row === undefined) throw unavailable(new Error('the data key does not exist'))
+    return unwrap(clientId, row)
+  }
+
+  return {
+    async seal(db, clientId, context, plaintext) {
+      const { id, key } = await keyForSealing(db, clientId)
+      return `${VERSION}.${id}.${encrypt(key, Buffer.from(plaintext, 'utf8'), `${clientId}:${context}`).toString('base64url')}`
+    },
+    async open(db, clientId, context, sealed) {
+      const [version, id, body] = sealed.split('.')
+      if (version !== VERSION || id === undefined || body === undefined) throw unavailable(new Error('not a sealed value'))
+      const { key } = await keyForOpening(db, clientId, id)
+      return decrypt(key, Buffer.from(body, 'base64url'), `${clientId}:${context}`).toString('utf8')
+    },
+    derive: (purpose) => expand(keyEncryptionKeys.at(-1) as string, purpose),
+  }
+}
+
+const unavailable = (cause: unknown) => new DomainError('secret-unavailable', 'A stored secret cannot be decrypted.', { cause })
+
+const expand = (secret: string, purpose: string) => Buffer.from(hkdfSync('sha256', secret, 'evo-ai', purpose, 32))
+
+const IV_BYTES = 12
+const TAG_BYTES = 16
+
+function encrypt(key: Buffer, plaintext: Buffer, context: string): Buffer {
+  const iv = randomBytes(IV_BYTES)
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(context))
+  return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
+}
+
+function decrypt(key: Buffer, sealed: Buffer, context: string): Buffer {
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, IV_BYTES))
+    decipher.setAAD(Buffer.from(context)).setAuthTag(sealed.subarray(sealed.length - TAG_BYTES))
+    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, sealed.length - TAG_BYTES)), decipher.final()])
+  } catch (cause) {
+    throw unavailable(cause)
+  }
+}

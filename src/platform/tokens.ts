@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto'
+import { jwt } from '@elysiajs/jwt'
+import { decodeProtectedHeader } from 'jose'
+import { DomainError } from './errors'
+
+/** What an access token says. Rights and account state are looked up anew: these are only for a quick first check and for the log. */
+export interface AccessClaims {
+  /** The user's id. */
+  sub: string
+  jti: string
+  /** The sign-in that the token belongs to. */
+  sid: string
+  iat: number
+  exp: number
+  is_admin: boolean
+  client_id: string | null
+}
+
+export interface TokenOptions {
+  /** The first signs, all verify: put a new secret in front, drop the old one once its tokens have expired. */
+  secrets: string[]
+  issuer: string
+  audience: string
+  lifetimeSeconds: number
+}
+
+export type Tokens = ReturnType<typeof createTokens>
+
+const TYPE = 'at+jwt' // RFC 9068 §2.1
+const CACHE_SIZE = 10_000
+/** Three non-empty canonical base64url parts, RFC 7515 §2: no padding, no white space, nothing else. */
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
+const MAX_LENGTH = 4096
+const CLOCK_TOLERANCE_SECONDS = 60
+
+/**
+ * Access tokens: JWTs signed with HS256 and nothing else, all claims demanded (RFC 8725).
+ * A token that has been verified is remembered by its hash until it expires, since its signature does not change; revocation is asked elsewhere, each time.
+ */
+export function createTokens({ secrets, issuer, audience, lifetimeSeconds }: TokenOptions) {
+  const keys = new Map(
+    secrets.map((secret) => [
+      keyId(secret),
+      jwt({ secret, alg: 'HS256', typ: TYPE, kid: keyId(secret), iss: issuer, aud: audience }).decorator.jwt,
+    ]),
+  )
+  const signer = keys.values().next().value
+  if (signer === undefined) throw new Error('createTokens needs a secret')
+  const verified = new Map<string, AccessClaims>()
+
+  return {
+    lifetimeSeconds,
+
+    async issue({
+      userId,
+      sessionId,
+      tokenId,
+      isAdmin,
+      clientId,
+    }: {
+      userId: string
+      sessionId: string
+      tokenId: string
+      isAdmin: boolean
+      clientId: string | null
+    }): Promise<string> {
+      const exp = Math.floor(Date.now() / 1000) + lifetimeSeconds
+      return signer.sign({ sub: userId, jti: tokenId, exp, ...{ sid: sessionId, user_id: userId, is_admin: isAdmin, client_id: clientId } })
+    },
+
+    /** @throws DomainError `invalid-token`, for whatever reason, always the same. */
+    async verify(token: string): Promise<AccessClaims> {
+      if (token.length > MAX_LENGTH || !COMPACT.test(token)) throw refused()
+      const hash = createHash('sha256').update(token).digest('base64')
+      const known = verified.get(hash)
+      if (known !== undefined) {
+        if (known.exp > Date.now() / 1000) return known
+        verified.delete(hash)
+        throw refused()
+      }
+      const claims = await check(token)
+      if (verified.size >= CACHE_SIZE) verified.delete(verified.keys().next().value as string)
+      verified.set(hash, claims)
+      return claims
+    },
+  }
+
+  async function check(token: string): Promise<AccessClaims> {
+    if (!token.split('.').every(isCanonical)) throw refused()
+    const key = keys.get(kidOf(token))
+    const payload = await key?.verify(token, {
+      algorithms: ['HS256'],
+      typ: TYPE,
+      issuer,
+      audience,
+      requiredClaims: ['sub', 'jti', 'iat', 'exp', 'sid'],
+      clockTolerance: 0,
+    })
+    if (!payload) throw refused()
+    const claims = payload as unknown as Record<string, unknown>
+    const now = Date.now() / 1000
+    if (!isClaims(claims) || claims.exp - claims.iat > lifetimeSeconds || claims.iat > now + CLOCK_TOLERANCE_SECONDS) throw refused()
+    return claims
+  }
+}
+
+const refused = () => new DomainError('invalid-token', 'Invalid credentials')
+
+/** The last character of a part may carry bits that decode to nothing: only the spelling that encoding gives back is accepted. */
+const isCanonical = (part: string) => Buffer.from(part, 'base64url').toString('base64url') === part
+
+function kidOf(token: string): string {
+  try {
+    const { kid, alg } = decodeProtectedHeader(token)
+    return alg === 'HS256' && typeof kid === 'string' ? kid : ''
+  } catch (cause) {
+    throw new DomainError('invalid-token', 'Invalid credentials', { cause })
+  }
+}
+
+const isClaims = (claims: Record<string, unknown>): claims is Record<string, unknown> & AccessClaims =>
+  typeof claims.sub === 'string' &&
+  typeof claims.jti === 'string' &&
+  typeof claims.sid === 'string' &&
+  Number.isSafeInteger(claims.iat) &&
+  Number.isSafeInteger(claims.exp) &&
+  typeof claims.is_admin === 'boolean' &&
+  (claims.client_id === null || typeof claims.client_id === 'string')
+
+/** Names a secret without telling anything about it. */
+const keyId = (secret: string) => createHash('sha256').update(`kid:${secret}`).digest('base64url').slice(0, 12)

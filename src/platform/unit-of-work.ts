@@ -1,0 +1,115 @@
+import { and, eq } from 'drizzle-orm'
+import type { AuditEntry } from './audit'
+import { type Database, type Db, sqlState } from './db'
+import { DomainError } from './errors'
+import { idempotencyKeys } from './idempotency-table'
+import type { Relay } from './outbox/relay'
+import { outbox } from './outbox/table'
+import type { Actor } from './principal'
+
+/** One business change: everything done through it is committed together or not at all. */
+export interface Unit {
+  tx: Db
+  /** Says what was done. The entry is written with the change. */
+  audit(entry: AuditEntry): void
+  /** Asks for a mail. The request holds ids, never an address or a link. */
+  mail(request: { template: string; user_id: string } & Record<string, unknown>): void
+}
+
+/**
+ * Runs `work` in one transaction and hands what follows from it (audit entries, mails) to the workers after COMMIT.
+ * `work` may run more than once (deadlock, broken connection), so it must act through `unit` alone.
+ * With an `Idempotency-Key` a repeated request gets the first one's answer; `work`'s result is stored as JSON, so it must be JSON already or turn into it.
+ * @throws DomainError `idempotency-key-reused`, `idempotency-in-progress`, and what the database reports.
+ */
+export type Write = <T>(actor: Actor, work: (unit: Unit) => Promise<T>) => Promise<T>
+
+type Row = typeof outbox.$inferInsert
+
+export function createWrite({ database, relay }: { database: Database; relay: Relay }): Write {
+  return async (actor, work) => {
+    let rows: Row[] = []
+    const result = await database.transaction(async (tx) => {
+      rows = []
+      const before = await claimKey(tx, actor)
+      if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
+      const done = await work({
+        tx,
+        audit: (entry) => rows.push(auditRow(actor, entry)),
+        mail: (request) => rows.push({ id: Bun.randomUUIDv7(), kind: 'email', clientId: clientOf(actor), payload: request }),
+      })
+      if (rows.length > 0) await tx.insert(outbox).values(rows)
+      await keepAnswer(tx, actor, done)
+      return done
+    })
+    if (rows.length > 0) relay.publish(rows.map(({ id, kind }) => ({ id, kind })))
+    return result
+  }
+}
+
+/** Whose keys a key is compared with: two callers may use the same one for different things. */
+const scopeOf = (actor: Actor): string => {
+  if (actor.kind === 'user') return actor.clientId ?? actor.userId
+  return actor.kind === 'agent-key' ? actor.agentId : `address:${actor.origin.address}`
+}
+
+/** Undefined when the key is new or absent. A second request with the same key waits here for the first one's COMMIT, a second at most. */
+async function claimKey(tx: Db, actor: Actor) {
+  if (actor.idempotency === undefined) return undefined
+  const { key, route, fingerprint } = actor.idempotency
+  const scope = scopeOf(actor)
+  try {
+    await tx.execute("set local lock_timeout = '1s'")
+    const [mine] = await tx
+      .insert(idempotencyKeys)
+      .values({ scope, route, key, fingerprint, response: null })
+      .onConflictDoNothing()
+      .returning({ key: idempotencyKeys.key })
+    if (mine !== undefined) return undefined
+  } catch (error) {
+    if (sqlState(error)?.code === '55P03')
+      throw new DomainError('idempotency-in-progress', 'A request with this Idempotency-Key is still being worked on.', { cause: error })
+    throw error
+  }
+  const [before] = await tx
+    .select({ fingerprint: idempotencyKeys.fingerprint, response: idempotencyKeys.response })
+    .from(idempotencyKeys)
+    .where(and(eq(idempotencyKeys.scope, scope), eq(idempotencyKeys.route, route), eq(idempotencyKeys.key, key)))
+  if (before === undefined)
+    throw new DomainError('idempotency-in-progress', 'A request with this Idempotency-Key is still being worked on.')
+  if (before.fingerprint !== fingerprint)
+    throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for a different request.')
+  return before
+}
+
+async function keepAnswer(tx: Db, actor: Actor, response: unknown) {
+  if (actor.idempotency === undefined) return
+  const { key, route } = actor.idempotency
+  await tx
+    .update(idempotencyKeys)
+    .set({ response: response ?? null })
+    .where(and(eq(idempotencyKeys.scope, scopeOf(actor)), eq(idempotencyKeys.route, route), eq(idempotencyKeys.key, key)))
+}
+
+const clientOf = (actor: Actor) => ('clientId' in actor ? actor.clientId : null)
+
+function auditRow(actor: Actor, entry: AuditEntry): Row {
+  const clientId = entry.clientId === undefined ? clientOf(actor) : entry.clientId
+  return {
+    id: Bun.randomUUIDv7(),
+    kind: 'audit',
+    clientId,
+    payload: {
+      user_id: actor.kind === 'user' ? actor.userId : null,
+      client_id: clientId,
+      action: entry.action,
+      resource_type: entry.resourceType,
+      resource_id: entry.resourceId,
+      details: entry.details ?? null,
+      ip_address: actor.origin.address,
+      user_agent: actor.origin.userAgent,
+      trace_id: actor.origin.traceId,
+      created_at: new Date().toISOString(),
+    },
+  }
+}
