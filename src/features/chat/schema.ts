@@ -1,0 +1,34 @@
+import { type Static, t } from 'elysia'
+import { SessionEvent } from '~/features/sessions/event-view'
+
+const BASE64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+
+export const ChatMessage = t.Object({
+  message: t.String({ maxLength: 200_000 }),
+  agent_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
+  external_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
+  files: t.Optional(
+    t.Nullable(
+      t.Array(
+        t.Object({
+          filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
+          content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
+          data: t.String({ pattern: BASE64, description: 'Base64.', error: 'Must be base64' }),
+        }),
+        { maxItems: 10 },
+      ),
+    ),
+  ),
+})
+export type ChatMessage = Static<typeof ChatMessage>
+
+export const ChatAnswer = t.Object(
+  {
+    response: t.String(),
+    message_history: t.Array(SessionEvent),
+    status: t.Literal('success'),
+    timestamp: t.String({ format: 'date-time' }),
+  },
+  { title: 'ChatAnswer' },
+)
+export type ChatAnswer = Static<typeof ChatAnswer>

@@ -1,0 +1,86 @@
+import type { AgentService } from '~/features/agents/service'
+import { storedEventOf } from '~/features/runs/event-stream'
+import type { LogEvent, RunFailure } from '~/features/runs/log-event'
+import type { RunService } from '~/features/runs/service'
+import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
+import { tenantOf } from '~/platform/access'
+import type { Clock } from '~/platform/clock'
+import { DomainError } from '~/platform/errors'
+import type { Principal } from '~/platform/principal'
+import type { ChatAnswer, ChatMessage } from './schema'
+
+export type ChatService = ReturnType<typeof createChatService>
+
+export interface Turn {
+  agentId: string
+  externalId: string
+  message: ChatMessage
+  onDisconnect: 'continue' | 'cancel'
+  /** Aborts when the client leaves. */
+  signal: AbortSignal
+}
+
+export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
+  const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
+    const agent = await agents.find(tenantOf(principal), agentId)
+    const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
+      type: 'file' as const,
+      filename,
+      mediaType: content_type,
+      data,
+    }))
+    const text = message.message === '' && files.length > 0 ? 'Analyze the provided files' : message.message
+    return runs.start(principal, { clientId: agent.client_id, agentId, externalId, input: { text, files }, onDisconnect })
+  }
+
+  /** The run goes on without its client, unless the client asked otherwise. */
+  const whileWatched = async function* (
+    principal: Principal,
+    runId: string,
+    { onDisconnect, signal }: Turn,
+  ): AsyncGenerator<LogEvent | undefined, void> {
+    let ended = false
+    try {
+      yield* runs.followOwn(runId, signal)
+      ended = !signal.aborted
+    } finally {
+      if (!ended && onDisconnect === 'cancel') await runs.cancel(principal, runId)
+    }
+  }
+
+  return {
+    /** The events of one turn as they come, from `run-started` on. */
+    async stream(principal: Principal, turn: Turn): Promise<AsyncGenerator<LogEvent | undefined, void>> {
+      const { runId } = await start(principal, turn)
+      return whileWatched(principal, runId, turn)
+    },
+
+    /** One turn to its end. @throws DomainError what the run failed of */
+    async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {
+      const { runId } = await start(principal, turn)
+      const history: SessionEvent[] = []
+      for await (const entry of whileWatched(principal, runId, turn)) {
+        if (entry === undefined) continue
+        if (entry.type === 'message') history.push(showEvent(storedEventOf(entry)))
+        if (entry.type === 'run-finished') return answer(String(entry.data.response), history)
+        refuseFailure(entry)
+      }
+      throw new DomainError('run-cancelled', 'The client left before the run had ended.')
+    },
+  }
+
+  function answer(response: string, history: SessionEvent[]): ChatAnswer {
+    return { response, message_history: history, status: 'success', timestamp: new Date(clock.now()).toISOString() }
+  }
+}
+
+/** A failed run is a failed request. @throws DomainError */
+function refuseFailure({ type, data }: LogEvent) {
+  if (type === 'run-failed') {
+    const { problem, detail } = data as unknown as RunFailure
+    throw new DomainError(problem, detail)
+  }
+  if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
+  if (type === 'run-waiting')
+    throw new DomainError('conflict', `The run ${String(data.run_id)} waits for a decision about step ${String(data.step)}.`)
+}

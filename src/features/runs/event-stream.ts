@@ -1,0 +1,46 @@
+import { sse } from 'elysia'
+import { type StoredEvent, showEvent } from '~/features/sessions/event-view'
+import { DomainError } from '~/platform/errors'
+import type { AgentEvent } from '~/runtime/types'
+import type { LogEvent } from './log-event'
+
+/** A comment keeps proxies and idle timeouts from cutting a quiet stream; clients ignore it (HTML §9.2.6). */
+const HEARTBEAT = ': ping\n\n'
+
+/**
+ * A run's log as server-sent events: `id` is the entry's number, for `Last-Event-ID`; `event` its type.
+ * The handler itself must be an `async function*` around this: an error before the first entry then keeps its HTTP status.
+ */
+export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>) {
+  for await (const entry of entries) {
+    if (entry === undefined) yield HEARTBEAT
+    else yield sse({ id: String(entry.seq), event: entry.type, data: showLogEvent(entry) })
+  }
+}
+
+export const showLogEvent = (entry: LogEvent): Record<string, unknown> =>
+  entry.type === 'message' ? { ...showEvent(storedEventOf(entry)) } : entry.data
+
+/** The whole event that a `message` entry shows. */
+export function storedEventOf({ data }: LogEvent): StoredEvent {
+  const { id, run_id, timestamp, event } = data as { id: string; run_id: string; timestamp: number; event: AgentEvent }
+  return {
+    id,
+    runId: run_id,
+    author: event.author,
+    content: event.content,
+    actions: event.actions ?? {},
+    branch: event.branch ?? null,
+    errorCode: null,
+    errorMessage: null,
+    timestamp,
+  }
+}
+
+/** `Last-Event-ID` of a request: 0 when there is none. @throws DomainError `malformed-request` */
+export function lastEventId(request: Request): number {
+  const header = request.headers.get('last-event-id')
+  if (header === null || header === '') return 0
+  if (!/^\d{1,15}$/.test(header)) throw new DomainError('malformed-request', 'Last-Event-ID must be the id of an event of this run.')
+  return Number(header)
+}

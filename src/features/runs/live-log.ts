@@ -1,0 +1,199 @@
+import type { Redis } from 'ioredis'
+import type { Log } from '~/platform/log'
+import { type RedisStore, RedisUnavailable, script } from '~/platform/redis'
+import type { LogEvent } from './log-event'
+
+/** The run has another owner: whatever this process still does with it changes nothing. */
+export class RunTakenOver extends Error {
+  override name = 'RunTakenOver'
+  constructor(runId: string) {
+    super(`run ${runId} was taken over`)
+  }
+}
+
+/** What is going on right now: entries of running runs in this process's memory, and in Redis for all the others. */
+export interface LiveLog {
+  /** False when Redis has not got them. Entries that it has are not added again. @throws RunTakenOver */
+  append(run: { id: string; leaseToken: number }, entries: LogEvent[]): Promise<boolean>
+  /** Hands entries to the followers in this process. */
+  show(runId: string, entries: LogEvent[]): void
+  /** No more entries come from this process. */
+  forget(runId: string): void
+  /** The caller closes it. */
+  follow(runId: string): Follower
+  close(): void
+}
+
+export interface Follower {
+  /** Entries behind `after` that are at hand without gaps: from memory if the run is executed here, else from Redis. */
+  read(after: number): Promise<LogEvent[]>
+  /** Settles at news since the last call, after `ms` at the latest, or when the signal aborts. */
+  wait(ms: number, signal: AbortSignal): Promise<void>
+  close(): void
+}
+
+const STREAM_SECONDS = 3600
+const MAX_ENTRIES = 20_000
+const MAX_READ = 500
+const MAX_IN_MEMORY = 2000
+
+/**
+ * KEYS: stream, fence. ARGV: lease token, seconds to live, channel, entry cap, then seq and JSON by turns.
+ * Refuses an owner whose lease is older than one that has written; skips what is there already, so a repeated call changes nothing.
+ */
+const APPEND = script<number>(
+  `
+  local fence = tonumber(redis.call('GET', KEYS[2]) or '0')
+  local token = tonumber(ARGV[1])
+  if token < fence then return -1 end
+  redis.call('SET', KEYS[2], token, 'EX', ARGV[2])
+  local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+  local last = 0
+  if newest[1] then last = tonumber(string.match(newest[1][1], '^(%d+)')) end
+  for i = 5, #ARGV, 2 do
+    if tonumber(ARGV[i]) > last then redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], ARGV[i] .. '-0', 'e', ARGV[i + 1]) end
+  end
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+  redis.call('PUBLISH', ARGV[3], '')
+  return 1
+  `,
+  2,
+)
+
+interface Watched {
+  /** Entries written by this process, newest last. */
+  entries: LogEvent[]
+  isOurs: boolean
+  followers: Set<{ hear(): void }>
+}
+
+export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): LiveLog {
+  const watched = new Map<string, Watched>()
+  let subscriber: Redis | undefined
+  const keys = (runId: string) => [redis.key('run', `{${runId}}`, 'log'), redis.key('run', `{${runId}}`, 'fence')] as const
+  const channel = (runId: string) => `${redis.key('run')}:${runId}`
+  const runOf = (name: string) => name.slice(channel('').length)
+
+  const watch = (runId: string): Watched => {
+    let known = watched.get(runId)
+    if (known === undefined) {
+      known = { entries: [], isOurs: false, followers: new Set() }
+      watched.set(runId, known)
+    }
+    return known
+  }
+  const wake = (runId: string) => {
+    for (const follower of watched.get(runId)?.followers ?? []) follower.hear()
+  }
+  const drop = (runId: string) => {
+    const here = watched.get(runId)
+    if (here !== undefined && !here.isOurs && here.followers.size === 0) watched.delete(runId)
+  }
+
+  /** One connection hears of all runs that are followed here. */
+  const subscribe = (runId: string) => {
+    if (subscriber === undefined) {
+      subscriber = redis.dedicated('run-followers')
+      subscriber.on('message', (name: string) => wake(runOf(name)))
+    }
+    subscriber.subscribe(channel(runId)).catch((error) => log.debug('subscribe failed', { error }))
+  }
+  const unsubscribe = (runId: string) => {
+    subscriber?.unsubscribe(channel(runId)).catch((error) => log.debug('unsubscribe failed', { error }))
+  }
+
+  const fromRedis = async (runId: string, after: number): Promise<LogEvent[]> => {
+    try {
+      const stored = await redis.run((client) => client.xrange(keys(runId)[0], `${after + 1}-0`, '+', 'COUNT', MAX_READ))
+      const entries = stored.map(([, fields]) => JSON.parse(fields[1] ?? 'null') as LogEvent)
+      return entries[0]?.seq === after + 1 ? entries : []
+    } catch (error) {
+      if (error instanceof RedisUnavailable) return []
+      throw error
+    }
+  }
+
+  return {
+    async append({ id, leaseToken }, entries) {
+      const args = [String(leaseToken), String(STREAM_SECONDS), channel(id), String(MAX_ENTRIES)]
+      for (const entry of entries) args.push(String(entry.seq), JSON.stringify(entry))
+      try {
+        const answer = await redis.run((client) => APPEND(client, ...keys(id), ...args))
+        if (answer === -1) throw new RunTakenOver(id)
+        return true
+      } catch (error) {
+        if (error instanceof RedisUnavailable) return false
+        throw error
+      }
+    },
+
+    show(runId, entries) {
+      const here = watch(runId)
+      here.isOurs = true
+      here.entries.push(...entries)
+      if (here.entries.length > MAX_IN_MEMORY) here.entries.splice(0, here.entries.length - MAX_IN_MEMORY / 2)
+      wake(runId)
+    },
+
+    forget(runId) {
+      const here = watched.get(runId)
+      if (here === undefined) return
+      here.isOurs = false
+      wake(runId)
+      // The end stays at hand for those who are just reading it.
+      setTimeout(() => drop(runId), 5000).unref()
+    },
+
+    follow(runId) {
+      const here = watch(runId)
+      let news = true
+      let resolve: (() => void) | undefined
+      const self = {
+        hear() {
+          news = true
+          resolve?.()
+        },
+      }
+      const isFirst = here.followers.size === 0
+      here.followers.add(self)
+      // A run of this process may yet be taken over by another one; hearing of our own entries twice does no harm.
+      if (isFirst) subscribe(runId)
+      return {
+        async read(after) {
+          news = false
+          const { entries, isOurs } = here
+          const first = entries[0]
+          if (first !== undefined && first.seq <= after + 1) {
+            const rest = entries.slice(after + 1 - first.seq)
+            if (rest.length > 0) return rest
+          }
+          return isOurs ? [] : fromRedis(runId, after)
+        },
+        wait: (ms, signal) =>
+          new Promise((settle) => {
+            if (news || signal.aborted) return settle()
+            const done = () => {
+              clearTimeout(timer)
+              signal.removeEventListener('abort', done)
+              resolve = undefined
+              settle()
+            }
+            const timer = setTimeout(done, ms)
+            signal.addEventListener('abort', done, { once: true })
+            resolve = done
+          }),
+        close() {
+          here.followers.delete(self)
+          if (here.followers.size > 0) return
+          unsubscribe(runId)
+          drop(runId)
+        },
+      }
+    },
+
+    close() {
+      subscriber?.disconnect()
+      for (const runId of watched.keys()) wake(runId)
+    },
+  }
+}

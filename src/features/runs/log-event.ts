@@ -1,0 +1,36 @@
+import type { ProblemName } from '~/platform/errors'
+
+/** One entry of a run's event log. `seq` counts from 1 without gaps; it is the SSE id that `Last-Event-ID` names. */
+export interface LogEvent {
+  seq: number
+  type: LogEventType
+  data: Record<string, unknown>
+}
+
+export type LogEventType =
+  | 'run-started'
+  /** Another process goes on with it. */
+  | 'run-resumed'
+  /** A piece of text of the step `step`, to be appended to what it said before. */
+  | 'text-delta'
+  | 'reasoning-delta'
+  /** The step `step` begins anew after a crash and says something else: forget its pieces so far. */
+  | 'text-reset'
+  /** A whole event of the session's history. */
+  | 'message'
+  /** The run needs somebody: `reason` says what for. */
+  | 'run-waiting'
+  | 'run-finished'
+  | 'run-failed'
+  | 'run-cancelled'
+
+const TERMINAL: ReadonlySet<LogEventType> = new Set<LogEventType>(['run-finished', 'run-failed', 'run-cancelled'])
+
+/** Nothing follows it. */
+export const isTerminal = ({ type }: LogEvent) => TERMINAL.has(type)
+
+/** Why a run failed, as it is stored and shown. */
+export interface RunFailure {
+  problem: ProblemName
+  detail: string
+}

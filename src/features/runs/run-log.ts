@@ -1,0 +1,127 @@
+import type { Db } from '~/platform/db'
+import type { Log } from '~/platform/log'
+import type { AgentEvent } from '~/runtime/types'
+import { type LiveLog, RunTakenOver } from './live-log'
+import type { LogEvent, LogEventType, RunFailure } from './log-event'
+import { finishRun, type OwnedRun, saveEvent, saveLog } from './queries'
+import type { RunStatus } from './table'
+
+/** How long a piece of text may live in Redis alone. */
+const PERSIST_MS = 250
+
+/**
+ * The writer's end of one run's event log; its one writer is the process that holds the lease.
+ *
+ * An entry is shown only after Redis or PostgreSQL has it, so that no client ever saw an entry that a successor would number differently.
+ * Pieces of text go to Redis at once and to PostgreSQL in chunks; whole events and the end go to PostgreSQL first, with the change they tell of.
+ */
+export interface RunLog {
+  /** Pieces: shown within a round trip to Redis. Returns at once; failures end the run through `failed`. */
+  piece(type: LogEventType, data: Record<string, unknown>): void
+  /** Settles when everything so far has been shown. @throws RunTakenOver */
+  settle(): Promise<void>
+  /** @throws RunTakenOver */
+  event(id: string, ordinal: number, event: AgentEvent, data: Record<string, unknown>): Promise<void>
+  /** The last entry. @throws RunTakenOver */
+  end(
+    type: LogEventType,
+    data: Record<string, unknown>,
+    outcome: { status: RunStatus; result?: { response: string }; error?: RunFailure },
+  ): Promise<void>
+  close(): void
+}
+
+export function openRunLog({
+  db,
+  live,
+  run,
+  lastSeq,
+  log,
+  failed,
+}: {
+  db: Db
+  live: LiveLog
+  run: OwnedRun
+  lastSeq: number
+  log: Log
+  failed: (error: unknown) => void
+}): RunLog {
+  let seq = lastSeq
+  /** Given out, not yet shown. */
+  let outgoing: LogEvent[] = []
+  /** Shown or about to be, not yet in PostgreSQL. */
+  let unsaved: LogEvent[] = []
+  let tail: Promise<void> = Promise.resolve()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let broken: unknown
+
+  const next = (type: LogEventType, data: Record<string, unknown>): LogEvent => {
+    const entry = { seq: ++seq, type, data }
+    unsaved.push(entry)
+    return entry
+  }
+
+  /** One thing after the other: the log has one order. */
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    tail = tail.then(async () => {
+      if (broken !== undefined) throw broken
+      await work()
+    })
+    tail.catch((error) => {
+      if (broken !== undefined) return
+      broken = error
+      failed(error)
+    })
+    return tail
+  }
+
+  const showPieces = async () => {
+    const batch = outgoing
+    if (batch.length === 0) return
+    outgoing = []
+    if (!(await live.append(run, batch))) await save()
+    live.show(run.id, batch)
+  }
+
+  const save = async () => {
+    if (unsaved.length === 0) return
+    const entries = unsaved
+    if (!(await saveLog(db, run, entries))) throw new RunTakenOver(run.id)
+    unsaved = unsaved.slice(entries.length)
+  }
+
+  const saveSoon = () => {
+    timer ??= setTimeout(() => {
+      timer = undefined
+      inTurn(save).catch(() => log.debug('run log closed', { run_id: run.id }))
+    }, PERSIST_MS)
+  }
+
+  /** Stored first, then shown: Redis may miss it, since PostgreSQL has it. */
+  const commit = (type: LogEventType, data: Record<string, unknown>, store: (entries: LogEvent[]) => Promise<boolean>) =>
+    inTurn(async () => {
+      await showPieces()
+      const entry = next(type, data)
+      const entries = unsaved
+      if (!(await store(entries))) throw new RunTakenOver(run.id)
+      unsaved = unsaved.slice(entries.length)
+      await live.append(run, [entry])
+      live.show(run.id, [entry])
+    })
+
+  return {
+    piece(type, data) {
+      const isFirst = outgoing.length === 0
+      outgoing.push(next(type, data))
+      if (isFirst) inTurn(showPieces).catch(() => log.debug('run log closed', { run_id: run.id }))
+      saveSoon()
+    },
+    settle: () => inTurn(async () => {}),
+    event: (id, ordinal, event, data) => commit('message', data, (entries) => saveEvent(db, run, { id, ordinal, event, entries })),
+    end: (type, data, outcome) => commit(type, data, (entries) => finishRun(db, run, { ...outcome, entries })),
+    close() {
+      clearTimeout(timer)
+      live.forget(run.id)
+    },
+  }
+}

@@ -1,0 +1,175 @@
+import type { Redis } from 'ioredis'
+import { sqlState } from '~/platform/db'
+import type { Log } from '~/platform/log'
+import { type RedisStore, RedisUnavailable } from '~/platform/redis'
+import { type ExecutorDeps, executeRun, ProcessStopping, RunCancelled } from './executor'
+import { RunTakenOver } from './live-log'
+import { claimRun, findLastSeq, listAbandoned, type OwnedRun, renewLeases, takeIdle } from './queries'
+import { openRunLog } from './run-log'
+
+/** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
+export interface Runner {
+  readonly owner: string
+  /** Executes a run that was just inserted for this owner: at once if it is `running`, else when its turn comes. */
+  accept(run: OwnedRun, status: 'running' | 'queued'): void
+  /** A cancel was written to PostgreSQL: ends the run here, or tells the process that has it. */
+  cancel(runId: string): Promise<void>
+  /** Stops taking runs, gives the ones in hand `graceMs` to end, and leaves the rest to others. */
+  stop(graceMs: number): Promise<void>
+}
+
+export interface RunnerOptions {
+  executor: ExecutorDeps
+  redis: RedisStore
+  owner: string
+  leaseSeconds: number
+  /** How often it looks for abandoned runs. */
+  recoverEveryMs: number
+  maxRecovered: number
+}
+
+const TICK_MS = 1000
+
+export function createRunner({ executor, redis, owner, leaseSeconds, recoverEveryMs, maxRecovered }: RunnerOptions): Runner {
+  const { db, log, live } = executor
+  const running = new Map<string, { abort: AbortController; done: Promise<void>; leaseToken: number }>()
+  /** Ours, waiting for the session's earlier turns. */
+  const queued = new Set<string>()
+  let stopping = false
+  let renewedAt = performance.now()
+
+  const execute = (run: OwnedRun) => {
+    const abort = new AbortController()
+    const done = executeRun(executor, run, abort.signal).finally(() => {
+      running.delete(run.id)
+      void announce(redis, { session: run.sessionId }, log)
+      claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
+    })
+    running.set(run.id, { abort, done, leaseToken: run.leaseToken })
+  }
+
+  const claim = async (id: string): Promise<boolean> => {
+    if (stopping || running.has(id)) return false
+    const run = await claimRun(db, { id, owner, leaseSeconds }).catch(unlessBusy)
+    if (run === undefined) return false
+    queued.delete(id)
+    execute(run)
+    return true
+  }
+
+  const claimQueued = async () => {
+    for (const id of queued) await claim(id)
+  }
+
+  /** Leases are renewed three times in their life; a run that is not ours any more is dropped. */
+  const renew = async () => {
+    const ids = [...running.keys(), ...queued]
+    if (ids.length === 0) return
+    const held = new Map((await renewLeases(db, { ids, owner, leaseSeconds })).map((row) => [row.id, row]))
+    for (const [id, { abort, leaseToken }] of running) {
+      const row = held.get(id)
+      if (row === undefined ? ids.includes(id) : row.leaseToken !== leaseToken) abort.abort(new RunTakenOver(id))
+      else if (row?.cancelRequestedAt) abort.abort(new RunCancelled())
+    }
+    for (const id of queued) {
+      const row = held.get(id)
+      if (row === undefined && ids.includes(id)) queued.delete(id)
+      else if (row?.cancelRequestedAt) await endIdle(id)
+    }
+  }
+
+  const recover = async () => {
+    if (stopping || running.size >= maxRecovered) return
+    for (const id of await listAbandoned(db, Math.min(20, maxRecovered - running.size))) {
+      if (await claim(id)) log.info('run recovered', { run_id: id })
+    }
+  }
+
+  /** A run that nobody executes ends by its log alone. */
+  const endIdle = async (id: string) => {
+    const run = await takeIdle(db, { id, owner })
+    if (run === undefined) return
+    queued.delete(id)
+    const lastSeq = await findLastSeq(db, id)
+    const runLog = openRunLog({ db, live, run, lastSeq, log, failed: (error) => log.warn('run could not be ended', { run_id: id, error }) })
+    try {
+      await runLog.end('run-cancelled', { run_id: id }, { status: 'cancelled' })
+    } finally {
+      runLog.close()
+    }
+  }
+
+  const heard = (message: { cancel?: string; session?: string }) => {
+    if (message.cancel !== undefined) running.get(message.cancel)?.abort.abort(new RunCancelled())
+    if (message.session !== undefined && queued.size > 0)
+      claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
+  }
+
+  const subscriber = listen(redis, heard, log)
+  const every = (ms: number, work: () => Promise<void>) =>
+    setInterval(() => work().catch((error) => log.warn('run upkeep failed', { error })), ms)
+  const timers = [
+    every(TICK_MS, async () => {
+      await claimQueued()
+      if (performance.now() - renewedAt < (leaseSeconds * 1000) / 3) return
+      renewedAt = performance.now()
+      await renew()
+    }),
+    every(recoverEveryMs, recover),
+  ]
+
+  return {
+    owner,
+    accept(run, status) {
+      if (status === 'running') execute(run)
+      else queued.add(run.id)
+    },
+    async cancel(runId) {
+      const here = running.get(runId)
+      if (here !== undefined) here.abort.abort(new RunCancelled())
+      else {
+        await endIdle(runId)
+        await announce(redis, { cancel: runId }, log)
+      }
+    },
+    async stop(graceMs) {
+      stopping = true
+      const all = () => Promise.allSettled([...running.values()].map(({ done }) => done))
+      await Promise.race([all(), executor.clock.sleep(graceMs)])
+      for (const timer of timers) clearInterval(timer)
+      for (const { abort } of running.values()) abort.abort(new ProcessStopping())
+      await Promise.race([all(), executor.clock.sleep(2000)])
+      subscriber.disconnect()
+    },
+  }
+}
+
+const CHANNEL = 'run-control'
+
+/** Best effort: who misses it finds out at the next renewal or tick. */
+async function announce(redis: RedisStore, message: { cancel: string } | { session: string }, log: Log) {
+  try {
+    await redis.run((client) => client.publish(redis.key(CHANNEL), JSON.stringify(message)))
+  } catch (error) {
+    if (!(error instanceof RedisUnavailable)) log.warn('run control could not be announced', { error })
+  }
+}
+
+function listen(redis: RedisStore, heard: (message: { cancel?: string; session?: string }) => void, log: Log): Redis {
+  const subscriber = redis.dedicated('run-control')
+  subscriber.on('message', (_channel: string, text: string) => {
+    try {
+      heard(JSON.parse(text))
+    } catch (error) {
+      log.warn('unreadable run control message', { error })
+    }
+  })
+  subscriber.subscribe(redis.key(CHANNEL)).catch((error) => log.debug('subscribe failed', { error }))
+  return subscriber
+}
+
+/** Two processes may reach for the same session at once: the index lets one of them have it. */
+function unlessBusy(error: unknown): undefined {
+  if (sqlState(error)?.code === '23505') return undefined
+  throw error
+}

@@ -1,0 +1,65 @@
+import { Elysia, t } from 'elysia'
+import { PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
+import type { Session } from '~/platform/http/session'
+import { SessionEvent } from './event-view'
+import type { SessionService } from './service'
+
+const SessionItem = t.Object(
+  {
+    id: t.String(),
+    app_name: t.String(),
+    user_id: t.String(),
+    state: t.Record(t.String(), t.Any()),
+    create_time: Timestamp,
+    update_time: Timestamp,
+    created_at: Timestamp,
+  },
+  { title: 'SessionItem' },
+)
+const SessionDetail = t.Object(
+  {
+    id: t.String(),
+    app_name: t.String(),
+    user_id: t.String(),
+    state: t.Record(t.String(), t.Any()),
+    events: t.Array(t.Any({ description: 'Events as in messages, but with the keys of content parts in camelCase.' })),
+    last_update_time: t.Number(),
+  },
+  { title: 'Session' },
+)
+const Params = t.Object({ session_id: t.String({ minLength: 3, maxLength: 200 }) })
+const Paged = t.Object(PageQuery)
+
+export const sessionRoutes = ({ sessions, session }: { sessions: SessionService; session: Session }) =>
+  new Elysia({ prefix: '/sessions', tags: ['sessions'] })
+    .use(session)
+    .get('/client/:client_id', ({ principal, params, query }) => sessions.listOfClient(principal, params.client_id, pageOf(query)), {
+      params: t.Object({ client_id: Uuid }),
+      query: Paged,
+      response: { 200: t.Array(SessionItem) },
+      detail: { summary: "A client's sessions, newest first" },
+    })
+    .get('/agent/:agent_id', ({ principal, params, query }) => sessions.listOfAgent(principal, params.agent_id, pageOf(query)), {
+      params: t.Object({ agent_id: Uuid }),
+      query: Paged,
+      response: { 200: t.Array(SessionItem) },
+      detail: { summary: "An agent's sessions, newest first" },
+    })
+    .get('/:session_id', ({ principal, params }) => sessions.get(principal, params.session_id), {
+      params: Params,
+      response: { 200: SessionDetail },
+      detail: { summary: 'Read a session with its events' },
+    })
+    .get('/:session_id/messages', ({ principal, params }) => sessions.messages(principal, params.session_id), {
+      params: Params,
+      response: { 200: t.Array(SessionEvent) },
+      detail: { summary: "A session's events, oldest first" },
+    })
+    .delete(
+      '/:session_id',
+      async ({ principal, params, set }) => {
+        await sessions.remove(principal, params.session_id)
+        set.status = 204
+      },
+      { params: Params, detail: { summary: 'Delete a session' } },
+    )

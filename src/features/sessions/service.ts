@@ -1,0 +1,67 @@
+import type { AgentService } from '~/features/agents/service'
+import { requireClient, tenantOf } from '~/platform/access'
+import type { Db } from '~/platform/db'
+import { DomainError } from '~/platform/errors'
+import type { Page } from '~/platform/http/schema'
+import type { Principal } from '~/platform/principal'
+import type { Write } from '~/platform/unit-of-work'
+import { showEvent } from './event-view'
+import { deleteSession, findSession, listEvents, listSessionsOfAgent, listSessionsOfClient } from './queries'
+import { parseSessionId } from './session-id'
+
+export type SessionService = ReturnType<typeof createSessionService>
+
+export function createSessionService({ db, write, agents }: { db: Db; write: Write; agents: AgentService }) {
+  const find = async (principal: Principal, id: string) => {
+    parseSessionId(id)
+    const session = await findSession(db, tenantOf(principal), id)
+    if (session === undefined) throw new DomainError('not-found', `Session not found: ${id}`)
+    return session
+  }
+
+  return {
+    listOfClient: (principal: Principal, clientId: string, page: Page) =>
+      listSessionsOfClient(db, requireClient(principal, clientId), page),
+
+    async listOfAgent(principal: Principal, agentId: string, page: Page) {
+      const agent = await agents.get(principal, agentId)
+      return listSessionsOfAgent(db, agent.client_id, agentId, page)
+    },
+
+    async get(principal: Principal, id: string) {
+      const session = await find(principal, id)
+      const events = await listEvents(db, session.clientId, id)
+      return {
+        id: session.id,
+        app_name: session.app_name,
+        user_id: session.user_id,
+        state: session.state,
+        events: events
+          .map(showEvent)
+          .map(({ content, ...event }) => ({ ...event, content: { role: content.role, parts: content.parts.map(camelPart) } })),
+        last_update_time: session.update_time.getTime() / 1000,
+      }
+    },
+
+    async messages(principal: Principal, id: string) {
+      const session = await find(principal, id)
+      return (await listEvents(db, session.clientId, id)).map(showEvent)
+    },
+
+    async remove(principal: Principal, id: string): Promise<void> {
+      parseSessionId(id)
+      const tenant = tenantOf(principal)
+      await write(principal, async ({ tx, audit }) => {
+        const gone = await deleteSession(tx, tenant, id)
+        if (gone === undefined) throw new DomainError('not-found', `Session not found: ${id}`)
+        audit({ action: 'delete', resourceType: 'session', resourceId: id, clientId: gone.clientId })
+      })
+    },
+  }
+}
+
+/** This one route of the reference spells a part's keys in camelCase. */
+const camelPart = (part: Record<string, unknown>) =>
+  Object.fromEntries(
+    Object.entries(part).map(([key, value]) => [key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()), value]),
+  )

@@ -1,0 +1,19 @@
+import { DomainError, invalid } from '~/platform/errors'
+
+/** Ids that end users' systems may choose; the web frontend splits session ids at an underscore. */
+const EXTERNAL_ID = /^[A-Za-z0-9.:@+-]{1,128}$/
+const AGENT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** @throws DomainError `validation-failed` for an external id that a new session cannot have. */
+export function sessionIdOf(externalId: string, agentId: string): string {
+  if (!EXTERNAL_ID.test(externalId)) throw invalid('/path/external_id', 'format', 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -')
+  return `${externalId}_${agentId.toLowerCase()}`
+}
+
+/** The agent's id is what follows the last underscore: imported sessions may have more of them. */
+export function parseSessionId(sessionId: string): { externalId: string; agentId: string } {
+  const at = sessionId.lastIndexOf('_')
+  const agentId = sessionId.slice(at + 1)
+  if (at < 1 || !AGENT_ID.test(agentId)) throw new DomainError('malformed-request', 'Invalid session ID. Expected format: app_name_user_id')
+  return { externalId: sessionId.slice(0, at), agentId: agentId.toLowerCase() }
+}
