@@ -1,0 +1,56 @@
+import { createHash, createHmac } from 'node:crypto'
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { users } from '~/features/users/table'
+import type { Db } from '~/platform/db'
+import { oneTimeTokens } from './table'
+
+export type OneTimePurpose = (typeof oneTimeTokens.$inferSelect)['purpose']
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+const LENGTH = 32
+/** The largest multiple of 62 that a byte can hold: bytes above it would make the first letters likelier. */
+const FAIR = 256 - (256 % ALPHABET.length)
+
+/**
+ * The token of a link: 32 characters of [A-Za-z0-9], 190 bits, made from the row's id and a server key.
+ * So the worker that writes the mail needs no stored token, and a copy of the database opens nothing.
+ */
+export function deriveToken(key: Buffer, tokenId: string): string {
+  let token = ''
+  for (let block = 0; ; block += 1) {
+    for (const byte of createHmac('sha256', key).update(`one-time-token:${tokenId}:${block}`).digest()) {
+      if (byte < FAIR) token += ALPHABET[byte % ALPHABET.length]
+      if (token.length === LENGTH) return token
+    }
+  }
+}
+
+/** What is stored and looked up. The token is random enough for a plain hash. */
+export const hashToken = (token: string): Buffer => createHash('sha256').update(token).digest()
+
+export interface NewToken {
+  key: Buffer
+  userId: string
+  purpose: OneTimePurpose
+  ttlSeconds: number
+}
+
+/**
+ * Makes a token row and deletes the user's unused ones of that purpose: only the latest link works. The same transaction mails its id.
+ * Locks the user's row, so that two at once do not leave two links.
+ */
+export async function issueToken(tx: Db, { key, userId, purpose, ttlSeconds }: NewToken): Promise<{ id: string }> {
+  await tx.select({ id: users.id }).from(users).where(eq(users.id, userId)).for('no key update')
+  await tx
+    .delete(oneTimeTokens)
+    .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, purpose), isNull(oneTimeTokens.usedAt)))
+  const id = Bun.randomUUIDv7()
+  await tx.insert(oneTimeTokens).values({
+    id,
+    userId,
+    purpose,
+    tokenHash: hashToken(deriveToken(key, id)),
+    expiresAt: sql`clock_timestamp() + ${ttlSeconds} * interval '1 second'`,
+  })
+  return { id }
+}

@@ -1,0 +1,67 @@
+import { and, eq, gt, isNull, ne, sql } from 'drizzle-orm'
+import { users } from '~/features/users/table'
+import type { Db } from '~/platform/db'
+import { authSessions, oneTimeTokens } from './table'
+
+export const insertAuthSession = (db: Db, session: typeof authSessions.$inferInsert) => db.insert(authSessions).values(session)
+
+export interface SignedIn {
+  email: string
+  clientId: string | null
+  isAdmin: boolean
+  isActive: boolean
+  tokensNotBefore: Date | null
+  /** Null when the session is unknown. */
+  sessionId: string | null
+  revokedAt: Date | null
+}
+
+/** The user as they are now, and the sign-in that their token came from. */
+export async function findSignedIn(db: Db, userId: string, sessionId: string): Promise<SignedIn | undefined> {
+  const [row] = await db
+    .select({
+      email: users.email,
+      clientId: users.clientId,
+      isAdmin: users.isAdmin,
+      isActive: users.isActive,
+      tokensNotBefore: users.tokensNotBefore,
+      sessionId: authSessions.id,
+      revokedAt: authSessions.revokedAt,
+    })
+    .from(users)
+    .leftJoin(authSessions, and(eq(authSessions.userId, users.id), eq(authSessions.id, sessionId)))
+    .where(eq(users.id, userId))
+  return row
+}
+
+/** Uses the token up: of any number of parallel calls one gets the user. */
+export async function consumeToken(db: Db, tokenHash: Buffer, purpose: 'verify-email' | 'reset-password'): Promise<string | undefined> {
+  const [row] = await db
+    .update(oneTimeTokens)
+    .set({ usedAt: sql`now()` })
+    .where(
+      and(
+        eq(oneTimeTokens.tokenHash, tokenHash),
+        eq(oneTimeTokens.purpose, purpose),
+        isNull(oneTimeTokens.usedAt),
+        gt(oneTimeTokens.expiresAt, sql`now()`),
+      ),
+    )
+    .returning({ userId: oneTimeTokens.userId })
+  return row?.userId
+}
+
+/** Ends the user's sign-ins, all of them or all but one: their tokens are refused from then on. */
+export const revokeSessions = (db: Db, userId: string, { except }: { except?: string } = {}) =>
+  db
+    .update(authSessions)
+    .set({ revokedAt: sql`now()` })
+    .where(
+      and(eq(authSessions.userId, userId), isNull(authSessions.revokedAt), except === undefined ? undefined : ne(authSessions.id, except)),
+    )
+
+export const revokeSession = (db: Db, userId: string, sessionId: string) =>
+  db
+    .update(authSessions)
+    .set({ revokedAt: sql`now()` })
+    .where(and(eq(authSessions.userId, userId), eq(authSessions.id, sessionId), isNull(authSessions.revokedAt)))

@@ -1,0 +1,108 @@
+import { Elysia } from 'elysia'
+import { User } from '~/features/users/schema'
+import type { Admission } from '~/platform/admission'
+import { actorOf } from '~/platform/http/actor'
+import { Message } from '~/platform/http/schema'
+import type { Session } from '~/platform/http/session'
+import { AccessToken, authSchemas } from './schema'
+import type { AuthService } from './service'
+
+/** Sign-up, sign-in and the links of mails: the routes that a stranger may call, each under the sign-in rate of its address. */
+export const authRoutes = ({
+  auth,
+  admission,
+  session,
+  passwordMinLength,
+}: {
+  auth: AuthService
+  admission: Admission
+  session: Session
+  passwordMinLength: number
+}) => {
+  const { Registration, Login, EmailOnly, Reset, Verification } = authSchemas({ passwordMinLength })
+  return new Elysia({ prefix: '/auth', tags: ['auth'] })
+    .use(signedIn({ auth, session, passwordMinLength }))
+    .derive(async ({ request }) => {
+      const actor = actorOf(request)
+      await admission.admit(`address:${actor.origin.address}`, 'sign-in')
+      return { actor }
+    })
+    .post('/register', async ({ actor, body, status }) => status(201, await auth.register(actor, body)), {
+      body: Registration,
+      response: { 201: User },
+      detail: { summary: 'Register an organisation and its first user; a mail with a link follows', security: [] },
+    })
+    .get(
+      '/verify-email/:token',
+      async ({ actor, params, request }) => {
+        // Mail scanners look with HEAD before the user clicks: looking uses nothing up.
+        if (request.method !== 'HEAD') await auth.verifyEmail(actor, params.token)
+        return { message: 'Email verified successfully. Your account is active.' }
+      },
+      { params: Verification, response: { 200: Message }, detail: { summary: 'Verify an address by the link of the mail', security: [] } },
+    )
+    .post(
+      '/verify-email',
+      async ({ actor, body }) => {
+        await auth.verifyEmail(actor, body.token)
+        return { message: 'Email verified successfully. Your account is active.' }
+      },
+      {
+        body: Verification,
+        response: { 200: Message },
+        detail: { summary: 'Verify an address; mail scanners cannot trigger this one', security: [] },
+      },
+    )
+    .post(
+      '/resend-verification',
+      async ({ actor, body }) => {
+        await auth.resendVerification(actor, body.email)
+        return { message: 'Verification email resent. Check your inbox.' }
+      },
+      { body: EmailOnly, response: { 200: Message }, detail: { summary: 'Send the verification mail again', security: [] } },
+    )
+    .post('/login', ({ actor, body }) => auth.login(actor, body.email, body.password), {
+      body: Login,
+      response: { 200: AccessToken },
+      detail: { summary: 'Sign in and get an access token', security: [] },
+    })
+    .post(
+      '/forgot-password',
+      async ({ actor, body }) => {
+        await auth.forgotPassword(actor, body.email)
+        return { message: 'If the email is registered, you will receive instructions to reset your password.' }
+      },
+      { body: EmailOnly, response: { 200: Message }, detail: { summary: 'Ask for a password reset mail', security: [] } },
+    )
+    .post(
+      '/reset-password',
+      async ({ actor, body }) => {
+        await auth.resetPassword(actor, body.token, body.new_password)
+        return { message: 'Password reset successfully. You can now login with your new password.' }
+      },
+      { body: Reset, response: { 200: Message }, detail: { summary: 'Set a new password with the link of the mail', security: [] } },
+    )
+}
+
+const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; session: Session; passwordMinLength: number }) => {
+  const { Change } = authSchemas({ passwordMinLength })
+  return new Elysia()
+    .use(session)
+    .post('/me', ({ principal }) => auth.me(principal), { response: { 200: User }, detail: { summary: 'The signed-in user' } })
+    .post(
+      '/logout',
+      async ({ principal, set }) => {
+        await auth.logout(principal)
+        set.status = 204
+      },
+      { detail: { summary: 'End this sign-in' } },
+    )
+    .post(
+      '/change-password',
+      async ({ principal, body }) => {
+        await auth.changePassword(principal, body.current_password, body.new_password)
+        return { message: 'Password changed successfully' }
+      },
+      { body: Change, response: { 200: Message }, detail: { summary: 'Change the own password; every other sign-in ends' } },
+    )
+}

@@ -1,0 +1,26 @@
+import { type Static, t } from 'elysia'
+import { Email, Name } from '~/platform/http/schema'
+
+/** A password that is only checked: any length that could ever have been set. */
+const GivenPassword = t.String({ minLength: 1, maxLength: 128, error: 'Must have 1 to 128 characters' })
+
+export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }) => {
+  const NewPassword = t.String({ minLength: passwordMinLength, maxLength: 128, error: `Must have ${passwordMinLength} to 128 characters` })
+  return {
+    Registration: t.Object({ email: Email, password: NewPassword, name: Name }),
+    Login: t.Object({ email: Email, password: GivenPassword }),
+    EmailOnly: t.Object({ email: Email }),
+    Reset: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }), new_password: NewPassword }),
+    Change: t.Object({ current_password: GivenPassword, new_password: NewPassword }),
+    Verification: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }) }),
+  }
+}
+
+export const AccessToken = t.Object({ access_token: t.String(), token_type: t.Literal('bearer') }, { title: 'AccessToken' })
+export type AccessToken = Static<typeof AccessToken>
+
+export interface Registration {
+  email: string
+  password: string
+  name: string
+}

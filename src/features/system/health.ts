@@ -1,0 +1,58 @@
+import type { Database } from '~/platform/db'
+import type { RedisStore } from '~/platform/redis'
+
+export interface Readiness {
+  status: 'ready' | 'degraded' | 'unready'
+  checks: { postgres: 'ok' | 'down'; migrations: 'ok' | 'behind' | 'unknown'; redis: 'ok' | 'down'; draining: boolean }
+}
+
+export interface Health {
+  /** From now on readiness says no, so that a load balancer turns elsewhere before the listener closes. */
+  drain(): void
+  readiness(): Promise<Readiness>
+}
+
+const PING_MS = 1500
+/** Several balancers may ask at once; they get the answer of one look. */
+const FRESH_MS = 500
+
+/** Ready means: PostgreSQL answers, has our schema, and we are not stopping. A missing Redis makes things slower, never unready. */
+export function createHealth({
+  database,
+  redis,
+  isMigrated,
+}: {
+  database: Database
+  redis: RedisStore
+  isMigrated: () => Promise<boolean>
+}): Health {
+  let draining = false
+  let migrated = false
+  let last: { at: number; answer: Promise<Readiness> } | undefined
+
+  const look = async (): Promise<Readiness> => {
+    const postgres = await database.ping(PING_MS)
+    // Migrations only go forward: once there, always there.
+    if (postgres && !migrated) migrated = await isMigrated().catch(() => false)
+    const checks = {
+      postgres: postgres ? ('ok' as const) : ('down' as const),
+      migrations: migrated ? ('ok' as const) : postgres ? ('behind' as const) : ('unknown' as const),
+      redis: redis.available ? ('ok' as const) : ('down' as const),
+      draining,
+    }
+    const ready = postgres && migrated && !draining
+    return { status: ready ? (redis.available ? 'ready' : 'degraded') : 'unready', checks }
+  }
+
+  return {
+    drain() {
+      draining = true
+      last = undefined
+    },
+    readiness() {
+      const now = performance.now()
+      if (last === undefined || now - last.at > FRESH_MS) last = { at: now, answer: look() }
+      return last.answer
+    },
+  }
+}

@@ -1,0 +1,91 @@
+import { eq, sql } from 'drizzle-orm'
+import { clients } from '~/features/clients/table'
+import type { Db } from '~/platform/db'
+import type { User } from './schema'
+import { users } from './table'
+
+/** What leaves this file towards a client: no hash. */
+const view = {
+  id: users.id,
+  email: users.email,
+  name: users.name,
+  is_active: users.isActive,
+  is_admin: users.isAdmin,
+  client_id: users.clientId,
+  email_verified: users.emailVerified,
+  created_at: users.createdAt,
+  updated_at: users.updatedAt,
+}
+
+const emailIs = (email: string) => eq(sql`lower(${users.email})`, email.toLowerCase())
+
+export async function findUser(db: Db, id: string): Promise<User | undefined> {
+  const [user] = await db.select(view).from(users).where(eq(users.id, id))
+  return user
+}
+
+export async function findUserByEmail(db: Db, email: string): Promise<User | undefined> {
+  const [user] = await db.select(view).from(users).where(emailIs(email))
+  return user
+}
+
+export interface Credentials {
+  id: string
+  email: string
+  clientId: string | null
+  isAdmin: boolean
+  isActive: boolean
+  emailVerified: boolean
+  passwordHash: string
+}
+
+export async function findCredentials(db: Db, by: { email: string } | { id: string }): Promise<Credentials | undefined> {
+  const [row] = await db
+    .select({
+      id: users.id,
+      email: users.email,
+      clientId: users.clientId,
+      isAdmin: users.isAdmin,
+      isActive: users.isActive,
+      emailVerified: users.emailVerified,
+      passwordHash: users.passwordHash,
+    })
+    .from(users)
+    .where('email' in by ? emailIs(by.email) : eq(users.id, by.id))
+  return row
+}
+
+/** Undefined when the address is taken, in whatever case it is written. */
+export async function insertUser(db: Db, user: typeof users.$inferInsert): Promise<User | undefined> {
+  const [inserted] = await db
+    .insert(users)
+    .values({ ...user, email: user.email.toLowerCase() })
+    .onConflictDoNothing()
+    .returning(view)
+  return inserted
+}
+
+/** Undefined when another client has that address. */
+export async function insertClient(db: Db, { name, email }: { name: string; email: string }) {
+  const [inserted] = await db
+    .insert(clients)
+    .values({ name, email: email.toLowerCase() })
+    .onConflictDoNothing()
+    .returning({ id: clients.id, name: clients.name, email: clients.email, created_at: clients.createdAt })
+  return inserted
+}
+
+export const markVerified = (db: Db, id: string) =>
+  db.update(users).set({ emailVerified: true, isActive: true, updatedAt: sql`now()` }).where(eq(users.id, id))
+
+export const setPassword = (db: Db, id: string, passwordHash: string) =>
+  db.update(users).set({ passwordHash, passwordIsInitial: false, updatedAt: sql`now()` }).where(eq(users.id, id))
+
+/** The same password at today's cost: nobody is signed out. */
+export const replaceHash = (db: Db, id: string, before: string, passwordHash: string) =>
+  db.update(users).set({ passwordHash }).where(sql`${users.id} = ${id} and ${users.passwordHash} = ${before}`)
+
+export async function hasAdmin(db: Db): Promise<boolean> {
+  const [row] = await db.select({ id: users.id }).from(users).where(eq(users.isAdmin, true)).limit(1)
+  return row !== undefined
+}
