@@ -226,10 +226,8 @@ function readAll(read: Reader, env: Env) {
     allowedHosts: read.list(
       'ALLOWED_HOSTS',
       'Host names that requests may carry (`*.example.com` and `*` allowed); others get 421.',
-      production ? [new URL(apiUrl).hostname, 'localhost', '127.0.0.1', '[::1]'] : ['*'],
-      {
-        shown: 'the host of $API_URL and the loopback names in production, else *',
-      },
+      [...new Set([new URL(apiUrl).hostname, 'localhost', '127.0.0.1', '[::1]'])],
+      { shown: 'the host of $API_URL and the loopback names; outside production also any IP address' },
     ),
     trustedProxies: read.list('TRUSTED_PROXIES', 'Addresses (CIDR) of load balancers whose `X-Forwarded-For` is believed.', []),
     outboundAllow: read.list('OUTBOUND_ALLOW', 'Hosts, host:port or CIDR ranges that tenant URLs may reach although they are private.', []),
@@ -393,6 +391,7 @@ function readAll(read: Reader, env: Env) {
     leaseSeconds: read.integer('RUN_LEASE_SECONDS', 'A run whose process is silent for so long is taken over.', 10, 2, 600),
     timeoutSeconds: read.integer('RUN_TIMEOUT_SECONDS', 'Wall time of one run.', 600, 1, 86_400),
     maxSteps: read.integer('RUN_MAX_STEPS', 'Model and tool steps of one run.', 50, 1, 10_000),
+    maxHistory: read.integer('RUN_MAX_HISTORY', 'Events of a session that a model is shown, newest first.', 200, 1, 10_000),
     concurrentPerClient: read.integer('RUNS_PER_CLIENT', 'Runs of one client at the same time.', 50, 1, 100_000),
     recoveryConcurrency: read.integer(
       'RUN_RECOVERY_CONCURRENCY',

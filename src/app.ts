@@ -1,0 +1,109 @@
+import { cors } from '@elysiajs/cors'
+import { Elysia } from 'elysia'
+import { agentRoutes } from './features/agents/routes'
+import type { AgentService } from './features/agents/service'
+import { auditRoutes } from './features/audit/routes'
+import { authRoutes } from './features/auth/routes'
+import type { AuthService } from './features/auth/service'
+import { chatRoutes } from './features/chat/routes'
+import type { ChatService } from './features/chat/service'
+import { mailboxRoutes } from './features/mail/mailbox-page'
+import { providerKeyRoutes } from './features/provider-keys/routes'
+import type { ProviderKeyService } from './features/provider-keys/service'
+import { runRoutes } from './features/runs/routes'
+import type { RunService } from './features/runs/service'
+import { sessionRoutes } from './features/sessions/routes'
+import type { SessionService } from './features/sessions/service'
+import type { Health } from './features/system/health'
+import { systemRoutes } from './features/system/routes'
+import type { Admission } from './platform/admission'
+import type { Db } from './platform/db'
+import { apiDocs } from './platform/http/docs'
+import { type GateOptions, gate } from './platform/http/gate'
+import { jsonBody } from './platform/http/json-body'
+import { problems } from './platform/http/problems'
+import { requestLog } from './platform/http/request-log'
+import { unknownRoutes } from './platform/http/routes'
+import { type Authenticator, createSession } from './platform/http/session'
+import type { Log } from './platform/log'
+
+export interface AppDeps {
+  db: Db
+  log: Log
+  health: Health
+  authenticator: Authenticator
+  admission: Admission
+  auth: AuthService
+  agents: AgentService
+  providerKeys: ProviderKeyService
+  sessions: SessionService
+  runs: RunService
+  chat: ChatService
+  settings: {
+    apiUrl: string
+    about: { title: string; description: string; version: string }
+    corsOrigins: string[]
+    gate: GateOptions
+    passwordMinLength: number
+    /** Shows the mails that the `mailbox` provider keeps. Never in production. */
+    mailboxPage: boolean
+  }
+}
+
+export type App = ReturnType<typeof createApp>
+
+const INTERNAL = { title: 'Internal error', status: 500, detail: 'Something failed on our side.', message: 'Something failed on our side.' }
+
+/** The HTTP surface. The order matters: a hook reaches only the routes registered after it. */
+export function createApp(deps: AppDeps) {
+  const { log, settings, admission, authenticator } = deps
+  const session = createSession({ authenticator })
+  const app = new Elysia({
+    // Unknown properties are refused, not dropped.
+    normalize: false,
+    // Else the path is looked for behind the URL's 11th character, and a short Host shifts it.
+    handler: { standardHostname: false },
+    // A schema that cannot be compiled is found at boot.
+    precompile: true,
+    serve: {
+      maxRequestBodySize: settings.gate.uploads.maxBytes,
+      // Bun's own error page shows source code.
+      development: false,
+      error: (error: Error) => {
+        log.error('escaped from the app', { error })
+        return new Response(JSON.stringify({ type: `${settings.apiUrl}/problems/internal`, ...INTERNAL }), {
+          status: 500,
+          headers: { 'content-type': 'application/problem+json' },
+        })
+      },
+    },
+  })
+    .use(gate(settings.gate))
+    .use(problems({ apiUrl: settings.apiUrl, log }))
+    .use(requestLog({ log }))
+    .use(
+      cors({
+        origin: settings.corsOrigins,
+        methods: ['GET', 'POST', 'PUT', 'DELETE'],
+        allowedHeaders: ['authorization', 'x-api-key', 'x-client-id', 'content-type', 'idempotency-key', 'last-event-id', 'traceparent'],
+        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'retry-after'],
+        credentials: false,
+        maxAge: 600,
+      }),
+    )
+    .use(jsonBody(settings.gate))
+    .use(apiDocs(settings))
+    .use(systemRoutes({ health: deps.health, version: settings.about.version }))
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .group('/api/v1', (api) =>
+      api
+        .use(authRoutes({ auth: deps.auth, admission, session, passwordMinLength: settings.passwordMinLength }))
+        .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session }))
+        .use(agentRoutes({ agents: deps.agents, session }))
+        .use(sessionRoutes({ sessions: deps.sessions, session }))
+        .use(runRoutes({ runs: deps.runs, session }))
+        .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(auditRoutes({ db: deps.db, session })),
+    )
+  return unknownRoutes(app)
+}
