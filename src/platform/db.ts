@@ -1,10 +1,10 @@
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { toCallerError } from './db/failures'
 import { Pool } from './db/pool'
-import { createPreparedStatements } from './db/prepared'
 import { MAX_RETRIES, pauseBeforeRetry, RECONNECT_WITHIN_MS } from './db/retry'
 import { createDrizzle } from './db/session'
-import { createStatementRunner } from './db/statement'
+import { createStatementRunner } from './db/statement-runner'
+import { createStatementFacts } from './db/statements'
 import { parseTarget } from './db/target'
 import { type Isolation, Transaction } from './db/transaction'
 import type { Log } from './log'
@@ -57,9 +57,9 @@ export interface DatabaseOptions {
  */
 export function createDatabase({ url, tls, poolSize, ...options }: DatabaseOptions): Database {
   const pool = new Pool({ ...options, target: parseTarget(url, tls), size: poolSize })
-  const prepare = createPreparedStatements(options.prepare)
+  const factsOf = createStatementFacts(options.prepare)
   const dialect = new PgDialect()
-  const statements = createStatementRunner(pool, prepare)
+  const statements = createStatementRunner(pool, factsOf)
   let asking: Promise<boolean> | undefined
 
   const ask = () =>
@@ -87,7 +87,7 @@ export function createDatabase({ url, tls, poolSize, ...options }: DatabaseOptio
       const startedAt = performance.now()
       for (let retries = 0; ; retries++) {
         const connection = await pool.lease()
-        const transaction = new Transaction(connection, prepare)
+        const transaction = new Transaction(connection, factsOf)
         try {
           return await attempt(transaction, work, isolation)
         } catch (error) {

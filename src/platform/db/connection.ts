@@ -1,0 +1,220 @@
+import type { Socket } from 'node:net'
+import postgres from 'postgres'
+import type { Log } from '../log'
+import { requestCancel } from './cancel'
+import { dial } from './dial'
+import { ConnectionLost, isRefusal } from './failures'
+import type { Address, SessionKind, Target } from './target'
+import { driverTypes } from './values'
+
+/** `rows`: an object a row. `arrays`: its values in the order of the columns. Both carry `columns`, `count` and `command`. */
+export type Shape = 'rows' | 'arrays'
+export type Result = postgres.RowList<postgres.Row[]>
+
+export interface ConnectionOptions {
+  target: Target
+  applicationName: string
+  connectTimeoutMs: number
+  statementTimeoutMs: number
+  /** False behind a pooler in transaction mode, where the next statement meets another session: no named statements, no settings of the session. */
+  prepare: boolean
+  log: Log
+}
+
+const TERMINATE = Buffer.from([0x58, 0, 0, 0, 4])
+const GOODBYE_MS = 500
+const LIFETIME_MS = 30 * 60_000
+const MAX_SHARERS = 8
+const BRISK_MS = 10
+
+/**
+ * One connection, for its whole life: a postgres.js client that may connect once. When its socket closes, its server falls silent or the driver
+ * itself fails, it is broken for good and everything in flight is rejected at once; nothing here waits for the driver to recover.
+ */
+export class Connection {
+  /** Set by the pool. Called once, also when nothing is in flight. */
+  onBroken: () => void = () => undefined
+  /** When the pool replaces it, so that no session and no route to an old server lives for ever. */
+  readonly retiresAt = performance.now() + LIFETIME_MS * (0.75 + Math.random() / 4)
+  private users = 0
+  private shared = false
+  private broken: ConnectionLost | undefined
+  private readonly inFlight = new Set<(error: ConnectionLost) => void>()
+  /** Since when we wait for the server, or it for us. */
+  private quietSince = performance.now()
+  private readonly client: postgres.Sql
+  private session = { pid: 0, secret: 0 }
+
+  private constructor(
+    private readonly socket: Socket,
+    private readonly address: Address,
+    private readonly options: ConnectionOptions,
+  ) {
+    this.client = postgres(driverOptions(socket, options))
+    socket.once('close', () => this.break('closed'))
+    if (socket.destroyed) this.break('closed')
+  }
+
+  /** Connects and prepares the session, within `connectTimeoutMs`. Fails when the server is not of the kind asked for. */
+  static async open(address: Address, kind: SessionKind, options: ConnectionOptions): Promise<Connection> {
+    const deadline = AbortSignal.timeout(options.connectTimeoutMs)
+    const connection = new Connection(await dial(address, deadline), address, options)
+    const giveUp = () => connection.break('deadline')
+    deadline.addEventListener('abort', giveUp)
+    if (deadline.aborted) giveUp()
+    try {
+      await connection.greet(kind)
+      return connection
+    } catch (error) {
+      connection.break('closed', error)
+      throw error
+    } finally {
+      deadline.removeEventListener('abort', giveUp)
+    }
+  }
+
+  get isBroken() {
+    return this.broken !== undefined
+  }
+
+  /**
+   * Sends at once, behind what is in flight. A text that was `named` before costs one round trip, with parameters and no name it costs two.
+   * Without parameters it may hold several statements.
+   * @throws ConnectionLost, or the server's PostgresError
+   */
+  run(text: string, parameters: unknown[], shape: Shape, named: boolean): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      if (this.broken) return reject(new ConnectionLost(this.broken.reason, false, { cause: this.broken }))
+      if (this.inFlight.size === 0) this.quietSince = performance.now()
+      this.inFlight.add(reject)
+      // `encodeParameters` made them; the driver's own type knows fewer.
+      const query = this.client.unsafe(text, parameters as never[], { prepare: named })
+      const settled = () => {
+        this.inFlight.delete(reject)
+        this.quietSince = performance.now()
+      }
+      const answer: PromiseLike<unknown> = shape === 'arrays' ? query.values() : query
+      answer.then(
+        (result) => {
+          settled()
+          resolve(result as Result)
+        },
+        (error: unknown) => {
+          settled()
+          reject(isRefusal(error) ? error : this.break('closed', error))
+        },
+      )
+    })
+  }
+
+  get isFree() {
+    return this.users === 0
+  }
+
+  /** Whether one more read may go behind those that it carries: they are few, and the server has just given a sign of life. */
+  isShareable(now: number) {
+    return this.shared && this.users < MAX_SHARERS && now - this.quietSince < BRISK_MS
+  }
+
+  /** To one caller alone, or `shared` between several who each read one thing. From now on it is their turn to say something. */
+  lend(shared: boolean): this {
+    if (this.users++ === 0) this.quietSince = performance.now()
+    this.shared = shared
+    return this
+  }
+
+  takeBack() {
+    this.users--
+  }
+
+  /** Breaks it when the server owes an answer for longer than `maxMs`, or the one who leased it the next statement. */
+  checkQuiet(now: number, maxMs: number) {
+    if (this.isFree || now - this.quietSince <= maxMs) return
+    const owes = this.inFlight.size > 0
+    this.break('deadline', undefined, owes && !this.options.prepare)
+  }
+
+  /** Says goodbye to the server. What is in flight is lost. */
+  end() {
+    this.broken ??= new ConnectionLost('closed', false)
+    this.socket.end(TERMINATE)
+    setTimeout(() => this.socket.destroy(), GOODBYE_MS).unref()
+    this.drop(this.broken)
+  }
+
+  private break(reason: ConnectionLost['reason'], cause?: unknown, cancelFirst = false): ConnectionLost {
+    if (this.broken) return this.broken
+    this.broken = new ConnectionLost(reason, true, { cause })
+    if (cancelFirst) void this.cancel().finally(() => this.socket.destroy())
+    else this.socket.destroy()
+    this.drop(this.broken)
+    return this.broken
+  }
+
+  private drop(error: ConnectionLost) {
+    for (const reject of this.inFlight) reject(error)
+    this.inFlight.clear()
+    this.onBroken()
+  }
+
+  private async greet(kind: SessionKind) {
+    const { prepare, statementTimeoutMs } = this.options
+    const limits = [
+      `set statement_timeout = ${statementTimeoutMs}`,
+      // Frees the locks of a process that has gone away in silence.
+      `set idle_in_transaction_session_timeout = ${2 * statementTimeoutMs}`,
+    ]
+    const question = `select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as readonly`
+    // Statements and not startup parameters, which poolers refuse.
+    const answers = await this.run([...(prepare ? limits : ['select 1']), question].join('; '), [], 'rows', false)
+    // Several statements have several results, which the driver's types do not know.
+    const result = answers.at(-1) as unknown as Result
+    this.session = result.state
+    const [server] = result
+    if (!FITS[kind](server?.standby === true, server?.readonly === true)) throw new Error(`The server is not ${kind}`)
+  }
+
+  /** Behind a pooler in transaction mode the server does not know our deadline, so it is told to stop. */
+  private cancel() {
+    return requestCancel(this.address, this.session, this.options.connectTimeoutMs).catch((error: unknown) =>
+      this.options.log.debug('A statement could not be cancelled', { error }),
+    )
+  }
+}
+
+const FITS: Record<SessionKind, (standby: boolean, readonly: boolean) => boolean> = {
+  any: () => true,
+  'prefer-standby': () => true,
+  primary: (standby) => !standby,
+  standby: (standby) => standby,
+  'read-write': (_, readonly) => !readonly,
+  'read-only': (_, readonly) => readonly,
+}
+
+/** All that the driver would do by itself, now or after a fault, is off: lifetime, reconnection, questions of its own. */
+function driverOptions(socket: Socket, { target, applicationName, prepare, log }: ConnectionOptions) {
+  let connected = false
+  return {
+    host: 'already-connected',
+    port: 5432,
+    ...(target.user === undefined ? {} : { user: target.user }),
+    ...(target.database === undefined ? {} : { database: target.database }),
+    password: target.password,
+    /** Called again when the driver wants to reconnect after a fault. */
+    socket() {
+      if (connected) throw new Error('A connection is not made twice')
+      connected = true
+      return socket
+    },
+    ssl: false,
+    max: 1,
+    prepare,
+    fetch_types: false,
+    types: driverTypes,
+    connection: { application_name: applicationName, TimeZone: 'UTC', DateStyle: 'ISO', ...target.parameters },
+    connect_timeout: 0,
+    idle_timeout: 0,
+    max_lifetime: null,
+    onnotice: ({ message, code }: postgres.Notice) => log.debug('The database says', { notice: message, code }),
+  }
+}

@@ -1,0 +1,143 @@
+import { Column, fillPlaceholders, getTableName, is, noopDecoder, type Query, SQL, Subquery } from 'drizzle-orm'
+import {
+  PgDatabase,
+  type PgDialect,
+  PgPreparedQuery,
+  type PgQueryResultHKT,
+  PgSession,
+  type PreparedQueryConfig,
+  type SelectedFieldsOrdered,
+} from 'drizzle-orm/pg-core'
+import type { Result, Shape } from './connection'
+import { decoders, encodeParameters } from './values'
+
+/** What carries out statements: the pool, or one transaction. */
+export interface Runner {
+  run(text: string, parameters: unknown[], shape: Shape): Promise<Result>
+}
+
+/** Of raw SQL: the rows as objects, and how many were returned or changed. */
+export interface RowsResult extends PgQueryResultHKT {
+  readonly type: this['row'][] & { readonly count: number }
+}
+
+/**
+ * Drizzle over our connections instead of `drizzle-orm/postgres-js`, which names no statement (two round trips instead of one), decodes JSON twice and
+ * wraps every error in one whose message holds all parameters, secrets included.
+ */
+export const createDrizzle = (dialect: PgDialect, runner: Runner) =>
+  new PgDatabase<RowsResult>(dialect, new Session(dialect, runner), undefined)
+
+class Session extends PgSession<RowsResult> {
+  constructor(
+    dialect: PgDialect,
+    private readonly runner: Runner,
+  ) {
+    super(dialect)
+  }
+
+  prepareQuery<T extends PreparedQueryConfig>(
+    query: Query,
+    fields: SelectedFieldsOrdered | undefined,
+    _name: string | undefined,
+    _isResponseInArrayMode: boolean,
+    mapRows?: (rows: unknown[][]) => T['execute'],
+  ): PgPreparedQuery<T> {
+    return new Statement<T>(this.runner, query, fields?.map(toCell), mapRows)
+  }
+
+  transaction(): never {
+    throw new Error('Use Database.transaction: it alone retries, and tells what is known about the outcome')
+  }
+}
+
+class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
+  /** Set by Drizzle's builders: by name, the joined tables that have a row in every result. */
+  readonly joinsNotNullableMap: Record<string, boolean> | undefined = undefined
+
+  constructor(
+    private readonly runner: Runner,
+    query: Query,
+    private readonly cells: Cell[] | undefined,
+    private readonly mapRows: ((rows: unknown[][]) => T['execute']) | undefined,
+  ) {
+    super(query, undefined, undefined)
+  }
+
+  async execute(values: Record<string, unknown> = {}): Promise<T['execute']> {
+    const parameters = encodeParameters(fillPlaceholders(this.query.params, values))
+    if (!this.cells && !this.mapRows) return decodeRows(await this.runner.run(this.query.sql, parameters, 'rows'))
+    const result = await this.runner.run(this.query.sql, parameters, 'arrays')
+    // In this shape a row is an array, which the driver's types do not know.
+    const rows = result as unknown as unknown[][]
+    if (this.mapRows) return this.mapRows(rows)
+    const cells = this.cells ?? []
+    const decode = cells.map((cell, index) => cell.decode ?? decoders[result.columns[index]?.type ?? 0])
+    const joins = this.joinsNotNullableMap
+    return rows.map((row) => {
+      const nested = nest(cells, decode, row)
+      if (joins) dropAbsent(nested, cells, row, joins)
+      return nested
+    })
+  }
+}
+
+/** One selected value: where it goes in the row's object, and what reads it. */
+interface Cell {
+  path: string[]
+  /** `undefined`: raw SQL, read by the type the server gives it. */
+  decode: Decode | undefined
+  /** Of a column: its table's name. */
+  table: string | undefined
+}
+
+type Decode = (raw: string) => unknown
+
+function toCell({ path, field }: SelectedFieldsOrdered[number]): Cell {
+  if (is(field, Column)) return { path, decode: (raw) => field.mapFromDriverValue(raw), table: getTableName(field.table) }
+  const expression = is(field, SQL) ? field : is(field, Subquery) ? field._.sql : field.sql
+  // `decoder` is what `mapWith` set; Drizzle keeps it out of its types.
+  const { decoder } = expression as unknown as { decoder: { mapFromDriverValue: Decode } }
+  return { path, decode: decoder === noopDecoder ? undefined : (raw) => decoder.mapFromDriverValue(raw), table: undefined }
+}
+
+/** A row's values as Drizzle's object, nested when several tables are joined. */
+function nest(cells: Cell[], decode: (Decode | undefined)[], row: unknown[]) {
+  const result: Record<string, unknown> = {}
+  cells.forEach(({ path }, index) => {
+    const raw = row[index]
+    const read = decode[index]
+    const value = raw === null || read === undefined ? raw : read(raw as string)
+    if (path.length === 1) result[path[0] as string] = value
+    else place(result, path, value)
+  })
+  return result
+}
+
+/** A joined table without a row becomes null: all its columns are, and `always` does not name it. */
+function dropAbsent(result: Record<string, unknown>, cells: Cell[], row: unknown[], always: Record<string, boolean>) {
+  const absent = new Map<string, string | false>()
+  cells.forEach(({ path: [name = '', column, ...deeper], table }, index) => {
+    if (table === undefined || column === undefined || deeper.length > 0) return
+    const seen = absent.get(name) ?? table
+    absent.set(name, row[index] === null && seen === table ? table : false)
+  })
+  for (const [name, table] of absent) if (table !== false && !always[table]) result[name] = null
+}
+
+function place(result: Record<string, unknown>, path: string[], value: unknown) {
+  let node = result
+  for (const key of path.slice(0, -1)) {
+    node[key] ??= {}
+    node = node[key] as Record<string, unknown>
+  }
+  node[path.at(-1) ?? ''] = value
+}
+
+function decodeRows(result: Result): Result {
+  for (const { name, type } of result.columns ?? []) {
+    const decode = decoders[type]
+    if (decode) for (const row of result) if (typeof row[name] === 'string') row[name] = decode(row[name])
+  }
+  return result
+}
