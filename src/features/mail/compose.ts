@@ -1,0 +1,42 @@
+import { eq } from 'drizzle-orm'
+import type { LinkTokens } from '~/features/auth/link-tokens'
+import { users } from '~/features/users/table'
+import type { Db } from '~/platform/db'
+import type { MailRequest } from './schema'
+import type { Rendered, RenderMail } from './templates'
+
+export interface ComposeSettings {
+  render: RenderMail
+  links: LinkTokens
+}
+
+export interface Composed extends Rendered {
+  to: string
+  userId: string
+  clientId: string | null
+  /** The request with the token that the mail carries, when another had to be made. */
+  renewed?: MailRequest
+}
+
+export type Composition = Composed | { skip: string; to: string; userId: string | null; clientId: string | null }
+
+/** Looks up what the request only names and writes the mail, or says why there is none to send any more. */
+export async function composeMail(tx: Db, { render, links }: ComposeSettings, request: MailRequest): Promise<Composition> {
+  const [user] = await tx
+    .select({ email: users.email, clientId: users.clientId })
+    .from(users)
+    .where(eq(users.id, request.user_id))
+    .for('key share')
+  if (user === undefined) return { skip: 'the user is gone', to: '', userId: null, clientId: null }
+  const recipient = { to: user.email, userId: request.user_id, clientId: user.clientId }
+  if (!isOneAddress(user.email)) return { skip: 'the address is not one that can be written to', ...recipient }
+  if (!('token_id' in request)) return { ...recipient, ...render(request.template, { email: user.email }) }
+
+  const link = await links.forMail(tx, { tokenId: request.token_id, userId: request.user_id, purpose: request.template })
+  if ('skip' in link) return { ...link, ...recipient }
+  const renewed = link.id === request.token_id ? {} : { renewed: { ...request, token_id: link.id } }
+  return { ...recipient, ...render(request.template, { email: user.email, token: link.token }), ...renewed }
+}
+
+/** One mailbox: no list, no display name, nothing that ends a header (QUEUE-01). */
+const isOneAddress = (email: string) => /^[^\s\p{C}@,;:<>()[\]"\\]+@[^\s\p{C}@,;:<>()[\]"\\]+$/u.test(email)

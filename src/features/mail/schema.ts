@@ -1,0 +1,21 @@
+import { type Static, Type as t } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+
+const uuid = t.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' })
+
+/**
+ * What an outbox row of kind `email` asks for. It holds ids alone: address, name and link are looked up when the mail is written,
+ * so that a queue, a backup or a dead letter opens nothing and a late mail is not addressed to a former address.
+ */
+export const MailRequest = t.Union([
+  /** `token_id`: a row of one_time_tokens, from `issueToken` in the same transaction. */
+  t.Object({ template: t.Union([t.Literal('verify-email'), t.Literal('reset-password')]), user_id: uuid, token_id: uuid }),
+  t.Object({ template: t.Literal('already-registered'), user_id: uuid }),
+])
+export type MailRequest = Static<typeof MailRequest>
+export type MailTemplate = MailRequest['template']
+
+const checker = TypeCompiler.Compile(MailRequest)
+
+/** Undefined for a payload that no version of ours has written. */
+export const parseMailRequest = (payload: unknown): MailRequest | undefined => (checker.Check(payload) ? payload : undefined)

@@ -1,0 +1,54 @@
+import { expect, test } from 'bun:test'
+import { createTemplates } from './templates'
+
+const render = createTemplates({ appUrl: 'https://app.example', verifyTtlSeconds: 86_400, resetTtlSeconds: 3600 })
+
+test.each([
+  ['verify-email', 'Email Verification - Evo AI', 'https://app.example/security/verify-email?code=T0ken', 'valid for 24 hours'],
+  ['reset-password', 'Password Reset - Evo AI', 'https://app.example/security/reset-password?token=T0ken', 'valid for 1 hour.'],
+] as const)(
+  '%s has its subject, its link and the validity that is configured, as HTML and as text',
+  (template, subject, link, validity) => {
+    const mail = render(template, { email: 'sam@acme.example', token: 'T0ken' })
+    expect(mail.subject).toBe(subject)
+    expect(mail.link).toBe(link)
+    for (const body of [mail.text, mail.html]) {
+      expect(body).toContain(link)
+      expect(body).toContain(validity)
+      expect(body).toContain('Hello sam,')
+    }
+  },
+)
+
+test.each([
+  [1800, '30 minutes'],
+  [3600, '1 hour'],
+  [7200, '2 hours'],
+  [172_800, '48 hours'],
+])('a validity of %d s reads %s', (verifyTtlSeconds, words) => {
+  const other = createTemplates({ appUrl: 'https://app.example', verifyTtlSeconds, resetTtlSeconds: 3600 })
+  expect(other('verify-email', { email: 'sam@acme.example', token: 'x' }).text).toContain(`valid for ${words}.`)
+})
+
+test.each([
+  ['<script>alert(1)</script>', '&lt;script&gt;alert(1)&lt;/script&gt;'],
+  [`"><a href='https://evil.example'>`, '&quot;&gt;&lt;a href=&#39;https://evil.example&#39;&gt;'],
+  [`{{link}}\${x}&amp;`, `{{link}}\${x}&amp;amp;`],
+])('QUEUE-01: the name %s is text', (name, escaped) => {
+  const { html, subject } = render('verify-email', { email: `${name}@acme.example`, token: 'x' })
+  expect(html).toContain(`Hello ${escaped},`)
+  expect(html).not.toContain('<script')
+  expect(html.match(/<a /g)).toHaveLength(2)
+  expect(subject).toBe('Email Verification - Evo AI')
+})
+
+test('QUEUE-01: a name cannot end a line, and a long one is cut', () => {
+  const { text } = render('verify-email', { email: `a\r\n\r\nb\u2028c\u202ed${'e'.repeat(300)}@acme.example`, token: 'x' })
+  expect(text).toMatch(/^Hello a b c de{57},$/m)
+})
+
+test('a mail about an existing account carries no one-time link', () => {
+  const { text, html, link } = render('already-registered', { email: 'sam@acme.example' })
+  expect(link).toBe('https://app.example')
+  expect(text + html).not.toMatch(/code=|token=/)
+})

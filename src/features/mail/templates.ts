@@ -1,0 +1,100 @@
+import { type Content, renderHtml, renderText } from './layout'
+import type { MailTemplate } from './schema'
+
+export interface Rendered {
+  subject: string
+  text: string
+  html: string
+  /** Where the button leads, for the development mailbox. */
+  link: string
+}
+
+export interface Facts {
+  /** The recipient's address. */
+  email: string
+  /** Of the templates that carry a one-time link. */
+  token?: string
+}
+
+export interface TemplateSettings {
+  /** The web frontend, without a slash at the end. Never taken from a request (OTT-07). */
+  appUrl: string
+  verifyTtlSeconds: number
+  resetTtlSeconds: number
+}
+
+export type RenderMail = (template: MailTemplate, facts: Facts) => Rendered
+
+interface Written extends Omit<Content, 'footer'> {
+  subject: string
+  link: string
+}
+
+const FOOTER = 'Evo AI sent this mail because of something that was done with your address. Nobody reads replies to it.'
+const UNASKED = 'If this was not you, ignore this mail: nothing changes.'
+
+/** Subjects are fixed and names only ever stand in the text, escaped (QUEUE-01). */
+export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds }: TemplateSettings): RenderMail {
+  const templates: Record<MailTemplate, (name: string, token: string) => Written> = {
+    'verify-email': (name, token) => {
+      const link = `${appUrl}/security/verify-email?code=${encodeURIComponent(token)}`
+      return {
+        subject: 'Email Verification - Evo AI',
+        link,
+        heading: 'Confirm your e-mail address',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: 'thank you for signing up. Confirm that this address is yours to activate your account.' },
+          { button: 'Confirm address', link },
+          { note: `The link works once and is valid for ${duration(verifyTtlSeconds)}. ${UNASKED}` },
+        ],
+      }
+    },
+    'reset-password': (name, token) => {
+      const link = `${appUrl}/security/reset-password?token=${encodeURIComponent(token)}`
+      return {
+        subject: 'Password Reset - Evo AI',
+        link,
+        heading: 'Choose a new password',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: 'somebody asked for a new password for your account.' },
+          { button: 'Choose a password', link },
+          { note: `The link works once and is valid for ${duration(resetTtlSeconds)}. ${UNASKED}` },
+        ],
+      }
+    },
+    'already-registered': (name) => ({
+      subject: 'You already have an account - Evo AI',
+      link: appUrl,
+      heading: 'You already have an account',
+      blocks: [
+        { paragraph: `Hello ${name},` },
+        {
+          paragraph: 'somebody tried to sign up with your address, which has an account already. Sign in, or ask there for a new password.',
+        },
+        { button: 'Open Evo AI', link: appUrl },
+        { note: UNASKED },
+      ],
+    }),
+  }
+  return (template, { email, token = '' }) => {
+    const { subject, link, ...content } = templates[template](nameOf(email), token)
+    const whole = { ...content, footer: FOOTER }
+    return { subject, link, text: renderText(whole), html: renderHtml(whole) }
+  }
+}
+
+const MAX_NAME = 64
+
+/** The part before the `@`, as the reference has it. Control characters go, so that a name cannot end a line. */
+const nameOf = (email: string) =>
+  (email.split('@')[0] ?? '')
+    .replace(/[\p{C}\p{Z}]+/gu, ' ')
+    .slice(0, MAX_NAME)
+    .trim()
+
+function duration(seconds: number): string {
+  const [count, unit] = seconds >= 7200 || seconds === 3600 ? [Math.round(seconds / 3600), 'hour'] : [Math.round(seconds / 60), 'minute']
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
+}

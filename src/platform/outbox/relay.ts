@@ -1,0 +1,97 @@
+import { sql } from 'drizzle-orm'
+import type { Database } from '../db'
+import type { Log } from '../log'
+import type { RedisStore } from '../redis'
+import { appendToStreams, type Notice } from './streams'
+import { outbox } from './table'
+
+export interface Relay {
+  /**
+   * Tells the workers about committed outbox rows. Returns at once and never throws: what cannot be told is found by the sweeper.
+   * Call it after COMMIT: a worker that reads faster than we commit would take the row for unknown.
+   */
+  publish(notices: Notice[]): void
+  /** Publishes and marks what is waiting, for `graceMs` at most. */
+  close(): Promise<void>
+}
+
+export interface RelaySettings {
+  database: Database
+  redis: RedisStore
+  log: Log
+}
+
+const MAX_WAITING = 20_000
+const BATCH = 500
+/** Less than the age at which the sweeper takes an unmarked row for unpublished. By then most rows are done, and marking them costs no write. */
+const MARK_AFTER_MS = 1000
+const CLOSE_GRACE_MS = 2000
+
+/** The short way from COMMIT to a worker, inside an API process: whatever goes wrong here only costs time. */
+export function createRelay({ database, redis, log }: RelaySettings): Relay {
+  let waiting: Notice[] = []
+  let unmarked: string[] = []
+  let publishing: Promise<void> | undefined
+  let markTimer: Timer | undefined
+  let isFailing = false
+
+  function failed(message: string, fields: Record<string, unknown>) {
+    if (!isFailing) log.warn(message, fields)
+    isFailing = true
+  }
+
+  async function publishWaiting() {
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, BATCH)
+      waiting = waiting.slice(BATCH)
+      try {
+        await appendToStreams(redis, batch)
+        isFailing = false
+        keepForMarking(batch)
+      } catch (error) {
+        failed('outbox rows were not published: the sweeper will', { rows: batch.length + waiting.length, error })
+        waiting = []
+      }
+    }
+  }
+
+  function keepForMarking(batch: Notice[]) {
+    if (unmarked.length < MAX_WAITING) unmarked.push(...batch.map(({ id }) => id))
+    markTimer ??= setTimeout(() => void markPublished(), MARK_AFTER_MS)
+  }
+
+  async function markPublished() {
+    clearTimeout(markTimer)
+    markTimer = undefined
+    const ids = unmarked
+    unmarked = []
+    if (ids.length === 0) return
+    try {
+      await database.db
+        .update(outbox)
+        .set({ relayedAt: sql`now()` })
+        .where(sql`${outbox.id} = any(${sql.param(ids)}::uuid[]) and ${outbox.doneAt} is null and ${outbox.relayedAt} is null`)
+    } catch (error) {
+      failed('published outbox rows were not marked: the sweeper publishes them again', { rows: ids.length, error })
+    }
+  }
+
+  /** One pipeline at a time: what is published meanwhile makes up the next batch. */
+  function start() {
+    publishing ??= publishWaiting().finally(() => {
+      publishing = undefined
+    })
+  }
+
+  return {
+    publish(notices) {
+      if (waiting.length + notices.length > MAX_WAITING)
+        return failed('outbox relay is full: the sweeper publishes', { rows: notices.length })
+      waiting.push(...notices)
+      start()
+    },
+    async close() {
+      await Promise.race([Promise.resolve(publishing).then(markPublished), Bun.sleep(CLOSE_GRACE_MS)])
+    },
+  }
+}
