@@ -1,0 +1,48 @@
+import { createApp } from '~/app'
+import type { Config } from '~/config'
+import { systemClock } from '~/platform/clock'
+import type { Log } from '~/platform/log'
+import { instanceName, onStop, signalReady } from './child'
+import { createServices, runGraceMs } from './services'
+
+/** Elsewhere the worker process looks after abandoned runs; this is for when there is none. */
+const RECOVER_EVERY_MS = 2000
+
+/** One API process: opens what it needs, listens on the shared port, and takes it all down in reverse. */
+export async function runApi(config: Config, { log }: { log: Log }) {
+  const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
+  const { health, runner, stores } = services
+  const app = createHttp(config, services, log)
+  app.listen({ port: config.port, hostname: config.host, reusePort: true })
+  onStop(async () => {
+    health.drain()
+    await systemClock.sleep(config.drainSeconds * 1000)
+    const settled = Promise.all([app.server?.stop(), runner.stop(runGraceMs(config))])
+    await Promise.race([settled, systemClock.sleep(config.shutdownGraceSeconds * 1000)])
+    await app.server?.stop(true)
+    await services.close()
+  })
+  await stores.redis.ready(2000)
+  signalReady()
+}
+
+/** The HTTP surface on top of the services, without its port. */
+export const createHttp = (config: Config, services: ReturnType<typeof createServices>, log: Log) =>
+  createApp({
+    ...services,
+    log,
+    settings: {
+      apiUrl: config.apiUrl,
+      about: config.about,
+      corsOrigins: config.corsOrigins,
+      gate: {
+        allowedHosts: config.allowedHosts,
+        allowAddresses: !config.production,
+        trustedProxies: config.trustedProxies,
+        maxBodyBytes: config.limits.bodyBytes,
+        uploads: { prefixes: ['/api/v1/chat/', '/api/v1/agents/import'], maxBytes: config.limits.uploadBytes },
+      },
+      passwordMinLength: config.access.passwordMinLength,
+      mailboxPage: !config.production && config.email.provider === 'mailbox',
+    },
+  })

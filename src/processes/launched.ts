@@ -1,0 +1,60 @@
+import { fileURLToPath } from 'node:url'
+
+/** A process that somebody keeps an eye on. */
+export interface Launched {
+  /** Unique among all processes that ever ran. */
+  instance: string
+  pid: number
+  /** Settles when it serves; never, if it ends before. */
+  ready: Promise<void>
+  /** How it ended, in words. Never rejects. */
+  exited: Promise<string>
+  /** Lets a child start that was launched ahead. */
+  start(): void
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void
+}
+
+export type ChildKind = 'api' | 'worker' | 'postgres'
+
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
+
+/** Runs main.ts as a child, in our process group. It ends by itself when we vanish (child.ts). */
+export function launchChild({
+  kind,
+  instance,
+  env,
+}: {
+  kind: ChildKind
+  instance: string
+  env: Record<string, string | undefined>
+}): Launched {
+  const ready = Promise.withResolvers<void>()
+  let reason: string | undefined
+  const child = Bun.spawn([process.execPath, MAIN, instance], {
+    env: { ...env, EVO_CHILD: kind, EVO_INSTANCE: instance },
+    stdin: 'ignore',
+    stdout: 'inherit',
+    stderr: 'inherit',
+    ipc(message: unknown) {
+      if (typeof message !== 'object' || message === null || !('type' in message)) return
+      if (message.type === 'ready') ready.resolve()
+      if (message.type === 'failed' && 'message' in message) reason = String(message.message)
+    },
+  })
+  return {
+    instance,
+    pid: child.pid,
+    ready: ready.promise,
+    exited: child.exited.then(() => reason ?? describeExit(child)),
+    start() {
+      if (child.exitCode === null && child.signalCode === null) child.send({ type: 'start' })
+    },
+    kill: (signal) => child.kill(signal),
+  }
+}
+
+export const describeExit = ({ exitCode, signalCode }: { exitCode: number | null; signalCode: string | number | null }) =>
+  signalCode === null ? `exit code ${exitCode}` : `signal ${signalCode}`
+
+/** `api-1` becomes `api-1-3f9a0c12`: a restarted process is another instance. */
+export const newInstance = (name: string) => `${name}-${crypto.randomUUID().slice(0, 8)}`

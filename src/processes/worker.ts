@@ -1,0 +1,58 @@
+import type { Config } from '~/config'
+import { createAuditWorker } from '~/features/audit/worker'
+import { createLinkTokens } from '~/features/auth/link-tokens'
+import { createMailbox } from '~/features/mail/mailbox'
+import type { Mailbox, MailSender } from '~/features/mail/sender'
+import { createSendGrid } from '~/features/mail/sendgrid'
+import { createSmtp } from '~/features/mail/smtp'
+import { createTemplates } from '~/features/mail/templates'
+import { createMailWorker } from '~/features/mail/worker'
+import type { Log } from '~/platform/log'
+import { createSweeper } from '~/platform/outbox/sweeper'
+import { instanceName, onStop, signalReady } from './child'
+import { createServices, runGraceMs } from './services'
+
+const RECOVER_EVERY_MS = 500
+
+/** The background: mails, audit entries, the outbox's sweeper, and runs whose process is gone. */
+export async function runWorker(config: Config, { log }: { log: Log }) {
+  const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
+  const { database, redis, linkKey } = services.stores
+  const sender = createSender(config)
+  const { appUrl, access, email } = config
+  const validity = { verifyTtlSeconds: access.tokenExpiryHours * 3600, resetTtlSeconds: access.resetExpiryHours * 3600 }
+  const mail = createMailWorker({
+    database,
+    redis,
+    log,
+    sender,
+    from: email.provider === 'smtp' ? (email.smtp.from ?? email.from) : email.from,
+    sendTimeoutMs: email.sendTimeoutMs,
+    unknownHoldSeconds: email.unknownHoldSeconds,
+    links: createLinkTokens({
+      key: linkKey,
+      ttlSeconds: { 'verify-email': validity.verifyTtlSeconds, 'reset-password': validity.resetTtlSeconds },
+    }),
+    render: createTemplates({ appUrl, ...validity }),
+  })
+  const audit = createAuditWorker({ database, redis, log })
+  const sweeper = createSweeper({ database, redis, log })
+
+  const stopping = new AbortController()
+  const working = Promise.all([mail, audit, sweeper].map((worker) => worker.run(stopping.signal)))
+  onStop(async () => {
+    stopping.abort()
+    await Promise.all([working, services.runner.stop(runGraceMs(config))])
+    if (sender.name !== 'mailbox') sender.close()
+    await services.close()
+  })
+  signalReady()
+  await working
+}
+
+function createSender({ email }: Config): MailSender | Mailbox {
+  const timeoutMs = email.sendTimeoutMs
+  if (email.provider === 'sendgrid') return createSendGrid({ apiKey: email.sendgridKey ?? '', baseUrl: email.sendgridBaseUrl, timeoutMs })
+  if (email.provider === 'smtp') return createSmtp({ ...email.smtp, host: email.smtp.host ?? '', timeoutMs })
+  return createMailbox({ write: (line) => process.stdout.write(`${line}\n`) })
+}
