@@ -7,7 +7,7 @@ import { eventIdOf } from './event-id'
 import { OutcomeUnknown, openJournal } from './journal'
 import { type LiveLog, RunTakenOver } from './live-log'
 import type { LogEvent, RunFailure } from './log-event'
-import { countStoredEvents, insertUserEvent, listHistory, listLog, type OwnedRun } from './queries'
+import { countStoredEvents, insertUserEvent, listHistory, listLog, type OwnedRun, releaseLease } from './queries'
 import { openRunLog, type RunLog } from './run-log'
 import { readShownText } from './shown-text'
 
@@ -54,7 +54,7 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, signal: Abor
     const response = await turn(deps, run, runLog, entries, inner.signal)
     await runLog.end('run-finished', { run_id: run.id, response }, { status: 'succeeded', result: { response } })
   } catch (error) {
-    await settleFailure(run, runLog, inner.signal.aborted ? inner.signal.reason : error, log)
+    await settleFailure(deps, run, runLog, inner.signal.aborted ? inner.signal.reason : error)
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', stop)
@@ -106,15 +106,17 @@ async function withLive(live: LiveLog, runId: string, stored: LogEvent[]): Promi
   }
 }
 
-async function settleFailure(run: OwnedRun, runLog: RunLog | undefined, reason: unknown, log: Log) {
+async function settleFailure({ db, log }: Pick<ExecutorDeps, 'db' | 'log'>, run: OwnedRun, runLog: RunLog | undefined, reason: unknown) {
   const fields = { run_id: run.id, trace_id: run.traceId }
   if (reason instanceof RunTakenOver) return log.warn('run taken over by another process', fields)
   try {
     if (reason instanceof RunCancelled) await runLog?.end('run-cancelled', { run_id: run.id }, { status: 'cancelled' })
     else if (reason instanceof OutcomeUnknown) {
       await runLog?.end('run-waiting', { run_id: run.id, reason: 'needs_reconcile', step: reason.step }, { status: 'needs_reconcile' })
-    } else if (reason instanceof ProcessStopping) log.info('run handed over', fields)
-    else {
+    } else if (reason instanceof ProcessStopping) {
+      await releaseLease(db, run)
+      log.info('run handed over', fields)
+    } else {
       const failure = failureOf(reason)
       log.warn('run failed', { ...fields, ...failure, error: reason })
       await runLog?.end('run-failed', { run_id: run.id, ...failure }, { status: 'failed', error: failure })

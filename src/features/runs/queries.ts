@@ -154,6 +154,9 @@ export const renewLeases = (db: Db, { ids, owner, leaseSeconds }: { ids: string[
     )
     .returning({ id: runs.id, status: runs.status, leaseToken: runs.leaseToken, cancelRequestedAt: runs.cancelRequestedAt })
 
+/** Gives up a run in good order: whoever looks for abandoned runs takes it at once. */
+export const releaseLease = (db: Db, run: OwnedRun) => db.update(runs).set({ leaseUntil: sql`now()` }).where(ours(run))
+
 /** Gives up what a dead process held, so that others need not wait for its leases to run out. */
 export const expireLeases = (db: Db, owner: string) =>
   db.update(runs).set({ leaseUntil: sql`now()` }).where(sql`${runs.leaseOwner} = ${owner} and ${runs.status} in ('queued', 'running')`)
