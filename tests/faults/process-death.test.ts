@@ -18,6 +18,7 @@ const server = startServer({
   BCRYPT_COST: '4',
   EMAIL_PROVIDER: 'mailbox',
   RUN_LEASE_SECONDS: '4',
+  OUTBOUND_ALLOW: '127.0.0.1',
 })
 const sql = postgres(services.databaseUrl, { max: 1, prepare: false })
 let newcomer: Awaited<ReturnType<typeof signUp>>
@@ -118,4 +119,84 @@ test('a run in hand is handed over when its process is asked to stop', async () 
   expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => index + 1))
   expect(shownText(events)).toBe(`Echo: ${WORDS}`)
   expect(events.at(-1)?.type).toBe('run-finished')
+}, 60_000)
+
+/** An agent whose one tool calls a server of ours; the first call of each method hangs, for the process to die in it. */
+async function agentWithTool(method: 'GET' | 'POST') {
+  const calls: string[] = []
+  const tool = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    async fetch(request) {
+      calls.push(request.headers.get('idempotency-key') ?? '')
+      if (calls.length === 1) await Bun.sleep(60_000)
+      return Response.json({ booked: true })
+    },
+  })
+  const http_tools = [
+    { name: 'book', method, endpoint: `http://127.0.0.1:${tool.port}/book`, description: 'Books a table', error_handling: { timeout: 30 } },
+  ]
+  const agentId = await newcomer.createAgent({ config: { custom_tools: { http_tools } } })
+  return { agentId, calls, stop: () => tool.stop(true) }
+}
+
+const getRun = async (runId: string) =>
+  (await (await fetch(`${server.url()}/api/v1/runs/${runId}`, { headers: newcomer.headers })).json()) as {
+    status: string
+    steps: { key: string; state: string }[]
+  }
+
+async function untilRun(runId: string, reached: (status: string) => boolean) {
+  const deadline = Date.now() + 30_000
+  for (;;) {
+    const run = await getRun(runId).catch(() => undefined)
+    if (run !== undefined && reached(run.status)) return run
+    if (Date.now() > deadline) throw new Error(`run ${runId} is still ${run?.status}`)
+    await Bun.sleep(100)
+  }
+}
+
+/** Starts a run in the background of this test and kills its process as soon as the tool has been called. */
+async function dieInTool(agentId: string, calls: string[], session: string): Promise<string> {
+  const stream = await fetch(`${server.url()}/api/v1/chat/${agentId}/${session}?stream=true`, {
+    method: 'POST',
+    headers: { ...newcomer.headers, 'content-type': 'application/json' },
+    body: JSON.stringify({ message: '/tool book {}' }),
+  })
+  const [started] = await readEvents(stream, ({ type }) => type === 'run-started')
+  const runId = String(started?.data.run_id)
+  while (calls.length === 0) await Bun.sleep(20)
+  for (const pid of server.pidsOf(await ownerOf(runId))) process.kill(pid, 'SIGKILL')
+  return runId
+}
+
+test('a tool that changes the world is not called again after a crash: the run waits for somebody who knows', async () => {
+  const { agentId, calls, stop } = await agentWithTool('POST')
+  const runId = await dieInTool(agentId, calls, 'user-4')
+  const waiting = await untilRun(runId, (status) => status === 'needs_reconcile')
+  const open = waiting.steps.find(({ state }) => state === 'open')
+  expect(open?.key).toBe('tool:1:0:book')
+  const decide = (body: object) =>
+    fetch(`${server.url()}/api/v1/runs/${runId}/reconcile`, {
+      method: 'POST',
+      headers: { ...newcomer.headers, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  expect((await decide({ step: 'tool:9:9:none', decision: 'done' })).status).toBe(422)
+  expect((await decide({ step: open?.key, decision: 'done', result: { booked: 'by hand' } })).status).toBe(200)
+  expect((await untilRun(runId, (status) => status === 'succeeded')).status).toBe('succeeded')
+  expect((await decide({ step: open?.key, decision: 'done' })).status).toBe(409)
+  const events = await readEvents(await fetch(`${server.url()}/api/v1/runs/${runId}/events`, { headers: newcomer.headers }))
+  expect(events.at(-1)?.data.response).toContain('by hand')
+  expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => index + 1))
+  expect(calls).toHaveLength(1)
+  await stop()
+}, 60_000)
+
+test('a tool that only reads is called again after a crash', async () => {
+  const { agentId, calls, stop } = await agentWithTool('GET')
+  const runId = await dieInTool(agentId, calls, 'user-5')
+  await untilRun(runId, (status) => status === 'succeeded')
+  expect(calls).toHaveLength(2)
+  await stop()
 }, 60_000)
