@@ -7,7 +7,13 @@ import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
 import { chatRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
+import { clientRoutes } from './features/clients/routes'
+import type { ClientService } from './features/clients/service'
+import { impersonationRoutes } from './features/impersonation/routes'
+import type { ImpersonationService } from './features/impersonation/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { acceptanceRoutes, memberRoutes } from './features/members/routes'
+import type { MemberService } from './features/members/service'
 import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { runRoutes } from './features/runs/routes'
@@ -16,6 +22,8 @@ import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
 import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
+import { userRoutes } from './features/users/routes'
+import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
 import type { Db } from './platform/db'
 import { apiDocs } from './platform/http/docs'
@@ -34,6 +42,10 @@ export interface AppDeps {
   authenticator: Authenticator
   admission: Admission
   auth: AuthService
+  users: UserService
+  clients: ClientService
+  members: MemberService
+  impersonation: ImpersonationService
   agents: AgentService
   providerKeys: ProviderKeyService
   sessions: SessionService
@@ -98,6 +110,11 @@ export function createApp(deps: AppDeps) {
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, admission, session, passwordMinLength: settings.passwordMinLength }))
+        .use(acceptanceRoutes({ members: deps.members, admission, passwordMinLength: settings.passwordMinLength }))
+        .use(userRoutes({ users: deps.users, session }))
+        .use(clientRoutes({ clients: deps.clients, session }))
+        .use(memberRoutes({ members: deps.members, session }))
+        .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session }))
         .use(agentRoutes({ agents: deps.agents, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session }))

@@ -313,6 +313,7 @@ function readAll(read: Reader, env: Env) {
     passwordMinLength: read.integer('PASSWORD_MIN_LENGTH', 'Least length of a password in characters.', 8, 8, 128),
     tokenExpiryHours: read.integer('TOKEN_EXPIRY_HOURS', 'Validity of a verification link in hours.', 24, 1, 720),
     resetExpiryHours: read.integer('RESET_TOKEN_EXPIRY_HOURS', 'Validity of a password reset link in hours.', 1, 1, 72),
+    invitationHours: read.integer('INVITATION_EXPIRY_HOURS', 'Validity of an invitation in hours.', 168, 1, 720),
     adminEmail: read.text('ADMIN_EMAIL', 'The first admin, created when there is none.', 'admin@evoai.com'),
     adminInitialPassword: read.optional('ADMIN_INITIAL_PASSWORD', 'Its first password. Absent: generated and printed once.', {
       secret: true,

@@ -40,6 +40,9 @@ alter table auth_sessions add column revoked_reason text;
 -- An admin who acts as a user of a client: the session is the admin's doing, and short.
 alter table auth_sessions add column actor_user_id uuid references users (id) on delete cascade;
 alter table auth_sessions add column actor_reason text;
+-- Without a reference: the log tells who it was also when the admin is gone.
+alter table audit_logs add column actor_user_id uuid;
+create index audit_logs_actor_idx on audit_logs (actor_user_id, created_at desc, id desc) where actor_user_id is not null;
 create index auth_sessions_actor_idx on auth_sessions (actor_user_id, created_at) where actor_user_id is not null;
 -- Whether the second factor was given at this sign-in.
 alter table auth_sessions add column mfa_at timestamptz;

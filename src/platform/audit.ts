@@ -14,6 +14,8 @@ export interface AuditEntry {
 /** The payload of an outbox row of kind `audit`. `created_at` is ISO 8601: the entry tells when it happened, not when a worker wrote it down. */
 export interface AuditPayload {
   user_id: string | null
+  /** The platform admin who acted as that user. */
+  actor_user_id: string | null
   client_id: string | null
   action: string
   resource_type: string

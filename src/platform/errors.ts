@@ -5,6 +5,7 @@
 export type ProblemName =
   | 'malformed-request'
   | 'invalid-request'
+  | 'not-possible'
   | 'invalid-one-time-token'
   | 'unauthenticated'
   | 'invalid-token'

@@ -21,13 +21,21 @@ interface Caller {
   idempotency?: Idempotency
 }
 
+/** What a person may do in their client. */
+export const MEMBER_ROLES = ['owner', 'member', 'viewer'] as const
+export type MemberRole = (typeof MEMBER_ROLES)[number]
+export type Role = 'admin' | MemberRole
+
 /** A signed-in person: a platform admin belongs to no client, everybody else to exactly one. */
 export interface UserPrincipal extends Caller {
   kind: 'user'
   userId: string
   email: string
   isAdmin: boolean
+  role: Role
   clientId: string | null
+  /** The platform admin who acts as this user: everything done carries both names, and nothing of the user's own account is open to them. */
+  actor?: { userId: string; email: string }
   /** The access token's `jti` and its session, for revocation. */
   tokenId: string
   sessionId: string
@@ -40,6 +48,30 @@ export interface AgentKeyPrincipal extends Caller {
   clientId: string
 }
 
+/** What a machine key may be allowed to do. */
+export const SCOPES = [
+  'agents:read',
+  'agents:write',
+  'chat',
+  'sessions:read',
+  'sessions:write',
+  'keys:read',
+  'keys:write',
+  'runs:read',
+  'runs:write',
+] as const
+export type Scope = (typeof SCOPES)[number]
+
+/** A program of a client, with no more rights than its key names. */
+export interface MachineKeyPrincipal extends Caller {
+  kind: 'machine-key'
+  keyId: string
+  clientId: string
+  scopes: string[]
+  /** The one agent that the key is for; null: any of the client. */
+  agentId: string | null
+}
+
 /** Nobody yet: sign-up, sign-in and the links of mails. */
 export interface AnonymousPrincipal extends Caller {
   kind: 'anonymous'
@@ -50,7 +82,7 @@ export interface SystemPrincipal extends Caller {
   kind: 'system'
 }
 
-export type Principal = UserPrincipal | AgentKeyPrincipal
+export type Principal = UserPrincipal | AgentKeyPrincipal | MachineKeyPrincipal
 export type Actor = Principal | AnonymousPrincipal | SystemPrincipal
 
 export const systemOrigin: Origin = { traceId: '0'.repeat(32), address: '-', userAgent: null }

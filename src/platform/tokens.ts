@@ -57,15 +57,22 @@ export function createTokens({ secrets, issuer, audience, lifetimeSeconds }: Tok
       tokenId,
       isAdmin,
       clientId,
+      actorId,
+      maxSeconds = lifetimeSeconds,
     }: {
       userId: string
       sessionId: string
       tokenId: string
       isAdmin: boolean
       clientId: string | null
+      /** Who acts as the user: named as `act`, RFC 8693 §4.1. */
+      actorId?: string
+      /** A shorter life than usual. */
+      maxSeconds?: number
     }): Promise<string> {
-      const exp = Math.floor(Date.now() / 1000) + lifetimeSeconds
-      return signer.sign({ sub: userId, jti: tokenId, exp, ...{ sid: sessionId, user_id: userId, is_admin: isAdmin, client_id: clientId } })
+      const exp = Math.floor(Date.now() / 1000) + Math.min(maxSeconds, lifetimeSeconds)
+      const own = { sid: sessionId, user_id: userId, is_admin: isAdmin, client_id: clientId }
+      return signer.sign({ sub: userId, jti: tokenId, exp, ...own, ...(actorId === undefined ? {} : { act: { sub: actorId } }) })
     },
 
     /** @throws DomainError `invalid-token`, for whatever reason, always the same. */

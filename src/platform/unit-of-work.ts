@@ -13,7 +13,7 @@ export interface Unit {
   /** Says what was done. The entry is written with the change. */
   audit(entry: AuditEntry): void
   /** Asks for a mail. The request holds ids, never an address or a link. */
-  mail(request: { template: string; user_id: string } & Record<string, unknown>): void
+  mail(request: { template: string } & Record<string, unknown>): void
 }
 
 /**
@@ -50,6 +50,7 @@ export function createWrite({ database, relay }: { database: Database; relay: Re
 /** Whose keys a key is compared with: two callers may use the same one for different things. */
 const scopeOf = (actor: Actor): string => {
   if (actor.kind === 'user') return actor.clientId ?? actor.userId
+  if (actor.kind === 'machine-key') return actor.keyId
   return actor.kind === 'agent-key' ? actor.agentId : `address:${actor.origin.address}`
 }
 
@@ -101,15 +102,23 @@ function auditRow(actor: Actor, entry: AuditEntry): Row {
     clientId,
     payload: {
       user_id: actor.kind === 'user' ? actor.userId : null,
+      actor_user_id: actor.kind === 'user' ? (actor.actor?.userId ?? null) : null,
       client_id: clientId,
       action: entry.action,
       resource_type: entry.resourceType,
       resource_id: entry.resourceId,
-      details: entry.details ?? null,
+      details: detailsOf(actor, entry),
       ip_address: actor.origin.address,
       user_agent: actor.origin.userAgent,
       trace_id: actor.origin.traceId,
       created_at: new Date().toISOString(),
     },
   }
+}
+
+/** A key is named beside what was done with it: it belongs to no user. */
+function detailsOf(actor: Actor, { details }: AuditEntry): Record<string, unknown> | null {
+  if (actor.kind === 'machine-key') return { ...details, machine_key_id: actor.keyId }
+  if (actor.kind === 'agent-key') return { ...details, agent_key_of: actor.agentId }
+  return details ?? null
 }

@@ -2,19 +2,28 @@ import type { Config } from '~/config'
 import { createAgentLoader } from '~/features/agents/runnable'
 import { createAgentService } from '~/features/agents/service'
 import { createAuthenticator } from '~/features/auth/authenticator'
+import { deriveToken, hashToken } from '~/features/auth/one-time-token'
 import { createAuthService } from '~/features/auth/service'
+import { createSignOut } from '~/features/auth/sign-out'
+import { createSendVerification } from '~/features/auth/verification'
 import { createChatService } from '~/features/chat/service'
+import { createClientService } from '~/features/clients/service'
+import { createImpersonationService } from '~/features/impersonation/service'
+import { createInvitationLinks } from '~/features/members/invitation-links'
+import { createMemberService } from '~/features/members/service'
 import { createProviderKeyService } from '~/features/provider-keys/service'
 import { createLiveLog } from '~/features/runs/live-log'
 import { createRunner } from '~/features/runs/runner'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
 import { createHealth } from '~/features/system/health'
+import { createUserService } from '~/features/users/service'
 import { createAdmission } from '~/platform/admission'
 import { systemClock } from '~/platform/clock'
 import type { Log } from '~/platform/log'
 import { createOutbound } from '~/platform/outbound'
 import { createRelay } from '~/platform/outbox/relay'
+import { createHashNewPassword } from '~/platform/passwords/new-password'
 import { createPasswords } from '~/platform/passwords/passwords'
 import { createTokens } from '~/platform/tokens'
 import { createWrite } from '~/platform/unit-of-work'
@@ -73,6 +82,21 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     verifySeconds: access.tokenExpiryHours * 3600,
     resetSeconds: access.resetExpiryHours * 3600,
   })
+  const hashNewPassword = createHashNewPassword({ passwords })
+  const sendVerification = createSendVerification({ linkKey, ttlSeconds: access.tokenExpiryHours * 3600 })
+  const signOut = createSignOut({ admission })
+  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut })
+  const clients = createClientService({ db, write, users, hashNewPassword, signOut })
+  const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
+  const members = createMemberService({
+    db,
+    write,
+    hashNewPassword,
+    signOut,
+    tokens: invitationTokens,
+    invitationSeconds: access.invitationHours * 3600,
+  })
+  const impersonation = createImpersonationService({ db, write, tokens, signOut })
   const providerKeys = createProviderKeyService({ db, write, secrets })
   const agents = createAgentService({ db, write, secrets, outbound, apiUrl: config.apiUrl })
   const sessions = createSessionService({ db, write, agents })
@@ -124,6 +148,11 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     admission,
     authenticator,
     auth,
+    users,
+    clients,
+    members,
+    invitationLinks: createInvitationLinks({ tokens: invitationTokens }),
+    impersonation,
     providerKeys,
     agents,
     sessions,

@@ -33,7 +33,8 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
       key: linkKey,
       ttlSeconds: { 'verify-email': validity.verifyTtlSeconds, 'reset-password': validity.resetTtlSeconds },
     }),
-    render: createTemplates({ appUrl, ...validity }),
+    invitations: services.invitationLinks,
+    render: createTemplates({ appUrl, ...validity, invitationTtlSeconds: access.invitationHours * 3600 }),
   })
   const audit = createAuditWorker({ database, redis, log })
   const sweeper = createSweeper({ database, redis, log })

@@ -44,7 +44,7 @@ export async function openBackground({ redisUrl = services.redisUrl }: { redisUr
   const children = new Set<Bun.Subprocess>()
 
   async function addUser(email = `${crypto.randomUUID()}@acme.example`): Promise<string> {
-    const [user] = await db.insert(users).values({ clientId, email, passwordHash: 'x' }).returning({ id: users.id })
+    const [user] = await db.insert(users).values({ clientId, role: 'owner', email, passwordHash: 'x' }).returning({ id: users.id })
     return (user as { id: string }).id
   }
 
@@ -135,6 +135,7 @@ export async function openBackground({ redisUrl = services.redisUrl }: { redisUr
 
 export const auditPayload = (clientId: string | null): AuditPayload => ({
   user_id: null,
+  actor_user_id: null,
   client_id: clientId,
   action: 'create',
   resource_type: 'agent',

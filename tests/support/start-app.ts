@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { loadConfig } from '~/config'
-import { insertClient, insertUser } from '~/features/users/queries'
+import { insertClient } from '~/features/clients/queries'
+import { insertUser } from '~/features/users/queries'
 import { createLog, type Log } from '~/platform/log'
 import { createHttp } from '~/processes/api'
 import { createServices } from '~/processes/services'

@@ -1,4 +1,5 @@
 import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
+import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import { agents } from './table'
@@ -28,35 +29,44 @@ export type AgentRow = Awaited<ReturnType<typeof listAgents>>[number]
 const SORT_COLUMNS = { name: agents.name, created_at: agents.createdAt }
 export type SortBy = keyof typeof SORT_COLUMNS
 export interface AgentFilter {
+  /** Only this one, for a key that reaches no other. */
+  agentId: string | null
   folderId?: string | undefined
   sortBy: SortBy
   descending: boolean
 }
 
-/** `clientId` null reads across clients: for platform admins alone. */
-const within = (clientId: string | null, id: string) =>
-  and(eq(agents.id, id), clientId === null ? undefined : eq(agents.clientId, clientId))
-const inList = (clientId: string, folderId: string | undefined) =>
-  and(eq(agents.clientId, clientId), folderId === undefined ? undefined : eq(agents.folderId, folderId))
+const within = ({ clientId, agentId }: Reach, id: string) =>
+  and(
+    eq(agents.id, id),
+    clientId === null ? undefined : eq(agents.clientId, clientId),
+    agentId === null ? undefined : eq(agents.id, agentId),
+  )
+const inList = (clientId: string, { folderId, agentId }: Pick<AgentFilter, 'folderId' | 'agentId'>) =>
+  and(
+    eq(agents.clientId, clientId),
+    folderId === undefined ? undefined : eq(agents.folderId, folderId),
+    agentId === null ? undefined : eq(agents.id, agentId),
+  )
 
-export async function findAgent(db: Db, clientId: string | null, id: string): Promise<AgentRow | undefined> {
-  const [agent] = await db.select(view).from(agents).where(within(clientId, id))
+export async function findAgent(db: Db, reach: Reach, id: string): Promise<AgentRow | undefined> {
+  const [agent] = await db.select(view).from(agents).where(within(reach, id))
   return agent
 }
 
-export function listAgents(db: Db, clientId: string, { skip, limit, folderId, sortBy, descending }: Page & AgentFilter) {
+export function listAgents(db: Db, clientId: string, { skip, limit, sortBy, descending, ...filter }: Page & AgentFilter) {
   const order = descending ? desc : asc
   return db
     .select(view)
     .from(agents)
-    .where(inList(clientId, folderId))
+    .where(inList(clientId, filter))
     .orderBy(order(SORT_COLUMNS[sortBy]), order(agents.id))
     .offset(skip)
     .limit(limit)
 }
 
-export async function countAgents(db: Db, clientId: string, folderId: string | undefined): Promise<number> {
-  const [row] = await db.select({ total: count() }).from(agents).where(inList(clientId, folderId))
+export async function countAgents(db: Db, clientId: string, filter: AgentFilter): Promise<number> {
+  const [row] = await db.select({ total: count() }).from(agents).where(inList(clientId, filter))
   return row?.total ?? 0
 }
 
@@ -66,8 +76,8 @@ export async function insertAgent(db: Db, agent: typeof agents.$inferInsert): Pr
 }
 
 /** The row is locked until the transaction ends, so that two changes are merged one after the other. */
-export async function lockAgent(db: Db, clientId: string | null, id: string): Promise<AgentRow | undefined> {
-  const [agent] = await db.select(view).from(agents).where(within(clientId, id)).for('update')
+export async function lockAgent(db: Db, reach: Reach, id: string): Promise<AgentRow | undefined> {
+  const [agent] = await db.select(view).from(agents).where(within(reach, id)).for('update')
   return agent
 }
 
@@ -80,8 +90,8 @@ export async function updateAgent(db: Db, id: string, change: Partial<typeof age
   return updated as AgentRow
 }
 
-export async function deleteAgent(db: Db, clientId: string | null, id: string): Promise<{ clientId: string; name: string } | undefined> {
-  const [deleted] = await db.delete(agents).where(within(clientId, id)).returning({ clientId: agents.clientId, name: agents.name })
+export async function deleteAgent(db: Db, reach: Reach, id: string): Promise<{ clientId: string; name: string } | undefined> {
+  const [deleted] = await db.delete(agents).where(within(reach, id)).returning({ clientId: agents.clientId, name: agents.name })
   return deleted
 }
 

@@ -23,7 +23,7 @@ export interface RunnableDeps {
 export const createAgentLoader =
   ({ agents, providerKeys, models, outbound, clock, modelTimeoutMs, toolTimeoutMs, toolResponseBytes }: RunnableDeps) =>
   async (clientId: string, agentId: string): Promise<Agent> => {
-    const { name, model, instruction, role, goal, config, api_key_id } = await agents.find(clientId, agentId)
+    const { name, model, instruction, role, goal, config, api_key_id } = await agents.find({ clientId, agentId }, agentId)
     const tools = httpToolsOf(config).map((spec) =>
       createHttpTool(spec, { outbound, maxTimeoutMs: toolTimeoutMs, maxBytes: toolResponseBytes, clock }),
     )

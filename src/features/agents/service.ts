@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { requireClient, tenantOf } from '~/platform/access'
+import { authorize, authorizeReach, can, type Reach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import { idOrNull, type Page } from '~/platform/http/schema'
@@ -44,21 +44,24 @@ export function createAgentService({
     return checked
   }
 
-  /** The agent as its own tenant sees it, its key included. */
-  const shown = async ({ encryptedKey, ...agent }: AgentRow): Promise<Agent> => ({
+  /** The agent as its own tenant sees it. Its key opens chats, so only those see it who may chat anyway. */
+  const shownTo = async (principal: Principal, { encryptedKey, ...agent }: AgentRow): Promise<Agent> => ({
     ...agent,
     model: agent.model ?? '',
     agent_card_url: agent.agent_card_url ?? `${apiUrl}/api/v1/a2a/${agent.id}/.well-known/agent.json`,
     config: {
       ...(agent.type === 'llm' ? EMPTY_LLM_CONFIG : {}),
       ...agent.config,
-      api_key: await secrets.open(db, agent.client_id, contextOf(agent.id), encryptedKey),
+      api_key: can(principal, 'write', { kind: 'chat', clientId: agent.client_id, agentId: agent.id })
+        ? await secrets.open(db, agent.client_id, contextOf(agent.id), encryptedKey)
+        : null,
     },
   })
 
   return {
     async create(principal: Principal, input: NewAgent): Promise<Agent> {
-      const clientId = requireClient(principal, input.client_id)
+      const clientId = input.client_id
+      authorize(principal, 'write', { kind: 'agents', clientId })
       const { api_key, ...config } = input.config ?? {}
       const checked = check({ ...input, config })
       // The row and not what is shown of it: an Idempotency-Key keeps this answer, which must not hold the key in clear.
@@ -81,32 +84,38 @@ export function createAgentService({
         })
         return row
       })
-      return shown(created)
+      return shownTo(principal, created)
     },
 
-    async list(principal: Principal, clientId: string, page: Page & AgentFilter): Promise<{ items: Agent[]; total: number }> {
-      requireClient(principal, clientId)
-      const rows = await listAgents(db, clientId, page)
+    async list(
+      principal: Principal,
+      clientId: string,
+      page: Page & Omit<AgentFilter, 'agentId'>,
+    ): Promise<{ items: Agent[]; total: number }> {
+      const { agentId } = authorizeReach(principal, 'read', 'agents')
+      authorize(principal, 'read', { kind: 'agents', clientId, agentId })
+      const filter = { ...page, agentId }
+      const rows = await listAgents(db, clientId, filter)
       // A short page tells the total by itself.
       const total =
-        rows.length < page.limit && (rows.length > 0 || page.skip === 0)
-          ? page.skip + rows.length
-          : await countAgents(db, clientId, page.folderId)
-      return { items: await Promise.all(rows.map(shown)), total }
+        rows.length < page.limit && (rows.length > 0 || page.skip === 0) ? page.skip + rows.length : await countAgents(db, clientId, filter)
+      return { items: await Promise.all(rows.map((row) => shownTo(principal, row))), total }
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */
     async get(principal: Principal, id: string, clientId?: string): Promise<Agent> {
-      const agent = await findAgent(db, clientId === undefined ? tenantOf(principal) : requireClient(principal, clientId), id)
+      const reach = authorizeReach(principal, 'read', 'agents')
+      if (clientId !== undefined) authorize(principal, 'read', { kind: 'agents', clientId, agentId: reach.agentId ?? id })
+      const agent = await findAgent(db, clientId === undefined ? reach : { ...reach, clientId }, id)
       if (agent === undefined) throw notFound('Agent')
-      return shown(agent)
+      return shownTo(principal, agent)
     },
 
     /** Merges, then checks the whole with the rules of creation. An absent or empty `config.api_key` keeps the key. */
     async update(principal: Principal, id: string, change: AgentChange): Promise<Agent> {
-      const tenant = tenantOf(principal)
+      const reach = authorizeReach(principal, 'write', 'agents')
       const updated = await write(principal, async ({ tx, audit }) => {
-        const before = await lockAgent(tx, tenant, id)
+        const before = await lockAgent(tx, reach, id)
         if (before === undefined) throw notFound('Agent')
         if (change.client_id !== undefined && change.client_id !== before.client_id)
           throw new DomainError('forbidden', 'An agent stays with its client.')
@@ -130,13 +139,13 @@ export function createAgentService({
         })
         return row
       })
-      return shown(updated)
+      return shownTo(principal, updated)
     },
 
     remove(principal: Principal, id: string): Promise<void> {
-      const tenant = tenantOf(principal)
+      const reach = authorizeReach(principal, 'write', 'agents')
       return write(principal, async ({ tx, audit }) => {
-        const gone = await deleteAgent(tx, tenant, id)
+        const gone = await deleteAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
       })
@@ -150,9 +159,9 @@ export function createAgentService({
       return owner
     },
 
-    /** The row itself, for those who run it; null for an admin, who sees all clients'. @throws DomainError `not-found` */
-    async find(clientId: string | null, id: string): Promise<AgentRow> {
-      const agent = await findAgent(db, clientId, id)
+    /** The row itself, for those who run it and have asked for the right to. @throws DomainError `not-found` */
+    async find(reach: Reach, id: string): Promise<AgentRow> {
+      const agent = await findAgent(db, reach, id)
       if (agent === undefined) throw notFound('Agent')
       return agent
     },

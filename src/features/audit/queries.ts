@@ -5,6 +5,7 @@ import { auditLogs } from './table'
 
 export interface AuditFilter {
   user_id?: string | undefined
+  actor_user_id?: string | undefined
   action?: string | undefined
   resource_type?: string | undefined
   resource_id?: string | undefined
@@ -15,6 +16,7 @@ export interface AuditFilter {
 const view = {
   id: auditLogs.id,
   user_id: auditLogs.userId,
+  actor_user_id: auditLogs.actorUserId,
   client_id: auditLogs.clientId,
   action: auditLogs.action,
   resource_type: auditLogs.resourceType,
@@ -34,6 +36,7 @@ export const listAuditLogs = (db: Db, filter: AuditFilter, { skip, limit }: Page
     .where(
       and(
         filter.user_id === undefined ? undefined : eq(auditLogs.userId, filter.user_id),
+        filter.actor_user_id === undefined ? undefined : eq(auditLogs.actorUserId, filter.actor_user_id),
         filter.action === undefined ? undefined : eq(auditLogs.action, filter.action),
         filter.resource_type === undefined ? undefined : eq(auditLogs.resourceType, filter.resource_type),
         filter.resource_id === undefined ? undefined : eq(auditLogs.resourceId, filter.resource_id),

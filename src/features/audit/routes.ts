@@ -1,5 +1,5 @@
 import { Elysia, t } from 'elysia'
-import { requireAdmin } from '~/platform/access'
+import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
@@ -9,6 +9,7 @@ const AuditLog = t.Object(
   {
     id: Uuid,
     user_id: t.Nullable(Uuid),
+    actor_user_id: t.Nullable(Uuid),
     client_id: t.Nullable(Uuid),
     action: t.String(),
     resource_type: t.String(),
@@ -26,6 +27,7 @@ const Moment = t.Optional(t.String({ format: 'date-time', error: 'Must be a date
 const Query = t.Object({
   ...PageQuery,
   user_id: t.Optional(Uuid),
+  actor_user_id: t.Optional(Uuid),
   action: Text,
   resource_type: Text,
   resource_id: Text,
@@ -37,7 +39,7 @@ export const auditRoutes = ({ db, session }: { db: Db; session: Session }) =>
   new Elysia({ prefix: '/admin', tags: ['admin'] }).use(session).get(
     '/audit-logs',
     ({ principal, query }) => {
-      requireAdmin(principal)
+      authorize(principal, 'read', { kind: 'platform' })
       return listAuditLogs(db, query, pageOf(query))
     },
     { query: Query, response: { 200: t.Array(AuditLog) }, detail: { summary: 'Who did what, newest first; admins only' } },

@@ -5,6 +5,7 @@ export const auditLogs = pgTable('audit_logs', {
   outboxId: uuid('outbox_id').notNull(),
   clientId: uuid('client_id'),
   userId: uuid('user_id'),
+  actorUserId: uuid('actor_user_id'),
   action: text('action').notNull(),
   resourceType: text('resource_type').notNull(),
   resourceId: text('resource_id'),

@@ -43,8 +43,9 @@ async function writeEntries(database: Database, ids: string[]): Promise<Refusal[
       for update
     ), written as (
       insert into audit_logs
-        (id, outbox_id, client_id, user_id, action, resource_type, resource_id, details, ip_address, user_agent, trace_id, created_at)
-      select due.id, due.id, clients.id, users.id, payload->>'action', payload->>'resource_type', payload->>'resource_id',
+        (id, outbox_id, client_id, user_id, actor_user_id, action, resource_type, resource_id, details, ip_address, user_agent, trace_id, created_at)
+      select due.id, due.id, clients.id, users.id, (payload->>'actor_user_id')::uuid,
+        payload->>'action', payload->>'resource_type', payload->>'resource_id',
         nullif(payload->'details', 'null'), payload->>'ip_address', payload->>'user_agent', payload->>'trace_id',
         (payload->>'created_at')::timestamptz
       from due

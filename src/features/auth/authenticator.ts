@@ -48,6 +48,8 @@ export function createAuthenticator({ db, tokens, admission }: { db: Db; tokens:
         userId: claims.sub,
         email: user.email,
         isAdmin: user.isAdmin,
+        role: user.isAdmin ? 'admin' : (user.role ?? 'viewer'),
+        ...(user.actor === null ? {} : { actor: { userId: user.actor.userId, email: user.actor.email } }),
         clientId: user.clientId,
         tokenId: claims.jti,
         sessionId: claims.sid,
@@ -62,4 +64,5 @@ const isGood = (user: SignedIn, { iat }: AccessClaims) =>
   user.isActive &&
   user.sessionId !== null &&
   user.revokedAt === null &&
+  (user.actor === null || (user.actor.isActive && user.actor.isAdmin && !user.isAdmin)) &&
   (user.tokensNotBefore === null || iat + 1 > user.tokensNotBefore.getTime() / 1000)

@@ -1,6 +1,8 @@
-import { and, eq, gt, isNull, ne, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm'
+import { alias } from 'drizzle-orm/pg-core'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
+import type { MemberRole } from '~/platform/principal'
 import { authSessions, oneTimeTokens } from './table'
 
 export const insertAuthSession = (db: Db, session: typeof authSessions.$inferInsert) => db.insert(authSessions).values(session)
@@ -9,12 +11,18 @@ export interface SignedIn {
   email: string
   clientId: string | null
   isAdmin: boolean
+  /** In the client; null for platform admins. */
+  role: MemberRole | null
   isActive: boolean
   tokensNotBefore: Date | null
   /** Null when the session is unknown. */
   sessionId: string | null
   revokedAt: Date | null
+  /** The admin who acts as this user, and whether they still may. Null for an ordinary sign-in. */
+  actor: { userId: string; email: string; isActive: boolean; isAdmin: boolean } | null
 }
+
+const actors = alias(users, 'actors')
 
 /** The user as they are now, and the sign-in that their token came from. */
 export async function findSignedIn(db: Db, userId: string, sessionId: string): Promise<SignedIn | undefined> {
@@ -23,13 +31,16 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
       email: users.email,
       clientId: users.clientId,
       isAdmin: users.isAdmin,
+      role: users.role,
       isActive: users.isActive,
       tokensNotBefore: users.tokensNotBefore,
       sessionId: authSessions.id,
       revokedAt: authSessions.revokedAt,
+      actor: { userId: actors.id, email: actors.email, isActive: actors.isActive, isAdmin: actors.isAdmin },
     })
     .from(users)
     .leftJoin(authSessions, and(eq(authSessions.userId, users.id), eq(authSessions.id, sessionId)))
+    .leftJoin(actors, eq(actors.id, authSessions.actorUserId))
     .where(eq(users.id, userId))
   return row
 }
@@ -65,3 +76,11 @@ export const revokeSession = (db: Db, userId: string, sessionId: string) =>
     .update(authSessions)
     .set({ revokedAt: sql`now()` })
     .where(and(eq(authSessions.userId, userId), eq(authSessions.id, sessionId), isNull(authSessions.revokedAt)))
+
+/** Ends the sign-ins of these people, and what they do as others where they are admins. Returns those that were alive. */
+export const endSessions = (db: Db, userIds: string[]): Promise<{ userId: string; sessionId: string }[]> =>
+  db
+    .update(authSessions)
+    .set({ revokedAt: sql`now()` })
+    .where(and(or(inArray(authSessions.userId, userIds), inArray(authSessions.actorUserId, userIds)), isNull(authSessions.revokedAt)))
+    .returning({ userId: authSessions.userId, sessionId: authSessions.id })

@@ -1,13 +1,5 @@
-import {
-  findCredentials,
-  findUser,
-  findUserByEmail,
-  insertClient,
-  insertUser,
-  markVerified,
-  replaceHash,
-  setPassword,
-} from '~/features/users/queries'
+import { insertClient } from '~/features/clients/queries'
+import { findCredentials, findUser, findUserByEmail, insertUser, markVerified, replaceHash, setPassword } from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
 import type { Admission } from '~/platform/admission'
 import type { Db } from '~/platform/db'

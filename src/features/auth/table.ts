@@ -13,6 +13,9 @@ export const authSessions = pgTable('auth_sessions', {
   lastSeenAt: timestamp('last_seen_at', { withTimezone: true }).notNull().defaultNow(),
   expiresAt: timestamp('expires_at', { withTimezone: true }).notNull(),
   revokedAt: timestamp('revoked_at', { withTimezone: true }),
+  /** The platform admin whose doing this is: an impersonation. */
+  actorUserId: uuid('actor_user_id').references(() => users.id, { onDelete: 'cascade' }),
+  actorReason: text('actor_reason'),
 })
 
 export const oneTimeTokens = pgTable('one_time_tokens', {

@@ -3,7 +3,7 @@ import { storedEventOf } from '~/features/runs/event-stream'
 import type { LogEvent, RunFailure } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
-import { tenantOf } from '~/platform/access'
+import { authorizeReach } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
@@ -22,7 +22,7 @@ export interface Turn {
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
-    const agent = await agents.find(tenantOf(principal), agentId)
+    const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,
@@ -44,7 +44,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       yield* runs.followOwn(runId, signal)
       ended = !signal.aborted
     } finally {
-      if (!ended && onDisconnect === 'cancel') await runs.cancel(principal, runId)
+      if (!ended && onDisconnect === 'cancel') await runs.cancelOwn(principal, runId)
     }
   }
 

@@ -1,5 +1,6 @@
 import { eq } from 'drizzle-orm'
 import type { LinkTokens } from '~/features/auth/link-tokens'
+import type { InvitationLinks } from '~/features/members/invitation-links'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { MailRequest } from './schema'
@@ -8,11 +9,12 @@ import type { Rendered, RenderMail } from './templates'
 export interface ComposeSettings {
   render: RenderMail
   links: LinkTokens
+  invitations: InvitationLinks
 }
 
 export interface Composed extends Rendered {
   to: string
-  userId: string
+  userId: string | null
   clientId: string | null
   /** The request with the token that the mail carries, when another had to be made. */
   renewed?: MailRequest
@@ -21,7 +23,8 @@ export interface Composed extends Rendered {
 export type Composition = Composed | { skip: string; to: string; userId: string | null; clientId: string | null }
 
 /** Looks up what the request only names and writes the mail, or says why there is none to send any more. */
-export async function composeMail(tx: Db, { render, links }: ComposeSettings, request: MailRequest): Promise<Composition> {
+export async function composeMail(tx: Db, { render, links, invitations }: ComposeSettings, request: MailRequest): Promise<Composition> {
+  if (request.template === 'invitation') return composeInvitation(tx, { render, invitations }, request.invitation_id)
   const [user] = await tx
     .select({ email: users.email, clientId: users.clientId })
     .from(users)
@@ -36,6 +39,19 @@ export async function composeMail(tx: Db, { render, links }: ComposeSettings, re
   if ('skip' in link) return { ...link, ...recipient }
   const renewed = link.id === request.token_id ? {} : { renewed: { ...request, token_id: link.id } }
   return { ...recipient, ...render(request.template, { email: user.email, token: link.token }), ...renewed }
+}
+
+async function composeInvitation(
+  tx: Db,
+  { render, invitations }: Pick<ComposeSettings, 'render' | 'invitations'>,
+  invitationId: string,
+): Promise<Composition> {
+  const found = await invitations.forMail(tx, invitationId)
+  if ('skip' in found) return { ...found, to: '', userId: null, clientId: null }
+  const { email, clientId, clientName, token } = found
+  const recipient = { to: email, userId: null, clientId }
+  if (!isOneAddress(email)) return { skip: 'the address is not one that can be written to', ...recipient }
+  return { ...recipient, ...render('invitation', { email, token, clientName }) }
 }
 
 /** One mailbox: no list, no display name, nothing that ends a header (QUEUE-01). */

@@ -1,7 +1,12 @@
 import { expect, test } from 'bun:test'
 import { createTemplates } from './templates'
 
-const render = createTemplates({ appUrl: 'https://app.example', verifyTtlSeconds: 86_400, resetTtlSeconds: 3600 })
+const render = createTemplates({
+  appUrl: 'https://app.example',
+  verifyTtlSeconds: 86_400,
+  resetTtlSeconds: 3600,
+  invitationTtlSeconds: 604_800,
+})
 
 test.each([
   ['verify-email', 'Email Verification - Evo AI', 'https://app.example/security/verify-email?code=T0ken', 'valid for 24 hours'],
@@ -26,7 +31,7 @@ test.each([
   [7200, '2 hours'],
   [172_800, '48 hours'],
 ])('a validity of %d s reads %s', (verifyTtlSeconds, words) => {
-  const other = createTemplates({ appUrl: 'https://app.example', verifyTtlSeconds, resetTtlSeconds: 3600 })
+  const other = createTemplates({ appUrl: 'https://app.example', verifyTtlSeconds, resetTtlSeconds: 3600, invitationTtlSeconds: 604_800 })
   expect(other('verify-email', { email: 'sam@acme.example', token: 'x' }).text).toContain(`valid for ${words}.`)
 })
 
@@ -45,6 +50,14 @@ test.each([
 test('QUEUE-01: a name cannot end a line, and a long one is cut', () => {
   const { text } = render('verify-email', { email: `a\r\n\r\nb\u2028c\u202ed${'e'.repeat(300)}@acme.example`, token: 'x' })
   expect(text).toMatch(/^Hello a b c de{57},$/m)
+})
+
+test('an invitation names the client, as text, in one line', () => {
+  const mail = render('invitation', { email: 'sam@acme.example', token: 'T0ken', clientName: '<b>Acme</b>\r\nLtd' })
+  expect(mail).toMatchObject({ subject: 'Invitation to Evo AI', link: 'https://app.example/security/accept-invitation?token=T0ken' })
+  expect(mail.text).toContain('<b>Acme</b> Ltd invites you')
+  expect(mail.html).toContain('&lt;b&gt;Acme&lt;/b&gt; Ltd invites you')
+  expect(mail.text).toContain('valid for 168 hours')
 })
 
 test('a mail about an existing account carries no one-time link', () => {

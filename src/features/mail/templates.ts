@@ -14,6 +14,8 @@ export interface Facts {
   email: string
   /** Of the templates that carry a one-time link. */
   token?: string
+  /** Of an invitation: who invites. */
+  clientName?: string
 }
 
 export interface TemplateSettings {
@@ -21,6 +23,7 @@ export interface TemplateSettings {
   appUrl: string
   verifyTtlSeconds: number
   resetTtlSeconds: number
+  invitationTtlSeconds: number
 }
 
 export type RenderMail = (template: MailTemplate, facts: Facts) => Rendered
@@ -34,8 +37,8 @@ const FOOTER = 'Evo AI sent this mail because of something that was done with yo
 const UNASKED = 'If this was not you, ignore this mail: nothing changes.'
 
 /** Subjects are fixed and names only ever stand in the text, escaped (QUEUE-01). */
-export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds }: TemplateSettings): RenderMail {
-  const templates: Record<MailTemplate, (name: string, token: string) => Written> = {
+export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds, invitationTtlSeconds }: TemplateSettings): RenderMail {
+  const templates: Record<MailTemplate, (name: string, token: string, clientName: string) => Written> = {
     'verify-email': (name, token) => {
       const link = `${appUrl}/security/verify-email?code=${encodeURIComponent(token)}`
       return {
@@ -77,9 +80,25 @@ export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds }: T
         { note: UNASKED },
       ],
     }),
+    invitation: (name, token, clientName) => {
+      const link = `${appUrl}/security/accept-invitation?token=${encodeURIComponent(token)}`
+      return {
+        subject: 'Invitation to Evo AI',
+        link,
+        heading: 'You are invited',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: `${clientName} invites you to work on its agents. Choose a name and a password to join.` },
+          { button: 'Accept the invitation', link },
+          {
+            note: `The link works once and is valid for ${duration(invitationTtlSeconds)}. If you do not know who this is, ignore this mail.`,
+          },
+        ],
+      }
+    },
   }
-  return (template, { email, token = '' }) => {
-    const { subject, link, ...content } = templates[template](nameOf(email), token)
+  return (template, { email, token = '', clientName = '' }) => {
+    const { subject, link, ...content } = templates[template](nameOf(email), token, oneLine(clientName))
     const whole = { ...content, footer: FOOTER }
     return { subject, link, text: renderText(whole), html: renderHtml(whole) }
   }
@@ -88,8 +107,10 @@ export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds }: T
 const MAX_NAME = 64
 
 /** The part before the `@`, as the reference has it. Control characters go, so that a name cannot end a line. */
-const nameOf = (email: string) =>
-  (email.split('@')[0] ?? '')
+const nameOf = (email: string) => oneLine(email.split('@')[0] ?? '')
+
+const oneLine = (name: string) =>
+  name
     .replace(/[\p{C}\p{Z}]+/gu, ' ')
     .slice(0, MAX_NAME)
     .trim()

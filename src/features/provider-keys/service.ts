@@ -1,4 +1,4 @@
-import { requireClient } from '~/platform/access'
+import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
@@ -19,8 +19,8 @@ import type { NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 export type ProviderKeyService = ReturnType<typeof createProviderKeyService>
 
 export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write: Write; secrets: Secrets }) => ({
-  create(principal: Principal, { client_id, name, provider, key_value }: NewProviderKey): Promise<ProviderKey> {
-    const clientId = requireClient(principal, client_id)
+  create(principal: Principal, { client_id: clientId, name, provider, key_value }: NewProviderKey): Promise<ProviderKey> {
+    authorize(principal, 'write', { kind: 'keys', clientId })
     return write(principal, async ({ tx, audit }) => {
       const id = crypto.randomUUID()
       const encryptedKey = await secrets.seal(tx, clientId, contextOf(id), key_value)
@@ -35,13 +35,14 @@ export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write
     clientId: string,
     page: Page & { sortBy: SortBy; descending: boolean },
   ): Promise<{ items: ProviderKey[]; total: number }> {
-    requireClient(principal, clientId)
+    authorize(principal, 'read', { kind: 'keys', clientId })
     const [items, total] = await Promise.all([listProviderKeys(db, clientId, page), countProviderKeys(db, clientId)])
     return { items, total }
   },
 
   async get(principal: Principal, clientId: string, id: string): Promise<ProviderKey> {
-    const key = await findProviderKey(db, requireClient(principal, clientId), id)
+    authorize(principal, 'read', { kind: 'keys', clientId })
+    const key = await findProviderKey(db, clientId, id)
     if (key === undefined) throw notFound('API Key')
     return key
   },
@@ -52,7 +53,7 @@ export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write
     id: string,
     { name, provider, key_value, is_active }: ProviderKeyChange,
   ): Promise<ProviderKey> {
-    requireClient(principal, clientId)
+    authorize(principal, 'write', { kind: 'keys', clientId })
     return write(principal, async ({ tx, audit }) => {
       const replaced = key_value === undefined || key_value === null || key_value === '' ? undefined : key_value
       const key = await updateProviderKey(tx, clientId, id, {
@@ -77,7 +78,7 @@ export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write
 
   /** The row stays, so that agents that name it fail with a reason. */
   remove(principal: Principal, clientId: string, id: string): Promise<void> {
-    requireClient(principal, clientId)
+    authorize(principal, 'write', { kind: 'keys', clientId })
     return write(principal, async ({ tx, audit }) => {
       const key = await updateProviderKey(tx, clientId, id, { isActive: false })
       if (key === undefined) throw notFound('API Key')

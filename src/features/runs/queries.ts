@@ -1,5 +1,6 @@
 import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm'
 import { events, sessions } from '~/features/sessions/table'
+import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from './log-event'
@@ -285,21 +286,24 @@ const shown = {
   finished_at: runs.finishedAt,
 }
 
-/** `clientId` null reads across clients: for platform admins alone. */
-export async function findRun(db: Db, clientId: string | null, id: string) {
-  const [run] = await db
-    .select(shown)
-    .from(runs)
-    .where(and(eq(runs.id, id), clientId === null ? undefined : eq(runs.clientId, clientId)))
+const within = ({ clientId, agentId }: Reach, id: string) =>
+  and(
+    eq(runs.id, id),
+    clientId === null ? undefined : eq(runs.clientId, clientId),
+    agentId === null ? undefined : eq(runs.agentId, agentId),
+  )
+
+export async function findRun(db: Db, reach: Reach, id: string) {
+  const [run] = await db.select(shown).from(runs).where(within(reach, id))
   return run
 }
 
 /** Asks for the end of a run: the process that executes it hears of it. Undefined when it is over or unknown. */
-export async function requestCancel(db: Db, clientId: string | null, id: string): Promise<RunStatus | undefined> {
+export async function requestCancel(db: Db, reach: Reach, id: string): Promise<RunStatus | undefined> {
   const [row] = await db
     .update(runs)
     .set({ cancelRequestedAt: sql`coalesce(${runs.cancelRequestedAt}, now())` })
-    .where(and(eq(runs.id, id), clientId === null ? undefined : eq(runs.clientId, clientId), isNull(runs.finishedAt)))
+    .where(and(within(reach, id), isNull(runs.finishedAt)))
     .returning({ status: runs.status })
   return row?.status
 }
@@ -315,11 +319,11 @@ export async function takeIdle(db: Db, { id, owner }: { id: string; owner: strin
 }
 
 /** Puts a run that waited for a decision back to work: whoever looks for abandoned runs takes it. */
-export const requeue = (db: Db, clientId: string | null, id: string) =>
+export const requeue = (db: Db, reach: Reach, id: string) =>
   db
     .update(runs)
     .set({ status: 'running', leaseUntil: sql`now()` })
-    .where(and(eq(runs.id, id), clientId === null ? undefined : eq(runs.clientId, clientId), eq(runs.status, 'needs_reconcile')))
+    .where(and(within(reach, id), eq(runs.status, 'needs_reconcile')))
     .returning({ id: runs.id })
 
 /** Settles a step of unknown outcome. False if there is no such open step. */

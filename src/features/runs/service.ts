@@ -1,5 +1,5 @@
 import { sessionIdOf } from '~/features/sessions/session-id'
-import { tenantOf } from '~/platform/access'
+import { authorizeReach, type Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
@@ -45,6 +45,37 @@ interface Deps {
 }
 
 export function createRunService({ db, write, live, runner, leaseSeconds, timeoutSeconds, concurrentPerClient, heartbeatMs }: Deps) {
+  const end = async (principal: Principal, reach: Reach, runId: string) => {
+    const cancelled = await write(principal, async ({ tx, audit }) => {
+      const run = await findRun(tx, reach, runId)
+      if (run === undefined) throw notFound('Run')
+      const status = await requestCancel(tx, reach, runId)
+      if (status !== undefined) audit({ action: 'cancel', resourceType: 'run', resourceId: runId, clientId: run.clientId })
+      return status !== undefined
+    })
+    if (cancelled) await runner.cancel(runId)
+  }
+
+  const show = async (reach: Reach, runId: string): Promise<Run> => {
+    const run = await findRun(db, reach, runId)
+    if (run === undefined) throw notFound('Run')
+    const { clientId: _, result, error, ...rest } = run
+    const steps = await listSteps(db, runId)
+    return {
+      ...rest,
+      result: result as Run['result'],
+      error: error as Run['error'],
+      steps: steps.map(({ key, kind, effect, state, startedAt, finishedAt }) => ({
+        key,
+        kind,
+        effect,
+        state,
+        started_at: startedAt,
+        finished_at: finishedAt,
+      })),
+    }
+  }
+
   return {
     /**
      * Accepts a turn: the run is committed before anything is done for it, and executed by this process at once if the session is idle.
@@ -109,53 +140,32 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
       runId: string,
       { after, signal }: { after: number; signal: AbortSignal },
     ): Promise<AsyncGenerator<LogEvent | undefined, void>> {
-      if ((await findRun(db, tenantOf(principal), runId)) === undefined) throw notFound('Run')
+      const reach = authorizeReach(principal, 'read', 'runs')
+      if ((await findRun(db, reach, runId)) === undefined) throw notFound('Run')
       return followRun({ db, live }, { runId, after, signal, heartbeatMs })
     },
 
     /** The same for a run that was just started by this caller. */
     followOwn: (runId: string, signal: AbortSignal) => followRun({ db, live }, { runId, after: 0, signal, heartbeatMs }),
 
-    async get(principal: Principal, runId: string): Promise<Run> {
-      const run = await findRun(db, tenantOf(principal), runId)
-      if (run === undefined) throw notFound('Run')
-      const { clientId: _, result, error, ...rest } = run
-      const steps = await listSteps(db, runId)
-      return {
-        ...rest,
-        result: result as Run['result'],
-        error: error as Run['error'],
-        steps: steps.map(({ key, kind, effect, state, startedAt, finishedAt }) => ({
-          key,
-          kind,
-          effect,
-          state,
-          started_at: startedAt,
-          finished_at: finishedAt,
-        })),
-      }
-    },
+    get: (principal: Principal, runId: string): Promise<Run> => show(authorizeReach(principal, 'read', 'runs'), runId),
 
     /** Ends a run: at once if it waits, else as soon as its process has heard of it. Cancelling one that is over changes nothing. */
     async cancel(principal: Principal, runId: string): Promise<Run> {
-      const tenant = tenantOf(principal)
-      const cancelled = await write(principal, async ({ tx, audit }) => {
-        const run = await findRun(tx, tenant, runId)
-        if (run === undefined) throw notFound('Run')
-        const status = await requestCancel(tx, tenant, runId)
-        if (status !== undefined) audit({ action: 'cancel', resourceType: 'run', resourceId: runId, clientId: run.clientId })
-        return status !== undefined
-      })
-      if (cancelled) await runner.cancel(runId)
-      return this.get(principal, runId)
+      const reach = authorizeReach(principal, 'write', 'runs')
+      await end(principal, reach, runId)
+      return show(reach, runId)
     },
+
+    /** The same for a run that was just started by this caller, who needs no other right for it. */
+    cancelOwn: (principal: Principal, runId: string) => end(principal, { clientId: principal.clientId, agentId: null }, runId),
 
     /** Says what became of a step whose outcome a crash left unknown; the run then goes on, or ends. */
     async reconcile(principal: Principal, runId: string, { step, decision, result }: Reconciliation): Promise<Run> {
-      const tenant = tenantOf(principal)
       if (decision === 'fail') return this.cancel(principal, runId)
+      const reach = authorizeReach(principal, 'write', 'runs')
       await write(principal, async ({ tx, audit }) => {
-        const run = await findRun(tx, tenant, runId)
+        const run = await findRun(tx, reach, runId)
         if (run === undefined) throw notFound('Run')
         if (run.status !== 'needs_reconcile') throw new DomainError('conflict', 'The run does not wait for a decision.')
         const outcome =
@@ -163,13 +173,16 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
             ? { state: 'done' as const, result: { result: result ?? null } }
             : { state: 'open' as const, effect: 'idempotent' as const }
         if (!(await settleStep(tx, runId, step, outcome))) throw invalid('/step', 'not-found', 'The run has no open step of that key')
-        await requeue(tx, tenant, runId)
+        await requeue(tx, reach, runId)
         audit({ action: 'reconcile', resourceType: 'run', resourceId: runId, clientId: run.clientId, details: { step, decision } })
       })
-      return this.get(principal, runId)
+      return show(reach, runId)
     },
   }
 }
 
-const callerOf = (principal: Principal): Record<string, unknown> =>
-  principal.kind === 'user' ? { kind: 'user', user_id: principal.userId } : { kind: 'agent-key', agent_id: principal.agentId }
+function callerOf(principal: Principal): Record<string, unknown> {
+  if (principal.kind === 'agent-key') return { kind: 'agent-key', agent_id: principal.agentId }
+  if (principal.kind === 'machine-key') return { kind: 'machine-key', key_id: principal.keyId }
+  return { kind: 'user', user_id: principal.userId, ...(principal.actor === undefined ? {} : { actor_user_id: principal.actor.userId }) }
+}

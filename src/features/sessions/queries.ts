@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { AgentEvent } from '~/runtime/types'
@@ -15,14 +16,14 @@ const view = {
   created_at: sessions.createdAt,
 }
 
-/** `clientId` null reads across clients: for platform admins alone. */
-const ownedBy = (clientId: string | null) => (clientId === null ? undefined : eq(sessions.clientId, clientId))
+const within = ({ clientId, agentId }: Reach) =>
+  and(clientId === null ? undefined : eq(sessions.clientId, clientId), agentId === null ? undefined : eq(sessions.agentId, agentId))
 
-export async function findSession(db: Db, clientId: string | null, id: string) {
+export async function findSession(db: Db, reach: Reach, id: string) {
   const [session] = await db
     .select({ ...view, clientId: sessions.clientId })
     .from(sessions)
-    .where(and(eq(sessions.id, id), ownedBy(clientId)))
+    .where(and(eq(sessions.id, id), within(reach)))
   return session
 }
 
@@ -44,10 +45,10 @@ export const listSessionsOfAgent = (db: Db, clientId: string, agentId: string, {
     .offset(skip)
     .limit(limit)
 
-export async function deleteSession(db: Db, clientId: string | null, id: string): Promise<{ clientId: string } | undefined> {
+export async function deleteSession(db: Db, reach: Reach, id: string): Promise<{ clientId: string } | undefined> {
   const [deleted] = await db
     .delete(sessions)
-    .where(and(eq(sessions.id, id), ownedBy(clientId)))
+    .where(and(eq(sessions.id, id), within(reach)))
     .returning({ clientId: sessions.clientId })
   return deleted
 }

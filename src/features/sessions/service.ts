@@ -1,5 +1,5 @@
 import type { AgentService } from '~/features/agents/service'
-import { requireClient, tenantOf } from '~/platform/access'
+import { authorize, authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
@@ -13,18 +13,21 @@ export type SessionService = ReturnType<typeof createSessionService>
 
 export function createSessionService({ db, write, agents }: { db: Db; write: Write; agents: AgentService }) {
   const find = async (principal: Principal, id: string) => {
+    const reach = authorizeReach(principal, 'read', 'sessions')
     parseSessionId(id)
-    const session = await findSession(db, tenantOf(principal), id)
+    const session = await findSession(db, reach, id)
     if (session === undefined) throw new DomainError('not-found', `Session not found: ${id}`)
     return session
   }
 
   return {
-    listOfClient: (principal: Principal, clientId: string, page: Page) =>
-      listSessionsOfClient(db, requireClient(principal, clientId), page),
+    listOfClient(principal: Principal, clientId: string, page: Page) {
+      authorize(principal, 'read', { kind: 'sessions', clientId })
+      return listSessionsOfClient(db, clientId, page)
+    },
 
     async listOfAgent(principal: Principal, agentId: string, page: Page) {
-      const agent = await agents.get(principal, agentId)
+      const agent = await agents.find(authorizeReach(principal, 'read', 'sessions'), agentId)
       return listSessionsOfAgent(db, agent.client_id, agentId, page)
     },
 
@@ -49,10 +52,10 @@ export function createSessionService({ db, write, agents }: { db: Db; write: Wri
     },
 
     async remove(principal: Principal, id: string): Promise<void> {
+      const reach = authorizeReach(principal, 'write', 'sessions')
       parseSessionId(id)
-      const tenant = tenantOf(principal)
       await write(principal, async ({ tx, audit }) => {
-        const gone = await deleteSession(tx, tenant, id)
+        const gone = await deleteSession(tx, reach, id)
         if (gone === undefined) throw new DomainError('not-found', `Session not found: ${id}`)
         audit({ action: 'delete', resourceType: 'session', resourceId: id, clientId: gone.clientId })
       })

@@ -1,6 +1,6 @@
-import { eq, sql } from 'drizzle-orm'
-import { clients } from '~/features/clients/table'
+import { and, asc, count, eq, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
+import type { Page } from '~/platform/http/schema'
 import type { User } from './schema'
 import { users } from './table'
 
@@ -55,23 +55,14 @@ export async function findCredentials(db: Db, by: { email: string } | { id: stri
   return row
 }
 
-/** Undefined when the address is taken, in whatever case it is written. */
+/** Undefined when the address is taken, in whatever case it is written. Who is put into a client without a role owns it. */
 export async function insertUser(db: Db, user: typeof users.$inferInsert): Promise<User | undefined> {
+  const role = user.role ?? (user.clientId == null ? null : 'owner')
   const [inserted] = await db
     .insert(users)
-    .values({ ...user, email: user.email.toLowerCase() })
+    .values({ ...user, role, email: user.email.toLowerCase() })
     .onConflictDoNothing()
     .returning(view)
-  return inserted
-}
-
-/** Undefined when another client has that address. */
-export async function insertClient(db: Db, { name, email }: { name: string; email: string }) {
-  const [inserted] = await db
-    .insert(clients)
-    .values({ name, email: email.toLowerCase() })
-    .onConflictDoNothing()
-    .returning({ id: clients.id, name: clients.name, email: clients.email, created_at: clients.createdAt })
   return inserted
 }
 
@@ -88,4 +79,27 @@ export const replaceHash = (db: Db, id: string, before: string, passwordHash: st
 export async function hasAdmin(db: Db): Promise<boolean> {
   const [row] = await db.select({ id: users.id }).from(users).where(eq(users.isAdmin, true)).limit(1)
   return row !== undefined
+}
+
+/** Oldest first. */
+export const listAdmins = (db: Db, { skip, limit }: Page): Promise<User[]> =>
+  db.select(view).from(users).where(eq(users.isAdmin, true)).orderBy(asc(users.createdAt), asc(users.id)).offset(skip).limit(limit)
+
+export async function countAdmins(db: Db): Promise<number> {
+  const [row] = await db.select({ total: count() }).from(users).where(eq(users.isAdmin, true))
+  return row?.total ?? 0
+}
+
+/** Locks the active admins until the transaction ends, so that two who switch each other off do it one after the other. */
+export const lockActiveAdmins = (tx: Db) =>
+  tx
+    .select({ id: users.id })
+    .from(users)
+    .where(and(eq(users.isAdmin, true), eq(users.isActive, true)))
+    .orderBy(asc(users.id))
+    .for('no key update')
+
+export async function setActive(db: Db, id: string, isActive: boolean): Promise<User | undefined> {
+  const [user] = await db.update(users).set({ isActive, updatedAt: sql`now()` }).where(eq(users.id, id)).returning(view)
+  return user
 }

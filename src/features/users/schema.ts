@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Timestamp, Uuid } from '~/platform/http/schema'
+import { Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const User = t.Object(
   {
@@ -16,3 +16,10 @@ export const User = t.Object(
   { title: 'User' },
 )
 export type User = Static<typeof User>
+
+/** A first password that one person gives another: replaced within days, so only its length is asked for. */
+export const InitialPassword = t.String({ minLength: 8, maxLength: 128, error: 'Must have 8 to 128 characters' })
+export const INITIAL_PASSWORD_DAYS = 7
+
+export const NewAdmin = t.Object({ email: Email, password: InitialPassword, name: Name })
+export type NewAdmin = Static<typeof NewAdmin>

@@ -1,13 +1,18 @@
 import { boolean, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 import { clients } from '~/features/clients/table'
+import { MEMBER_ROLES } from '~/platform/principal'
 
 export const users = pgTable('users', {
   id: uuid('id').primaryKey().defaultRandom(),
   clientId: uuid('client_id').references(() => clients.id, { onDelete: 'cascade' }),
   email: text('email').notNull(),
   name: text('name'),
+  /** In the client; null for platform admins. */
+  role: text('role', { enum: MEMBER_ROLES }),
   passwordHash: text('password_hash').notNull(),
   passwordIsInitial: boolean('password_is_initial').notNull().default(false),
+  passwordExpiresAt: timestamp('password_expires_at', { withTimezone: true }),
+  passwordIsImported: boolean('password_is_imported').notNull().default(false),
   locale: text('locale').notNull().default('en'),
   isActive: boolean('is_active').notNull().default(false),
   isAdmin: boolean('is_admin').notNull().default(false),

@@ -7,6 +7,11 @@ import { originOf } from './origin'
 export const PROBLEMS: Record<ProblemName, { status: number; title: string; meaning: string }> = {
   'malformed-request': { status: 400, title: 'Malformed request', meaning: 'The body, the path or a header cannot be parsed.' },
   'invalid-request': { status: 400, title: 'Invalid request', meaning: 'More than one credential was sent (RFC 6750). Send exactly one.' },
+  'not-possible': {
+    status: 400,
+    title: 'Not possible',
+    meaning: 'The request is understood and you may make it, but not about this very thing. `detail` says why.',
+  },
   'invalid-one-time-token': {
     status: 400,
     title: 'Invalid link',

@@ -1,0 +1,24 @@
+import type { Admission } from '~/platform/admission'
+import type { Db } from '~/platform/db'
+import { endSessions } from './queries'
+
+export interface EndedSession {
+  userId: string
+  sessionId: string
+}
+
+/** Ends the sign-ins of people who lose their access. */
+export interface SignOut {
+  /** In the transaction that takes the access away: PostgreSQL is the truth. What an admin does as others ends with their own sign-ins. */
+  end(tx: Db, userIds: string[]): Promise<EndedSession[]>
+  /** After its COMMIT: every replica refuses the tokens from now on, and not only once it has looked the account up again. */
+  announce(ended: EndedSession[]): Promise<void>
+}
+
+export const createSignOut = ({ admission }: { admission: Admission }): SignOut => ({
+  end: (tx, userIds) => (userIds.length === 0 ? Promise.resolve([]) : endSessions(tx, userIds)),
+
+  async announce(ended) {
+    await Promise.all(ended.map(({ userId, sessionId }) => admission.deny(userId, { sessionId })))
+  },
+})

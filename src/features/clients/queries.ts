@@ -1,0 +1,49 @@
+import { asc, count, eq, sql } from 'drizzle-orm'
+import { users } from '~/features/users/table'
+import type { Reach } from '~/platform/access'
+import type { Db } from '~/platform/db'
+import type { Page } from '~/platform/http/schema'
+import type { Client, ClientChange } from './schema'
+import { clients } from './table'
+
+const view = { id: clients.id, name: clients.name, email: clients.email, created_at: clients.createdAt }
+
+const within = ({ clientId }: Reach) => (clientId === null ? undefined : eq(clients.id, clientId))
+
+export async function findClient(db: Db, id: string): Promise<Client | undefined> {
+  const [client] = await db.select(view).from(clients).where(eq(clients.id, id))
+  return client
+}
+
+/** Oldest first. */
+export const listClients = (db: Db, reach: Reach, { skip, limit }: Page): Promise<Client[]> =>
+  db.select(view).from(clients).where(within(reach)).orderBy(asc(clients.createdAt), asc(clients.id)).offset(skip).limit(limit)
+
+export async function countClients(db: Db, reach: Reach): Promise<number> {
+  const [row] = await db.select({ total: count() }).from(clients).where(within(reach))
+  return row?.total ?? 0
+}
+
+/** Undefined when another client has that address. */
+export async function insertClient(db: Db, { name, email }: ClientChange): Promise<Client | undefined> {
+  const [inserted] = await db.insert(clients).values({ name, email: email.toLowerCase() }).onConflictDoNothing().returning(view)
+  return inserted
+}
+
+export async function updateClient(db: Db, id: string, { name, email }: ClientChange): Promise<Client | undefined> {
+  const [updated] = await db
+    .update(clients)
+    .set({ name, email: email.toLowerCase(), updatedAt: sql`now()` })
+    .where(eq(clients.id, id))
+    .returning(view)
+  return updated
+}
+
+/** With everything that belongs to it. */
+export async function deleteClient(db: Db, id: string): Promise<Client | undefined> {
+  const [deleted] = await db.delete(clients).where(eq(clients.id, id)).returning(view)
+  return deleted
+}
+
+export const listUserIds = async (db: Db, clientId: string): Promise<string[]> =>
+  (await db.select({ id: users.id }).from(users).where(eq(users.clientId, clientId))).map(({ id }) => id)

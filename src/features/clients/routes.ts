@@ -1,0 +1,58 @@
+import { Elysia, t } from 'elysia'
+import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import type { Session } from '~/platform/http/session'
+import { Client, ClientChange, NewClient } from './schema'
+import type { ClientService } from './service'
+
+const Params = t.Object({ client_id: Uuid })
+
+export const clientRoutes = ({ clients, session }: { clients: ClientService; session: Session }) =>
+  new Elysia({ prefix: '/clients', tags: ['clients'] })
+    .use(session)
+    .post(
+      '/',
+      async ({ principal, body, request, status }) => status(201, await clients.create(idempotent(principal, request, body), body)),
+      {
+        body: NewClient,
+        response: { 201: Client },
+        detail: {
+          summary: 'Create a client with its first owner; admins only',
+          description: 'The owner confirms the address by mail. The password is for the start: it dies after 7 days.',
+        },
+      },
+    )
+    .get(
+      '/',
+      async ({ principal, query, request, set }) => {
+        const page = pageOf(query)
+        const { items, total } = await clients.list(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
+      {
+        query: t.Object(PageQuery),
+        response: { 200: t.Array(Client) },
+        detail: { summary: 'List the clients: all for an admin, else the own' },
+      },
+    )
+    .get('/:client_id', ({ principal, params }) => clients.get(principal, params.client_id), {
+      params: Params,
+      response: { 200: Client },
+      detail: { summary: 'Read a client' },
+    })
+    .put('/:client_id', ({ principal, params, body }) => clients.update(principal, params.client_id, body), {
+      params: Params,
+      body: ClientChange,
+      response: { 200: Client },
+      detail: { summary: "Change a client's name and address" },
+    })
+    .delete(
+      '/:client_id',
+      async ({ principal, params, set }) => {
+        await clients.remove(principal, params.client_id)
+        set.status = 204
+      },
+      { params: Params, detail: { summary: 'Delete a client with everything it has; admins only' } },
+    )

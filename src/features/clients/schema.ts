@@ -1,0 +1,16 @@
+import { type Static, t } from 'elysia'
+import { Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
+
+export const Client = t.Object({ id: Uuid, name: t.String(), email: t.String(), created_at: Timestamp }, { title: 'Client' })
+export type Client = Static<typeof Client>
+
+export const ClientChange = t.Object({ name: Name, email: Email })
+export type ClientChange = Static<typeof ClientChange>
+
+/** With its first owner, whose address is the client's and whose password an admin chose. */
+export const NewClient = t.Object({
+  name: Name,
+  email: Email,
+  password: t.String({ minLength: 8, maxLength: 128, error: 'Must have 8 to 128 characters' }),
+})
+export type NewClient = Static<typeof NewClient>

@@ -1,0 +1,93 @@
+import type { SignOut } from '~/features/auth/sign-out'
+import type { UserService } from '~/features/users/service'
+import { authorize, authorizeReach } from '~/platform/access'
+import { type Db, sqlState } from '~/platform/db'
+import { DomainError, notFound } from '~/platform/errors'
+import type { Page } from '~/platform/http/schema'
+import type { HashNewPassword } from '~/platform/passwords/new-password'
+import type { Principal, UserPrincipal } from '~/platform/principal'
+import type { Write } from '~/platform/unit-of-work'
+import { countClients, deleteClient, findClient, insertClient, listClients, listUserIds, updateClient } from './queries'
+import type { Client, ClientChange, NewClient } from './schema'
+
+export type ClientService = ReturnType<typeof createClientService>
+
+interface Deps {
+  db: Db
+  write: Write
+  users: Pick<UserService, 'insertOwner'>
+  hashNewPassword: HashNewPassword
+  signOut: SignOut
+}
+
+export const createClientService = ({ db, write, users, hashNewPassword, signOut }: Deps) => ({
+  /** A client and its first owner, who gets a mail to confirm the address. @throws DomainError `conflict`: an admin may know what exists. */
+  async create(principal: UserPrincipal, { name, email, password }: NewClient): Promise<Client> {
+    authorize(principal, 'write', { kind: 'platform' })
+    const passwordHash = await hashNewPassword('/password', password)
+    return write(principal, async (unit) => {
+      const client = await insertClient(unit.tx, { name, email })
+      if (client === undefined) throw taken()
+      const owner = await users.insertOwner(unit, { clientId: client.id, email, name, passwordHash })
+      unit.audit({
+        action: 'create',
+        resourceType: 'client',
+        resourceId: client.id,
+        clientId: client.id,
+        details: { name, email: client.email, owner_id: owner.id },
+      })
+      return client
+    })
+  },
+
+  /** An admin sees all, everybody else their own. */
+  async list(principal: Principal, page: Page): Promise<{ items: Client[]; total: number }> {
+    const reach = authorizeReach(principal, 'read', 'client')
+    const [items, total] = await Promise.all([listClients(db, reach, page), countClients(db, reach)])
+    return { items, total }
+  },
+
+  async get(principal: Principal, clientId: string): Promise<Client> {
+    authorize(principal, 'read', { kind: 'client', clientId })
+    const client = await findClient(db, clientId)
+    if (client === undefined) throw notFound('Client')
+    return client
+  },
+
+  /** The address is the organisation's: nobody's sign-in changes with it. */
+  update(principal: Principal, clientId: string, change: ClientChange): Promise<Client> {
+    authorize(principal, 'write', { kind: 'client', clientId })
+    return write(principal, async ({ tx, audit }) => {
+      const client = await updateClient(tx, clientId, change).catch(refuseTaken)
+      if (client === undefined) throw notFound('Client')
+      audit({
+        action: 'update',
+        resourceType: 'client',
+        resourceId: clientId,
+        clientId,
+        details: { name: client.name, email: client.email },
+      })
+      return client
+    })
+  },
+
+  /** Its people, agents, folders, keys, sessions and runs go with it, and its people are signed out. */
+  async remove(principal: UserPrincipal, clientId: string): Promise<void> {
+    authorize(principal, 'write', { kind: 'platform' })
+    const ended = await write(principal, async ({ tx, audit }) => {
+      const sessions = await signOut.end(tx, await listUserIds(tx, clientId))
+      const client = await deleteClient(tx, clientId)
+      if (client === undefined) throw notFound('Client')
+      audit({ action: 'delete', resourceType: 'client', resourceId: clientId, details: { name: client.name, email: client.email } })
+      return sessions
+    })
+    await signOut.announce(ended)
+  },
+})
+
+const taken = () => new DomainError('conflict', 'Email already registered')
+
+function refuseTaken(error: unknown): never {
+  if (sqlState(error)?.code === '23505') throw taken()
+  throw error
+}

@@ -1,0 +1,46 @@
+import { type Static, t } from 'elysia'
+import { choice, Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { MEMBER_ROLES } from '~/platform/principal'
+
+const Role = choice(MEMBER_ROLES, { description: 'viewer reads, member also writes, owner also manages people and settings.' })
+
+export const Member = t.Object(
+  {
+    id: Uuid,
+    email: t.String(),
+    name: t.Nullable(t.String()),
+    role: Role,
+    is_active: t.Boolean(),
+    email_verified: t.Boolean(),
+    created_at: Timestamp,
+  },
+  { title: 'Member' },
+)
+export type Member = Static<typeof Member>
+
+export const RoleChange = t.Object({ role: Role })
+
+export const Invitation = t.Object(
+  {
+    id: Uuid,
+    client_id: Uuid,
+    email: t.String(),
+    role: Role,
+    invited_by: t.Nullable(Uuid),
+    created_at: Timestamp,
+    expires_at: Timestamp,
+  },
+  { title: 'Invitation' },
+)
+export type Invitation = Static<typeof Invitation>
+
+export const NewInvitation = t.Object({ email: Email, role: Role })
+export type NewInvitation = Static<typeof NewInvitation>
+
+export const acceptanceSchema = ({ passwordMinLength }: { passwordMinLength: number }) =>
+  t.Object({
+    token: t.String({ minLength: 1, maxLength: 200 }),
+    name: Name,
+    password: t.String({ minLength: passwordMinLength, maxLength: 128, error: `Must have ${passwordMinLength} to 128 characters` }),
+  })
+export type Acceptance = Static<ReturnType<typeof acceptanceSchema>>

@@ -1,0 +1,55 @@
+import { Elysia, t } from 'elysia'
+import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import type { Session } from '~/platform/http/session'
+import { NewAdmin, User } from './schema'
+import type { UserService } from './service'
+
+const Params = t.Object({ user_id: Uuid })
+
+/** Admins make admins, and switch anybody off and on again. */
+export const userRoutes = ({ users, session }: { users: UserService; session: Session }) =>
+  new Elysia({ tags: ['admin'] })
+    .use(session)
+    .get(
+      '/admin/users',
+      async ({ principal, query, request, set }) => {
+        const page = pageOf(query)
+        const { items, total } = await users.listAdmins(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
+      { query: t.Object(PageQuery), response: { 200: t.Array(User) }, detail: { summary: 'List the platform admins' } },
+    )
+    .post(
+      '/admin/users',
+      async ({ principal, body, request, status }) => status(201, await users.createAdmin(idempotent(principal, request, body), body)),
+      {
+        body: NewAdmin,
+        response: { 201: User },
+        detail: { summary: 'Create a platform admin', description: 'Active at once. The password is for the start: it dies after 7 days.' },
+      },
+    )
+    .delete(
+      '/admin/users/:user_id',
+      async ({ principal, params, set }) => {
+        await users.deactivate(principal, params.user_id)
+        set.status = 204
+      },
+      { params: Params, detail: { summary: 'Switch a user off, of whatever client, and sign them out everywhere' } },
+    )
+    .post('/admin/users/:user_id/activate', ({ principal, params }) => users.activate(principal, params.user_id), {
+      params: Params,
+      response: { 200: User },
+      detail: { summary: 'Switch a user on again' },
+    })
+    .post(
+      '/auth/register-admin',
+      async ({ principal, body, request, status }) => status(201, await users.registerAdmin(idempotent(principal, request, body), body)),
+      {
+        body: NewAdmin,
+        response: { 201: User },
+        detail: { summary: 'Create a platform admin who has to confirm the address by mail', tags: ['auth'] },
+      },
+    )

@@ -1,0 +1,97 @@
+import type { SignOut } from '~/features/auth/sign-out'
+import type { SendVerification } from '~/features/auth/verification'
+import { authorize } from '~/platform/access'
+import type { Db } from '~/platform/db'
+import { DomainError, notFound } from '~/platform/errors'
+import type { Page } from '~/platform/http/schema'
+import type { HashNewPassword } from '~/platform/passwords/new-password'
+import type { UserPrincipal } from '~/platform/principal'
+import type { Unit, Write } from '~/platform/unit-of-work'
+import { countAdmins, findUser, insertUser, listAdmins, lockActiveAdmins, setActive } from './queries'
+import { INITIAL_PASSWORD_DAYS, type NewAdmin, type User } from './schema'
+
+export type UserService = ReturnType<typeof createUserService>
+
+interface Deps {
+  db: Db
+  write: Write
+  hashNewPassword: HashNewPassword
+  sendVerification: SendVerification
+  signOut: SignOut
+}
+
+export function createUserService({ db, write, hashNewPassword, sendVerification, signOut }: Deps) {
+  /** The first password is only for the start: it dies unless its owner signs in and sets one of their own. */
+  const insertWithInitialPassword = async ({ tx }: Unit, user: Omit<Parameters<typeof insertUser>[1], 'passwordIsInitial'>) => {
+    const passwordExpiresAt = new Date(Date.now() + INITIAL_PASSWORD_DAYS * 86_400_000)
+    const inserted = await insertUser(tx, { ...user, passwordIsInitial: true, passwordExpiresAt })
+    if (inserted === undefined) throw new DomainError('conflict', 'Email already registered')
+    return inserted
+  }
+
+  const createAdmin = async (principal: UserPrincipal, { email, password, name }: NewAdmin, { verified }: { verified: boolean }) => {
+    authorize(principal, 'write', { kind: 'platform' })
+    const passwordHash = await hashNewPassword('/password', password)
+    return write(principal, async (unit) => {
+      const admin = await insertWithInitialPassword(unit, {
+        email,
+        name,
+        passwordHash,
+        isAdmin: true,
+        isActive: verified,
+        emailVerified: verified,
+      })
+      if (!verified) await sendVerification(unit, admin.id)
+      unit.audit({ action: 'create', resourceType: 'admin_user', resourceId: admin.id, details: { email: admin.email } })
+      return admin
+    })
+  }
+
+  return {
+    /** For other parts of a change: the first person of a client, who has yet to confirm the address. @throws DomainError `conflict` */
+    async insertOwner(unit: Unit, owner: { clientId: string; email: string; name: string; passwordHash: string }): Promise<User> {
+      const user = await insertWithInitialPassword(unit, { ...owner, role: 'owner' })
+      await sendVerification(unit, user.id)
+      return user
+    },
+
+    async listAdmins(principal: UserPrincipal, page: Page): Promise<{ items: User[]; total: number }> {
+      authorize(principal, 'read', { kind: 'platform' })
+      const [items, total] = await Promise.all([listAdmins(db, page), countAdmins(db)])
+      return { items, total }
+    },
+
+    createAdmin: (principal: UserPrincipal, admin: NewAdmin): Promise<User> => createAdmin(principal, admin, { verified: true }),
+
+    /** As `createAdmin`, but the address has to be confirmed first. */
+    registerAdmin: (principal: UserPrincipal, admin: NewAdmin): Promise<User> => createAdmin(principal, admin, { verified: false }),
+
+    /** Switches off anybody but oneself and signs them out everywhere. There is always an active admin left: the one who does it. */
+    async deactivate(principal: UserPrincipal, id: string): Promise<void> {
+      authorize(principal, 'write', { kind: 'platform' })
+      if (id.toLowerCase() === principal.userId) throw new DomainError('not-possible', 'Unable to deactivate your own user')
+      const ended = await write(principal, async ({ tx, audit }) => {
+        const admins = await lockActiveAdmins(tx)
+        if (!admins.some((admin) => admin.id === principal.userId))
+          throw new DomainError('forbidden', 'Access denied. Restricted to administrators.')
+        const user = await setActive(tx, id, false)
+        if (user === undefined) throw notFound('User')
+        audit({ action: 'deactivate', resourceType: user.is_admin ? 'admin_user' : 'user', resourceId: id, clientId: user.client_id })
+        return signOut.end(tx, [id])
+      })
+      await signOut.announce(ended)
+    },
+
+    /** The way back. The address stays as confirmed or unconfirmed as it was. */
+    activate(principal: UserPrincipal, id: string): Promise<User> {
+      authorize(principal, 'write', { kind: 'platform' })
+      return write(principal, async ({ tx, audit }) => {
+        const before = await findUser(tx, id)
+        const user = before && (await setActive(tx, id, true))
+        if (user === undefined) throw notFound('User')
+        audit({ action: 'activate', resourceType: user.is_admin ? 'admin_user' : 'user', resourceId: id, clientId: user.client_id })
+        return user
+      })
+    },
+  }
+}
