@@ -3,6 +3,7 @@ import { loadConfig } from '~/config'
 import { insertClient } from '~/features/clients/queries'
 import { insertUser } from '~/features/users/queries'
 import { createLog, type Log } from '~/platform/log'
+import type { MemberRole } from '~/platform/principal'
 import { createHttp } from '~/processes/api'
 import { createServices } from '~/processes/services'
 
@@ -49,19 +50,23 @@ export async function startApp(env: Record<string, string> = {}) {
   const passwordHash = await services.passwords.hash(PASSWORD)
   const signIn = async (email: string, clientName?: string): Promise<Person> => {
     const client = clientName === undefined ? undefined : await insertClient(database.db, { name: clientName, email })
+    return join(email, client?.id ?? '', 'owner')
+  }
+  /** A person of that role in a client, signed in; without a client a platform admin. */
+  const join = async (email: string, clientId: string, role: MemberRole): Promise<Person> => {
     const user = await insertUser(database.db, {
       email,
       passwordHash,
       isActive: true,
       emailVerified: true,
-      isAdmin: client === undefined,
-      clientId: client?.id ?? null,
+      isAdmin: clientId === '',
+      ...(clientId === '' ? {} : { clientId, role }),
     })
     const login = await stranger('POST', '/api/v1/auth/login', { email, password: PASSWORD })
     if (user === undefined || login.status !== 200)
       throw new Error(`cannot sign in as ${email}: ${login.status} ${JSON.stringify(login.body)}`)
     const token = String(login.body.access_token)
-    return { call: callerAt(url, { authorization: `Bearer ${token}` }), userId: user.id, clientId: client?.id ?? '', email, token }
+    return { call: callerAt(url, { authorization: `Bearer ${token}` }), userId: user.id, clientId, email, token }
   }
 
   return {
@@ -71,6 +76,9 @@ export async function startApp(env: Record<string, string> = {}) {
     services,
     stranger,
     signIn,
+    join,
+    /** A caller with a token of your own. */
+    callWith: (token: string) => callerAt(url, { authorization: `Bearer ${token}` }),
     ada: await signIn('ada@example.com', 'Ada Ltd'),
     bob: await signIn('bob@example.com', 'Bob Ltd'),
     admin: await signIn('root@example.com'),

@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { auditedBy } from '../support/outbox'
+import { startApp, type TestApp } from '../support/start-app'
+
+let app: TestApp
+beforeAll(async () => {
+  app = await startApp({ RATE_SIGN_IN_PER_MINUTE: '10000', JWT_EXPIRATION_TIME: '7200' })
+})
+afterAll(() => app.close())
+
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+const impersonate = async (clientId = app.ada.clientId, body?: object) => {
+  const reply = await app.admin.call('POST', `/api/v1/clients/${clientId}/impersonate`, body)
+  return { ...reply, call: app.callWith(String(reply.body.access_token)) }
+}
+const latest = async () => (await app.admin.call('GET', '/api/v1/admin/impersonations?limit=1')).body[0]
+
+test('an admin acts as the first owner of a client, with a short token that names the admin', async () => {
+  await app.join('second@example.com', app.ada.clientId, 'owner')
+  const { status, body, call } = await impersonate()
+  expect(status).toBe(200)
+  expect(Object.keys(body).toSorted()).toEqual(['access_token', 'token_type'])
+  const claims = claimsOf(body.access_token)
+  expect(claims).toMatchObject({ sub: app.ada.userId, is_admin: false, client_id: app.ada.clientId, act: { sub: app.admin.userId } })
+  expect(claims.exp - claims.iat).toBeLessThanOrEqual(1800)
+  expect((await call('POST', '/api/v1/auth/me')).body.id).toBe(app.ada.userId)
+})
+
+test('JWT-16: it opens nothing of the platform, impersonates nobody, and every act carries both names', async () => {
+  const { call } = await impersonate()
+  expect((await call('GET', '/api/v1/admin/audit-logs')).status).toBe(403)
+  expect((await call('GET', '/api/v1/admin/impersonations')).status).toBe(403)
+  expect((await call('POST', `/api/v1/clients/${app.ada.clientId}/impersonate`)).status).toBe(403)
+  expect((await call('POST', `/api/v1/clients/${app.bob.clientId}/impersonate`)).status).toBe(403)
+  const created = await call('POST', '/api/v1/agents/', {
+    client_id: app.ada.clientId,
+    name: 'a',
+    type: 'llm',
+    model: 'demo/echo',
+    config: {},
+  })
+  expect(created.status).toBe(201)
+  expect((await auditedBy(app)).find(({ resource_id }) => resource_id === created.body.id)).toMatchObject({
+    user_id: app.ada.userId,
+    actor_user_id: app.admin.userId,
+    client_id: app.ada.clientId,
+  })
+})
+
+test('its beginning and its end are audited for the platform and for the client', async () => {
+  const { call } = await impersonate(app.ada.clientId, { reason: 'ticket 42' })
+  const { id } = await latest()
+  await app.admin.call('DELETE', `/api/v1/admin/impersonations/${id}`)
+  const entries = (await auditedBy(app)).filter(({ details }) => details?.session_id === id)
+  expect(entries.map(({ action, client_id, user_id }) => [action, client_id, user_id])).toEqual([
+    ['impersonate', null, app.admin.userId],
+    ['impersonate', app.ada.clientId, app.admin.userId],
+    ['end_impersonation', null, app.admin.userId],
+    ['end_impersonation', app.ada.clientId, app.admin.userId],
+  ])
+  expect(entries[0]?.details).toMatchObject({ reason: 'ticket 42', user_id: app.ada.userId })
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
+})
+
+test('it is listed, and ended at once by any admin, once', async () => {
+  const { call } = await impersonate(app.bob.clientId)
+  const item = await latest()
+  expect(item).toMatchObject({
+    client_id: app.bob.clientId,
+    user_email: app.bob.email,
+    actor_email: app.admin.email,
+    is_active: true,
+    revoked_at: null,
+  })
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(200)
+  expect((await app.admin.call('DELETE', `/api/v1/admin/impersonations/${item.id}`)).status).toBe(204)
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
+  expect(await latest()).toMatchObject({ id: item.id, is_active: false })
+  expect((await app.admin.call('DELETE', `/api/v1/admin/impersonations/${item.id}`)).status).toBe(204)
+  expect((await app.admin.call('DELETE', `/api/v1/admin/impersonations/${crypto.randomUUID()}`)).status).toBe(404)
+  // The user's own sign-in is none.
+  expect((await app.bob.call('POST', '/api/v1/auth/me')).status).toBe(200)
+  const own = claimsOf(app.bob.token).sid
+  expect((await app.admin.call('DELETE', `/api/v1/admin/impersonations/${own}`)).status).toBe(404)
+})
+
+test('an admin who is switched off acts as nobody any more', async () => {
+  const other = await app.signIn('third@example.com')
+  const { body } = await other.call('POST', `/api/v1/clients/${app.ada.clientId}/impersonate`)
+  const call = app.callWith(body.access_token)
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(200)
+  await app.admin.call('DELETE', `/api/v1/admin/users/${other.userId}`)
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
+})
+
+test('nobody acts as a user who could not sign in', async () => {
+  const created = await app.admin.call('POST', '/api/v1/clients', { name: 'New', email: 'new@example.com', password: 'Password@123' })
+  expect(await impersonate(created.body.id)).toMatchObject({
+    status: 404,
+    body: { detail: 'User associated with the client not found' },
+  })
+  expect(await impersonate(crypto.randomUUID())).toMatchObject({ status: 404, body: { detail: 'Client not found' } })
+})
