@@ -26,7 +26,6 @@ import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
 import type { Db } from './platform/db'
-import { denials } from './platform/http/denials'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -34,6 +33,7 @@ import { problems } from './platform/http/problems'
 import { requestLog } from './platform/http/request-log'
 import { unknownRoutes } from './platform/http/routes'
 import { type Authenticator, createSession } from './platform/http/session'
+import { trail } from './platform/http/trail'
 import type { Log } from './platform/log'
 import type { Write } from './platform/unit-of-work'
 
@@ -94,7 +94,7 @@ export function createApp(deps: AppDeps) {
     },
   })
     .use(gate(settings.gate))
-    .use(denials({ write: deps.write, log }))
+    .use(trail({ write: deps.write, log }))
     .use(problems({ apiUrl: settings.apiUrl, log }))
     .use(requestLog({ log }))
     .use(

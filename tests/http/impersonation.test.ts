@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { auditedBy } from '../support/outbox'
-import { startApp, type TestApp } from '../support/start-app'
+import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
 let app: TestApp
 beforeAll(async () => {
@@ -45,6 +45,18 @@ test('JWT-16: it opens nothing of the platform, impersonates nobody, and every a
     actor_user_id: app.admin.userId,
     client_id: app.ada.clientId,
   })
+})
+
+test('JWT-16: what the admin only looks at as somebody else is audited too, and the own account stays closed', async () => {
+  const { call } = await impersonate()
+  await call('GET', `/api/v1/clients/${app.ada.clientId}`)
+  await app.ada.call('GET', `/api/v1/clients/${app.ada.clientId}`)
+  const views = (await auditedBy(app)).filter(({ action }) => action === 'view')
+  expect(views).toMatchObject([
+    { user_id: app.ada.userId, actor_user_id: app.admin.userId, resource_type: 'client', resource_id: app.ada.clientId },
+  ])
+  const change = { current_password: PASSWORD, new_password: 'quite another long one' }
+  expect((await call('POST', '/api/v1/auth/change-password', change)).status).toBe(403)
 })
 
 test('its beginning and its end are audited for the platform and for the client', async () => {

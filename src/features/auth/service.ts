@@ -1,6 +1,7 @@
 import { insertClient } from '~/features/clients/queries'
 import { findCredentials, findUser, findUserByEmail, insertUser, markVerified, replaceHash, setPassword } from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
+import { authorize } from '~/platform/access'
 import type { Admission } from '~/platform/admission'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
@@ -104,6 +105,7 @@ export function createAuthService(deps: Deps) {
     },
 
     async changePassword(principal: UserPrincipal, current: string, newPassword: string): Promise<void> {
+      authorize(principal, 'write', { kind: 'account', userId: principal.userId })
       const credentials = await findCredentials(db, { id: principal.userId })
       if (credentials === undefined) throw notFound('User')
       if (!(await passwords.verify(current, credentials.passwordHash)))
