@@ -1,5 +1,5 @@
 import { DomainError } from './errors'
-import type { MemberRole, Principal, Role } from './principal'
+import { type MemberRole, type Principal, type Role, SCOPES } from './principal'
 
 /** What the rights are about. Folders go with `agents`, provider keys are `keys`. */
 export type TenantKind = keyof typeof LEAST_ROLE
@@ -35,6 +35,8 @@ const LEAST_ROLE = {
 const RANK: Record<Role, number> = { viewer: 1, member: 2, owner: 3, admin: 4 }
 /** What belongs to one agent, so that a key for one agent can reach it. */
 const OF_AN_AGENT: ReadonlySet<TenantKind> = new Set(['agents', 'sessions', 'runs', 'chat'])
+/** Nothing else can be given to a machine key, however its row is spelt. */
+const GRANTABLE: ReadonlySet<string> = new Set(SCOPES)
 /** What the holder of an agent's key may do: talk to it, and follow or end what came of it. */
 const WITH_AGENT_KEY: ReadonlySet<TenantKind> = new Set(['chat', 'runs'])
 
@@ -76,7 +78,7 @@ function reachOf(principal: Principal, action: Action, kind: TenantKind): Reach 
     case 'agent-key':
       return WITH_AGENT_KEY.has(kind) ? { clientId: principal.clientId, agentId: principal.agentId } : undefined
     case 'machine-key':
-      if (!principal.scopes.includes(scopeOf(action, kind))) return undefined
+      if (!GRANTABLE.has(scopeOf(action, kind)) || !principal.scopes.includes(scopeOf(action, kind))) return undefined
       if (principal.agentId !== null && !OF_AN_AGENT.has(kind)) return undefined
       return { clientId: principal.clientId, agentId: principal.agentId }
   }

@@ -1,0 +1,147 @@
+/**
+ * Who may call which route: what is expected, held against the running app by access-matrix.test.ts and printed by `bun run access:matrix`.
+ * Written by hand and on purpose not derived from platform/access.ts: it is the second opinion.
+ */
+
+export const CALLERS = [
+  'stranger',
+  'expired token',
+  'viewer',
+  'member',
+  'owner',
+  'impersonating admin',
+  "other client's owner",
+  'admin',
+  "this agent's key",
+  "other agent's key",
+] as const
+export type Caller = (typeof CALLERS)[number]
+
+/** `own`: the object of the client that viewer, member and owner belong to. `foreign`: another client's. */
+export const OBJECTS = ['own', 'foreign'] as const
+export type ObjectOf = (typeof OBJECTS)[number]
+
+/** `ok`: the request got past the question who may; otherwise the refusal's status. */
+export type Expected = 'ok' | 401 | 403 | 404
+
+export interface Rule {
+  /** The least that a caller must be. `key`: a member, or the agent's own key. */
+  who: 'anybody' | 'person' | 'viewer' | 'member' | 'owner' | 'admin' | 'key'
+  /** What a person of sufficient role is told about another client's object: 403 where the request names the client, 404 where it names the object. */
+  foreign?: 403 | 404
+  /** Open to the person, closed to an admin who acts as them. */
+  notAsAnother?: true
+}
+
+const anybody: Rule = { who: 'anybody' }
+const person: Rule = { who: 'person' }
+const admin: Rule = { who: 'admin' }
+/** The request names the client: in the path, in `x-client-id` or in the body. */
+const inClient = (who: Rule['who']): Rule => ({ who, foreign: 403 })
+/** The request names the object, and its client is found by it. */
+const ofClient = (who: Rule['who']): Rule => ({ who, foreign: 404 })
+
+export const RULES: Record<string, Rule> = {
+  'GET /': anybody,
+  'GET /livez': anybody,
+  'GET /readyz': anybody,
+  'GET /api/v1/health': anybody,
+  'GET /problems/:name': anybody,
+  'GET /dev/mailbox/': anybody,
+  'GET /dev/mailbox/:id/body': anybody,
+
+  'POST /api/v1/auth/register': anybody,
+  'POST /api/v1/auth/login': anybody,
+  'GET /api/v1/auth/verify-email/:token': anybody,
+  'POST /api/v1/auth/verify-email': anybody,
+  'POST /api/v1/auth/resend-verification': anybody,
+  'POST /api/v1/auth/forgot-password': anybody,
+  'POST /api/v1/auth/reset-password': anybody,
+  'POST /api/v1/auth/accept-invitation': anybody,
+  'POST /api/v1/auth/me': person,
+  'POST /api/v1/auth/logout': person,
+  'POST /api/v1/auth/change-password': { who: 'person', notAsAnother: true },
+  'POST /api/v1/auth/register-admin': admin,
+
+  'GET /api/v1/admin/audit-logs': admin,
+  'GET /api/v1/admin/users': admin,
+  'POST /api/v1/admin/users': admin,
+  'DELETE /api/v1/admin/users/:user_id': admin,
+  'POST /api/v1/admin/users/:user_id/activate': admin,
+  'GET /api/v1/admin/impersonations': admin,
+  'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
+
+  'GET /api/v1/clients/': person,
+  'POST /api/v1/clients/': admin,
+  'GET /api/v1/clients/:client_id': inClient('viewer'),
+  'PUT /api/v1/clients/:client_id': inClient('owner'),
+  'DELETE /api/v1/clients/:client_id': admin,
+  'POST /api/v1/clients/:client_id/impersonate': admin,
+  'GET /api/v1/clients/:client_id/members': inClient('viewer'),
+  'PUT /api/v1/clients/:client_id/members/:user_id': inClient('owner'),
+  'DELETE /api/v1/clients/:client_id/members/:user_id': inClient('owner'),
+  'GET /api/v1/clients/:client_id/invitations': inClient('owner'),
+  'POST /api/v1/clients/:client_id/invitations': inClient('owner'),
+  'DELETE /api/v1/clients/:client_id/invitations/:invitation_id': inClient('owner'),
+
+  'GET /api/v1/agents/apikeys/': inClient('viewer'),
+  'POST /api/v1/agents/apikeys/': inClient('member'),
+  'GET /api/v1/agents/apikeys/:key_id': inClient('viewer'),
+  'PUT /api/v1/agents/apikeys/:key_id': inClient('member'),
+  'DELETE /api/v1/agents/apikeys/:key_id': inClient('member'),
+
+  'GET /api/v1/agents/': inClient('viewer'),
+  'POST /api/v1/agents/': inClient('member'),
+  'GET /api/v1/agents/:agent_id': ofClient('viewer'),
+  'PUT /api/v1/agents/:agent_id': ofClient('member'),
+  'DELETE /api/v1/agents/:agent_id': ofClient('member'),
+
+  'GET /api/v1/sessions/client/:client_id': inClient('viewer'),
+  'GET /api/v1/sessions/agent/:agent_id': ofClient('viewer'),
+  'GET /api/v1/sessions/:session_id': ofClient('viewer'),
+  'GET /api/v1/sessions/:session_id/messages': ofClient('viewer'),
+  'DELETE /api/v1/sessions/:session_id': ofClient('member'),
+
+  'GET /api/v1/runs/:run_id': ofClient('viewer'),
+  'GET /api/v1/runs/:run_id/events': ofClient('viewer'),
+  'POST /api/v1/runs/:run_id/cancel': ofClient('member'),
+  'POST /api/v1/runs/:run_id/reconcile': ofClient('member'),
+
+  'POST /api/v1/chat/:agent_id/:external_id': ofClient('key'),
+}
+
+const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }
+/** What each caller is, and of which client. An admin who acts as the owner is the owner. */
+const STANDING: Record<string, { rank: number; home?: ObjectOf }> = {
+  viewer: { rank: 1, home: 'own' },
+  member: { rank: 2, home: 'own' },
+  owner: { rank: 3, home: 'own' },
+  'impersonating admin': { rank: 3, home: 'own' },
+  "other client's owner": { rank: 3, home: 'foreign' },
+  admin: { rank: 4 },
+}
+
+export function expectedOf({ who, foreign, notAsAnother }: Rule, caller: Caller, object: ObjectOf): Expected {
+  if (who === 'anybody') return 'ok'
+  if (caller === "this agent's key" && who === 'key' && object === 'own') return 'ok'
+  const standing = STANDING[caller]
+  if (standing === undefined) return 401
+  if (standing.rank < RANK[who] || (notAsAnother && caller === 'impersonating admin')) return 403
+  return standing.home === undefined || standing.home === object || foreign === undefined ? 'ok' : foreign
+}
+
+/** Routes that are about no client's object are asked once. */
+export const objectsOf = ({ foreign }: Rule): readonly ObjectOf[] => (foreign === undefined ? ['own'] : OBJECTS)
+
+if (import.meta.main) {
+  const width = Math.max(...Object.keys(RULES).map((route) => route.length))
+  const cell = (text: string, caller: Caller) => text.padStart(Math.max(caller.length, 3))
+  const header = `${'route'.padEnd(width)}  object   ${CALLERS.map((caller) => cell(caller, caller)).join('  ')}`
+  const lines = Object.entries(RULES).flatMap(([route, rule]) =>
+    objectsOf(rule).map((object) => {
+      const cells = CALLERS.map((caller) => cell(String(expectedOf(rule, caller, object)), caller))
+      return `${route.padEnd(width)}  ${(rule.foreign === undefined ? '-' : object).padEnd(7)}  ${cells.join('  ')}`
+    }),
+  )
+  process.stdout.write(`${[header, '-'.repeat(header.length), ...lines].join('\n')}\n`)
+}

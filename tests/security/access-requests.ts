@@ -1,0 +1,60 @@
+import { PASSWORD } from '../support/start-app'
+import type { ObjectOf } from './access-matrix'
+import type { World } from './access-world'
+
+export interface Request {
+  body?: unknown
+  headers?: Record<string, string>
+}
+
+/** What a route is sent besides its path, so that nothing but the caller can be wrong with it. */
+export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Request | Promise<Request>> = {
+  'POST /api/v1/auth/register': ({ address }) => ({ body: { email: address(), password: 'four unusual words here', name: 'Newcomers' } }),
+  'POST /api/v1/auth/login': () => ({ body: { email: 'ada@example.com', password: PASSWORD } }),
+  'POST /api/v1/auth/verify-email': () => ({ body: { token: 'nothing' } }),
+  'POST /api/v1/auth/resend-verification': ({ address }) => ({ body: { email: address() } }),
+  'POST /api/v1/auth/forgot-password': ({ address }) => ({ body: { email: address() } }),
+  'POST /api/v1/auth/reset-password': () => ({ body: { token: 'nothing', new_password: 'four unusual words here' } }),
+  'POST /api/v1/auth/accept-invitation': async ({ invitationToken, tenants }) => ({
+    body: { token: await invitationToken(tenants.own), name: 'Sam', password: 'four unusual words here' },
+  }),
+  'POST /api/v1/auth/change-password': () => ({ body: { current_password: 'not the password', new_password: 'four unusual words here' } }),
+  'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
+  'POST /api/v1/admin/users': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
+  'POST /api/v1/clients/': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Acme' } }),
+  'PUT /api/v1/clients/:client_id': ({ address }) => ({ body: { email: address(), name: 'Acme' } }),
+  'PUT /api/v1/clients/:client_id/members/:user_id': () => ({ body: { role: 'viewer' } }),
+  'POST /api/v1/clients/:client_id/invitations': ({ address }) => ({ body: { email: address(), role: 'viewer' } }),
+  'GET /api/v1/agents/apikeys/': ofHeader(),
+  'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
+    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },
+  }),
+  'GET /api/v1/agents/apikeys/:key_id': ofHeader(),
+  'PUT /api/v1/agents/apikeys/:key_id': ofHeader({ name: 'l' }),
+  'DELETE /api/v1/agents/apikeys/:key_id': ofHeader(),
+  'GET /api/v1/agents/': ofHeader(),
+  'POST /api/v1/agents/': ({ tenants }, object) => ({
+    body: { client_id: tenants[object].clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
+  }),
+  'PUT /api/v1/agents/:agent_id': () => ({ body: { description: 'changed' } }),
+  'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
+}
+
+/** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
+export const ANSWERS: Record<string, number[]> = {
+  'GET /readyz': [200, 503],
+  'GET /dev/mailbox/:id/body': [404],
+  'GET /api/v1/auth/verify-email/:token': [400],
+  'POST /api/v1/auth/verify-email': [400],
+  'POST /api/v1/auth/reset-password': [400],
+  'POST /api/v1/auth/change-password': [400, 422],
+  'POST /api/v1/runs/:run_id/reconcile': [409],
+}
+
+function ofHeader(body?: unknown) {
+  return ({ tenants }: World, object: ObjectOf): Request => ({
+    headers: { 'x-client-id': tenants[object].clientId },
+    ...(body === undefined ? {} : { body }),
+  })
+}

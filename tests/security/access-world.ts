@@ -1,0 +1,123 @@
+import { desc, eq } from 'drizzle-orm'
+import { deriveToken } from '~/features/auth/one-time-token'
+import { runs } from '~/features/runs/table'
+import { sessions } from '~/features/sessions/table'
+import { createTokens } from '~/platform/tokens'
+import type { Reply, TestApp } from '../support/start-app'
+import { PASSWORD } from '../support/start-app'
+import type { Caller, ObjectOf } from './access-matrix'
+
+export type World = Awaited<ReturnType<typeof createWorld>>
+
+/** A client with everything a route may be about. What a request may use up is made anew for each. */
+interface Tenant {
+  clientId: string
+  agentId: string
+  runId: string
+}
+
+/** Two clients with people, agents and runs, and every caller of the matrix ready to call. */
+export async function createWorld(app: TestApp) {
+  const { admin } = app
+  const ok = async (reply: Promise<Reply>) => {
+    const { status, body } = await reply
+    if (status >= 300) throw new Error(`the world could not be made: ${status} ${JSON.stringify(body)}`)
+    return body
+  }
+  const address = () => `${crypto.randomUUID()}@example.com`
+
+  const makeAgent = (clientId: string) =>
+    ok(admin.call('POST', '/api/v1/agents/', { client_id: clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} }))
+  const makeTenant = async (clientId: string): Promise<Tenant & { agentKey: string }> => {
+    const { id: agentId, config } = await makeAgent(clientId)
+    await ok(admin.call('POST', `/api/v1/chat/${agentId}/first`, { message: 'hi' }))
+    const [run] = await app.services.db.select({ id: runs.id }).from(runs).where(eq(runs.agentId, agentId)).orderBy(desc(runs.id))
+    return { clientId, agentId, runId: run?.id ?? '', agentKey: config.api_key }
+  }
+  const tenants = { own: await makeTenant(app.ada.clientId), foreign: await makeTenant(app.bob.clientId) }
+  const people = {
+    viewer: await app.join(address(), tenants.own.clientId, 'viewer'),
+    member: await app.join(address(), tenants.own.clientId, 'member'),
+  }
+  const emails: Partial<Record<Caller, string>> = {
+    viewer: people.viewer.email,
+    member: people.member.email,
+    owner: app.ada.email,
+    "other client's owner": app.bob.email,
+    admin: admin.email,
+  }
+  const otherAgent = await makeAgent(tenants.own.clientId)
+
+  const signIn = async (email: string) => {
+    const { access_token } = await ok(app.stranger('POST', '/api/v1/auth/login', { email, password: PASSWORD }))
+    return { authorization: `Bearer ${access_token}` }
+  }
+  const credentialsOf = async (caller: Caller): Promise<Record<string, string>> => {
+    if (caller === 'stranger') return {}
+    if (caller === 'expired token') return { authorization: `Bearer ${await expiredToken(app)}` }
+    if (caller === "this agent's key") return { 'x-api-key': tenants.own.agentKey }
+    if (caller === "other agent's key") return { 'x-api-key': otherAgent.config.api_key }
+    if (caller !== 'impersonating admin') return signIn(emails[caller] ?? '')
+    const { access_token } = await ok(admin.call('POST', `/api/v1/clients/${tenants.own.clientId}/impersonate`))
+    return { authorization: `Bearer ${access_token}` }
+  }
+
+  /** By the name of the parameter: the id of something fresh, where a request may use it up. */
+  const objects: Record<string, (tenant: Tenant, route: string) => Promise<string> | string> = {
+    client_id: async ({ clientId }, route) =>
+      // Deleted by the admin alone, and the callers' own client is needed further on.
+      route.startsWith('DELETE') && route.endsWith('/:client_id')
+        ? (await ok(admin.call('POST', '/api/v1/clients', { name: 'Brief', email: address(), password: PASSWORD }))).id
+        : clientId,
+    agent_id: async ({ clientId, agentId }, route) => (route.startsWith('DELETE') ? (await makeAgent(clientId)).id : agentId),
+    external_id: () => 'talk',
+    key_id: async ({ clientId }) =>
+      (await ok(admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: 'sk-1' })))
+        .id,
+    session_id: async ({ clientId, agentId }) => {
+      const externalId = crypto.randomUUID()
+      const id = `${externalId}_${agentId}`
+      await app.services.db.insert(sessions).values({ id, clientId, agentId, externalId })
+      return id
+    },
+    run_id: ({ runId }) => runId,
+    user_id: async ({ clientId }) => (await app.join(address(), clientId, 'member')).userId,
+    invitation_id: async ({ clientId }) =>
+      (await ok(admin.call('POST', `/api/v1/clients/${clientId}/invitations`, { email: address(), role: 'viewer' }))).id,
+    impersonation_id: async ({ clientId }) => {
+      await ok(admin.call('POST', `/api/v1/clients/${clientId}/impersonate`))
+      return (await ok(admin.call('GET', '/api/v1/admin/impersonations?limit=1')))[0].id
+    },
+    name: () => 'not-found',
+    token: () => 'nothing',
+    id: () => crypto.randomUUID(),
+  }
+
+  return {
+    tenants,
+    credentialsOf,
+    address,
+    /** The token of an invitation into the client, as its mail has it. */
+    invitationToken: async (tenant: Tenant) =>
+      deriveToken(app.services.stores.linkKey, await (objects.invitation_id as (t: Tenant) => Promise<string>)(tenant)),
+    /** A route's path with the ids of that client's objects. */
+    async pathOf(route: string, object: ObjectOf, fixed: Record<string, string> = {}): Promise<string> {
+      const [, path = ''] = route.split(' ')
+      const parts = path.split('/').map(async (part) => {
+        if (!part.startsWith(':')) return part
+        const make = objects[part.slice(1)]
+        if (make === undefined) throw new Error(`access-world.ts knows no object for ${part} of ${route}`)
+        return fixed[part.slice(1)] ?? make(tenants[object], route)
+      })
+      return (await Promise.all(parts)).join('/')
+    },
+  }
+}
+
+/** Signed with the right key, of a living sign-in, and over. */
+async function expiredToken({ config, ada }: TestApp): Promise<string> {
+  const { jwtSecret = '', issuer, audience } = config.access
+  const tokens = createTokens({ secrets: [jwtSecret], issuer, audience, lifetimeSeconds: -60 })
+  const { sid } = JSON.parse(Buffer.from(ada.token.split('.')[1] ?? '', 'base64url').toString())
+  return tokens.issue({ userId: ada.userId, sessionId: sid, tokenId: crypto.randomUUID(), isAdmin: false, clientId: ada.clientId })
+}
