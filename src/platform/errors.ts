@@ -6,6 +6,7 @@ export type ProblemName =
   | 'malformed-request'
   | 'invalid-request'
   | 'invalid-one-time-token'
+  | 'incorrect-password'
   | 'unauthenticated'
   | 'invalid-token'
   | 'invalid-credentials'
