@@ -7,6 +7,7 @@ export type ProblemName =
   | 'invalid-request'
   | 'not-possible'
   | 'invalid-one-time-token'
+  | 'incorrect-password'
   | 'unauthenticated'
   | 'invalid-token'
   | 'invalid-credentials'

@@ -47,6 +47,10 @@ export const RULES: Record<string, Rule> = {
   'GET /readyz': anybody,
   'GET /api/v1/health': anybody,
   'GET /problems/:name': anybody,
+  'GET /openapi.json': anybody,
+  'GET /docs': anybody,
+  'GET /redoc': anybody,
+  'GET /docs/assets/:file': anybody,
   'GET /dev/mailbox/': anybody,
   'GET /dev/mailbox/:id/body': anybody,
 

@@ -44,6 +44,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
 /** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
 export const ANSWERS: Record<string, number[]> = {
   'GET /readyz': [200, 503],
+  'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],

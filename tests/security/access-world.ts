@@ -89,6 +89,7 @@ export async function createWorld(app: TestApp) {
       return (await ok(admin.call('GET', '/api/v1/admin/impersonations?limit=1')))[0].id
     },
     name: () => 'not-found',
+    file: () => 'docs.css',
     token: () => 'nothing',
     id: () => crypto.randomUUID(),
   }

@@ -99,6 +99,7 @@ const TEST_SETTINGS = {
   EMAIL_PROVIDER: 'mailbox',
   API_URL: 'http://localhost:8000',
   RUN_LEASE_SECONDS: '3',
+  RATE_SIGN_IN_PER_MINUTE: '100000',
 }
 
 const callerAt =

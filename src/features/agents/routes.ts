@@ -1,5 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { ClientHeader, OptionalClientHeader } from '~/platform/http/client-header'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -31,7 +33,12 @@ export const agentRoutes = ({ agents, session }: { agents: AgentService; session
         Object.assign(set.headers, pageHeaders(request, page, total))
         return items
       },
-      { headers: ClientHeader, query: ListQuery, response: { 200: t.Array(Agent) }, detail: { summary: "List a client's agents" } },
+      {
+        headers: ClientHeader,
+        query: ListQuery,
+        response: { 200: t.Array(Agent) },
+        detail: { summary: "List a client's agents", responses: countedList },
+      },
     )
     .post(
       '/',
@@ -39,7 +46,7 @@ export const agentRoutes = ({ agents, session }: { agents: AgentService; session
       {
         body: NewAgent,
         response: { 201: Agent },
-        detail: { summary: 'Define an agent' },
+        detail: { summary: 'Define an agent', parameters: [idempotencyKey] },
       },
     )
     .get('/:agent_id', ({ principal, headers, params }) => agents.get(principal, params.agent_id, headers['x-client-id']), {

@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import { User } from '~/features/users/schema'
 import type { Admission } from '~/platform/admission'
 import { actorOf } from '~/platform/http/actor'
+import { problemsOf } from '~/platform/http/docs/responses'
 import { Message } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { AccessToken, authSchemas } from './schema'
@@ -64,7 +65,7 @@ export const authRoutes = ({
     .post('/login', ({ actor, body }) => auth.login(actor, body.email, body.password), {
       body: Login,
       response: { 200: AccessToken },
-      detail: { summary: 'Sign in and get an access token', security: [] },
+      detail: { summary: 'Sign in and get an access token', security: [], responses: problemsOf(401, 403) },
     })
     .post(
       '/forgot-password',

@@ -109,7 +109,7 @@ export function createAuthService(deps: Deps) {
       const credentials = await findCredentials(db, { id: principal.userId })
       if (credentials === undefined) throw notFound('User')
       if (!(await passwords.verify(current, credentials.passwordHash)))
-        throw invalid('/current_password', 'wrong', 'Current password is incorrect')
+        throw new DomainError('incorrect-password', 'Current password is incorrect')
       const passwordHash = await hashNew(passwords, '/new_password', newPassword)
       await write(principal, async (unit) => {
         await replacePassword(unit, principal.userId, passwordHash, { except: principal.sessionId })

@@ -3,6 +3,8 @@ import type { AgentService } from '~/features/agents/service'
 import { eventStream } from '~/features/runs/event-stream'
 import type { Admission } from '~/platform/admission'
 import { DomainError } from '~/platform/errors'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
@@ -59,7 +61,9 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
           summary: 'Say something to an agent; `?stream=true` answers with server-sent events',
           description: 'With an access token of the agent’s client, or with the agent’s own key in `x-api-key`.',
           security: [{ bearer: [] }, { agentKey: [] }],
+          parameters: [idempotencyKey],
           responses: {
+            ...problemsOf(502, 504),
             200: {
               description: 'The whole answer, or the stream of events',
               content: {
@@ -73,7 +77,11 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
     )
 
 /** An access token, else the agent's own key; a token that fails leaves the word to the key, if there is one. */
-async function callerOf(request: Request, agentId: string, { agents, authenticator, admission }: Omit<Deps, 'chat'>): Promise<Principal> {
+export async function callerOf(
+  request: Request,
+  agentId: string,
+  { agents, authenticator, admission }: Omit<Deps, 'chat'>,
+): Promise<Principal> {
   const origin = originOf(request)
   const key = request.headers.get('x-api-key')
   if (key === null || request.headers.get('authorization') !== null) {

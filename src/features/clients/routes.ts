@@ -1,4 +1,6 @@
 import { Elysia, t } from 'elysia'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -19,6 +21,7 @@ export const clientRoutes = ({ clients, session }: { clients: ClientService; ses
         response: { 201: Client },
         detail: {
           summary: 'Create a client with its first owner; admins only',
+          parameters: [idempotencyKey],
           description: 'The owner confirms the address by mail. The password is for the start: it dies after 7 days.',
         },
       },
@@ -34,7 +37,7 @@ export const clientRoutes = ({ clients, session }: { clients: ClientService; ses
       {
         query: t.Object(PageQuery),
         response: { 200: t.Array(Client) },
-        detail: { summary: 'List the clients: all for an admin, else the own' },
+        detail: { summary: 'List the clients: all for an admin, else the own', responses: countedList },
       },
     )
     .get('/:client_id', ({ principal, params }) => clients.get(principal, params.client_id), {
@@ -46,7 +49,7 @@ export const clientRoutes = ({ clients, session }: { clients: ClientService; ses
       params: Params,
       body: ClientChange,
       response: { 200: Client },
-      detail: { summary: "Change a client's name and address" },
+      detail: { summary: "Change a client's name and address", responses: problemsOf(409) },
     })
     .delete(
       '/:client_id',

@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+import { countedList } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
@@ -30,7 +31,11 @@ export const impersonationRoutes = ({ impersonation, session }: { impersonation:
         Object.assign(set.headers, pageHeaders(request, page, total))
         return items
       },
-      { query: t.Object(PageQuery), response: { 200: t.Array(Impersonation) }, detail: { summary: 'Who acted as whom, newest first' } },
+      {
+        query: t.Object(PageQuery),
+        response: { 200: t.Array(Impersonation) },
+        detail: { summary: 'Who acted as whom, newest first', responses: countedList },
+      },
     )
     .delete(
       '/admin/impersonations/:impersonation_id',

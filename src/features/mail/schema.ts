@@ -10,7 +10,7 @@ const uuid = t.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }
 export const MailRequest = t.Union([
   /** `token_id`: a row of one_time_tokens, from `issueToken` in the same transaction. */
   t.Object({ template: t.Union([t.Literal('verify-email'), t.Literal('reset-password')]), user_id: uuid, token_id: uuid }),
-  t.Object({ template: t.Literal('already-registered'), user_id: uuid }),
+  t.Object({ template: t.Union([t.Literal('already-registered'), t.Literal('password-changed')]), user_id: uuid }),
   /** To somebody who has no account yet: the address stands in the invitation. */
   t.Object({ template: t.Literal('invitation'), invitation_id: uuid }),
 ])

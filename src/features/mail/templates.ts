@@ -96,6 +96,20 @@ export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds, inv
         ],
       }
     },
+    'password-changed': (name) => {
+      const link = `${appUrl}/security/forgot-password`
+      return {
+        subject: 'Your password was changed - Evo AI',
+        link,
+        heading: 'Your password was changed',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: 'the password of your account was changed, and every other sign-in was ended.' },
+          { paragraph: 'If this was not you, somebody else may have your password: choose a new one now.' },
+          { button: 'Choose a new password', link },
+        ],
+      }
+    },
   }
   return (template, { email, token = '', clientName = '' }) => {
     const { subject, link, ...content } = templates[template](nameOf(email), token, oneLine(clientName))

@@ -2,6 +2,8 @@ import { Elysia, t } from 'elysia'
 import { User } from '~/features/users/schema'
 import type { Admission } from '~/platform/admission'
 import { actorOf } from '~/platform/http/actor'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -28,7 +30,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: Client,
         query: t.Object(PageQuery),
         response: { 200: t.Array(Member) },
-        detail: { summary: 'List the people of a client' },
+        detail: { summary: 'List the people of a client', responses: countedList },
       },
     )
     .put(
@@ -38,7 +40,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: OneMember,
         body: RoleChange,
         response: { 200: Member },
-        detail: { summary: 'Give a member another role; effective within a second' },
+        detail: { summary: 'Give a member another role; effective within a second', responses: problemsOf(409) },
       },
     )
     .delete(
@@ -47,7 +49,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         await members.remove(principal, params.client_id, params.user_id)
         set.status = 204
       },
-      { params: OneMember, detail: { summary: 'Switch a member off and sign them out; the last owner stays' } },
+      { params: OneMember, detail: { summary: 'Switch a member off and sign them out; the last owner stays', responses: problemsOf(409) } },
     )
     .get(
       '/:client_id/invitations',
@@ -61,7 +63,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: Client,
         query: t.Object(PageQuery),
         response: { 200: t.Array(Invitation) },
-        detail: { summary: 'List the open invitations' },
+        detail: { summary: 'List the open invitations', responses: countedList },
       },
     )
     .post(
@@ -72,7 +74,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: Client,
         body: NewInvitation,
         response: { 201: Invitation },
-        detail: { summary: 'Invite somebody by mail; the newest invitation of an address counts' },
+        detail: { summary: 'Invite somebody by mail; the newest invitation of an address counts', parameters: [idempotencyKey] },
       },
     )
     .delete(
@@ -103,5 +105,5 @@ export const acceptanceRoutes = ({
     .post('/accept-invitation', async ({ actor, body, status }) => status(201, await members.accept(actor, body)), {
       body: acceptanceSchema({ passwordMinLength }),
       response: { 201: User },
-      detail: { summary: 'Join a client with the link of an invitation', security: [] },
+      detail: { summary: 'Join a client with the link of an invitation', security: [], responses: problemsOf(409) },
     })

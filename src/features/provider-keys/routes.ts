@@ -1,5 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { ClientHeader } from '~/platform/http/client-header'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -23,7 +25,7 @@ export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: Pro
       {
         body: NewProviderKey,
         response: { 201: ProviderKey },
-        detail: { summary: "Store a provider's key; it is never shown again" },
+        detail: { summary: "Store a provider's key; it is never shown again", parameters: [idempotencyKey] },
       },
     )
     .get(
@@ -38,7 +40,12 @@ export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: Pro
         Object.assign(set.headers, pageHeaders(request, page, total))
         return items
       },
-      { headers: ClientHeader, query: Sorted, response: { 200: t.Array(ProviderKey) }, detail: { summary: 'List the active keys' } },
+      {
+        headers: ClientHeader,
+        query: Sorted,
+        response: { 200: t.Array(ProviderKey) },
+        detail: { summary: 'List the active keys', responses: countedList },
+      },
     )
     .get('/:key_id', ({ principal, headers, params }) => providerKeys.get(principal, headers['x-client-id'], params.key_id), {
       headers: ClientHeader,

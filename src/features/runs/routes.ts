@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
 import { Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
@@ -25,6 +26,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: Sessio
         params: Params,
         detail: {
           summary: "A run's event log as server-sent events; `Last-Event-ID` resumes it on any replica",
+          parameters: [lastEventIdHeader],
           responses: { 200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: { type: 'string' } } } } },
         },
       },
@@ -41,6 +43,6 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: Sessio
         params: Params,
         body: Reconciliation,
         response: { 200: Run },
-        detail: { summary: 'Say what became of a step whose outcome a crash left unknown' },
+        detail: { summary: 'Say what became of a step whose outcome a crash left unknown', parameters: [idempotencyKey] },
       },
     )

@@ -19,6 +19,10 @@ const open = { security: [] }
 /** What is about the server itself: its card, its health, and the pages that explain its problems. */
 export const systemRoutes = ({ health, version }: { health: Health; version: string }) =>
   new Elysia({ tags: ['system'] })
+    .onRequest(({ set }) => {
+      // A connection that is closed after an answer is not closed under a request.
+      if (health.isDraining) set.headers.connection = 'close'
+    })
     .get(
       '/',
       () => ({
@@ -56,5 +60,12 @@ export const systemRoutes = ({ health, version }: { health: Health; version: str
         set.headers['content-security-policy'] = "default-src 'none'; style-src 'unsafe-inline'"
         return problemPage(name as ProblemName)
       },
-      { params: t.Object({ name: t.String({ maxLength: 60 }) }), detail: { summary: 'The page that explains a problem type', ...open } },
+      {
+        params: t.Object({ name: t.String({ maxLength: 60 }) }),
+        detail: {
+          summary: 'The page that explains a problem type',
+          ...open,
+          responses: { 200: { description: 'A page for people', content: { 'text/html': { schema: { type: 'string' } } } } },
+        },
+      },
     )

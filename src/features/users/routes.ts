@@ -1,4 +1,6 @@
 import { Elysia, t } from 'elysia'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -20,7 +22,11 @@ export const userRoutes = ({ users, session }: { users: UserService; session: Se
         Object.assign(set.headers, pageHeaders(request, page, total))
         return items
       },
-      { query: t.Object(PageQuery), response: { 200: t.Array(User) }, detail: { summary: 'List the platform admins' } },
+      {
+        query: t.Object(PageQuery),
+        response: { 200: t.Array(User) },
+        detail: { summary: 'List the platform admins', responses: countedList },
+      },
     )
     .post(
       '/admin/users',
@@ -28,7 +34,11 @@ export const userRoutes = ({ users, session }: { users: UserService; session: Se
       {
         body: NewAdmin,
         response: { 201: User },
-        detail: { summary: 'Create a platform admin', description: 'Active at once. The password is for the start: it dies after 7 days.' },
+        detail: {
+          summary: 'Create a platform admin',
+          parameters: [idempotencyKey],
+          description: 'Active at once. The password is for the start: it dies after 7 days.',
+        },
       },
     )
     .delete(
@@ -50,6 +60,6 @@ export const userRoutes = ({ users, session }: { users: UserService; session: Se
       {
         body: NewAdmin,
         response: { 201: User },
-        detail: { summary: 'Create a platform admin who has to confirm the address by mail', tags: ['auth'] },
+        detail: { summary: 'Create a platform admin who has to confirm the address by mail', parameters: [idempotencyKey], tags: ['auth'] },
       },
     )

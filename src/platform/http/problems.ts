@@ -17,6 +17,11 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
     title: 'Invalid link',
     meaning: 'The link of the mail is unknown, used, expired or of another kind. Ask for a new one.',
   },
+  'incorrect-password': {
+    status: 400,
+    title: 'Incorrect password',
+    meaning: 'The current password, asked for before a change, is wrong. You stay signed in.',
+  },
   unauthenticated: {
     status: 401,
     title: 'Not authenticated',

@@ -1,0 +1,34 @@
+import type { Parameter, Reference } from './openapi'
+
+/** For `detail.parameters` of routes that honour the header: what a route reads without a schema, the document cannot know. */
+export const idempotencyKey: Reference = { $ref: '#/components/parameters/IdempotencyKey' }
+export const lastEventId: Reference = { $ref: '#/components/parameters/LastEventId' }
+
+export const sharedParameters: Record<string, Parameter> = {
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description:
+      'A name of your choice for this request. Sent again with the same key and body, it is done once and answered the same; with another body it is refused.',
+    schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
+  },
+  LastEventId: {
+    name: 'Last-Event-ID',
+    in: 'header',
+    description: 'The `id` of the last event that you have; the stream goes on behind it. Browsers send it by themselves.',
+    schema: { type: 'string', pattern: '^\\d{1,15}$' },
+  },
+}
+
+const DESCRIPTIONS: Record<string, string> = {
+  'header x-client-id': 'The client that the request is about. Users name their own; admins any.',
+  'query skip': 'How many items to leave out at the start.',
+  'query limit': 'How many items to answer with, at most.',
+}
+
+/** Parameters that every feature has are explained in one place. */
+export const explained = (parameter: Parameter | Reference): Parameter | Reference => {
+  if (!('name' in parameter)) return parameter
+  const description = parameter.description ?? DESCRIPTIONS[`${parameter.in} ${parameter.name}`]
+  return description === undefined ? parameter : { ...parameter, description }
+}

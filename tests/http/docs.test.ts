@@ -1,0 +1,234 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { connect } from 'node:net'
+import { createConfig, lintFromString } from '@redocly/openapi-core'
+import { listRoutes } from '~/platform/http/routes'
+import { startApp, type TestApp } from '../support/start-app'
+
+/** Routes that are for browsers and developers, not for clients of the API. */
+const HIDDEN = ['GET /openapi.json', 'GET /docs', 'GET /redoc', 'GET /docs/assets/:file', 'GET /dev/mailbox/', 'GET /dev/mailbox/:id/body']
+
+/** Where we know better than the recommended rules. */
+const NOT_OUR_RULES = {
+  'info-license': 'off', // The licence of the API is its operator's to give.
+  'no-server-example.com': 'off', // API_URL is localhost here.
+  'no-path-trailing-slash': 'off', // The reference's lists have one; both spellings answer.
+  'no-ambiguous-paths': 'off', // /sessions/client/{id} stands beside /sessions/{id}/messages in the reference.
+  'operation-4xx-response': 'off', // `GET /livez` takes nothing that could be wrong.
+} as const
+
+let app: TestApp
+// biome-ignore lint/suspicious/noExplicitAny: a document of every shape
+let document: any
+beforeAll(async () => {
+  app = await startApp({ API_URL: 'https://api.evo.test', API_TITLE: 'Title & Co <b>', API_VERSION: '9.8.7' })
+  document = (await app.stranger('GET', '/openapi.json')).body
+})
+afterAll(() => app.close())
+
+interface Documented {
+  name: string
+  method: string
+  path: string
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  operation: any
+  handler: string
+}
+
+const documented = (): Documented[] =>
+  app.app.routes.flatMap(({ method, path, handler }) => {
+    const operation = document.paths[path.replaceAll(/:([^/]+)/g, '{$1}')]?.[method.toLowerCase()]
+    return operation === undefined ? [] : [{ name: `${method} ${path}`, method, path, operation, handler: String(handler) }]
+  })
+
+// biome-ignore lint/suspicious/noExplicitAny: a node of any shape
+function* nodes(value: any, at = ''): Generator<[at: string, node: any]> {
+  if (typeof value !== 'object' || value === null) return
+  yield [at, value]
+  for (const [key, inner] of Object.entries(value)) yield* nodes(inner, `${at}/${key}`)
+}
+
+test('the document is valid OpenAPI 3.1 and keeps the recommended rules', async () => {
+  const config = await createConfig({ extends: ['recommended'], rules: NOT_OUR_RULES })
+  const faults = await lintFromString({ source: JSON.stringify(document), absoluteRef: '/openapi.json', config })
+  expect(faults.map(({ ruleId, message, location }) => `${ruleId} ${location[0]?.pointer} ${message}`)).toEqual([])
+  expect(document.openapi).toStartWith('3.1.')
+})
+
+test('title, version and address are the settings of this server', () => {
+  expect(document.info).toMatchObject({ title: 'Title & Co <b>', version: '9.8.7' })
+  expect(document.servers).toEqual([{ url: 'https://api.evo.test' }])
+})
+
+test('every route is documented or hidden on purpose', () => {
+  const names = new Set(documented().map(({ name }) => name))
+  const left = listRoutes(app.app).map(({ method, path }) => `${method} ${path}`)
+  expect(left.filter((name) => !names.has(name)).sort()).toEqual([...HIDDEN].sort())
+})
+
+test('every operation has its own id, a summary and a chapter that is described', () => {
+  const operations = documented().map(({ operation }) => operation)
+  const ids = operations.map(({ operationId }) => operationId)
+  expect(new Set(ids).size).toBe(ids.length)
+  expect(ids.filter((id) => !/^[a-z]+[A-Za-z0-9]+$/.test(id))).toEqual([])
+  const chapters = document.tags.map(({ name }: { name: string }) => name)
+  expect(operations.filter(({ summary, tags }) => !summary || !chapters.includes(tags?.[0])).map(({ operationId }) => operationId)).toEqual(
+    [],
+  )
+})
+
+test('the document asks for credentials exactly where a stranger is refused', async () => {
+  for (const { name, method, path, operation } of documented()) {
+    const isPublic = operation.security?.length === 0
+    const { status } = await app.stranger(method, path.replaceAll(/:\w+/g, 'x'), method === 'GET' || method === 'DELETE' ? undefined : {})
+    expect(`${name} ${status === 401}`).toBe(`${name} ${!isPublic}`)
+    expect(`${name} ${isPublic || '401' in operation.responses}`).toBe(`${name} true`)
+  }
+})
+
+test('headers that a route reads by itself are documented, and no others', () => {
+  const has = (reference: string) => (one: Documented) =>
+    one.operation.parameters?.some(({ $ref }: { $ref?: string }) => $ref === `#/components/parameters/${reference}`) === true
+  const names = (fits: (one: Documented) => boolean) =>
+    documented()
+      .filter(fits)
+      .map(({ name }) => name)
+  expect(names(has('IdempotencyKey'))).toEqual(names(({ handler }) => handler.includes('idempotent(')))
+  expect(names(has('IdempotencyKey'))).not.toEqual([])
+  expect(names(has('LastEventId'))).toEqual(names(({ handler }) => handler.includes('lastEventId(')))
+  expect(names(has('LastEventId'))).toEqual(['GET /api/v1/runs/:run_id/events'])
+})
+
+test('every operation says what it answers: a schema, or nothing with 204', () => {
+  for (const { name, operation, handler } of documented()) {
+    const [[status, success] = ['none', undefined]] = Object.entries<{ content?: Record<string, { schema: object }> }>(
+      operation.responses,
+    ).filter(([code]) => code[0] === '2')
+    if (status === '204') expect(`${name} ${handler.includes('204')}`).toBe(`${name} true`)
+    else {
+      const schemas = Object.values(success?.content ?? {}).map(({ schema }) => schema)
+      expect(`${name} ${schemas.length > 0 && schemas.every((schema) => Object.keys(schema).length > 0)}`).toBe(`${name} true`)
+    }
+  }
+})
+
+test('every operation names its problems by one schema', () => {
+  for (const { name, operation, path, method } of documented()) {
+    const wanted = [
+      'default',
+      ...(path.includes(':') ? ['404', '422'] : []),
+      ...(operation.requestBody ? ['400', '413', '415', '422', '429'] : []),
+    ]
+    expect(`${method} ${wanted.filter((status) => !(status in operation.responses))} ${name}`).toBe(`${method}  ${name}`)
+  }
+  for (const response of Object.values<{ content: Record<string, { schema: object }> }>(document.components.responses))
+    expect(Object.entries(response.content).map(([type, { schema }]) => [type, schema])).toEqual([
+      ['application/problem+json', { $ref: '#/components/schemas/Problem' }],
+    ])
+})
+
+test('streams, numbers of a query and server-owned fields are shown as what they are', () => {
+  const { paths } = document
+  expect(Object.keys(paths['/api/v1/runs/{run_id}/events'].get.responses[200].content)).toEqual(['text/event-stream'])
+  expect(Object.keys(paths['/api/v1/chat/{agent_id}/{external_id}'].post.responses[200].content)).toContain('text/event-stream')
+  const list = paths['/api/v1/agents/'].get
+  expect(list.parameters).toContainEqual(
+    expect.objectContaining({ name: 'limit', in: 'query', schema: { type: 'integer', minimum: 1, maximum: 1000, default: 100 } }),
+  )
+  expect(list.parameters).toContainEqual(expect.objectContaining({ name: 'x-client-id', in: 'header', required: true }))
+  const change = paths['/api/v1/agents/{agent_id}'].put.requestBody.content
+  expect(Object.keys(change)).toEqual(['application/json'])
+  expect(change['application/json'].schema).toMatchObject({ properties: { id: { readOnly: true } }, additionalProperties: false })
+})
+
+test('a model stands once, and no keyword of ours is left', () => {
+  expect(Object.keys(document.components.schemas)).toEqual(expect.arrayContaining(['Agent', 'Problem', 'Run', 'User']))
+  const faults: string[] = []
+  for (const [at, node] of nodes(document)) {
+    const isSchema = !/\/(properties|example)$/.test(at)
+    if (typeof node.title === 'string' && isSchema && at !== '/info' && !/^\/components\/schemas\/[^/]+$/.test(at))
+      faults.push(`${at} title`)
+    if (isSchema && (typeof node.error === 'string' || 'x-integer' in node || 'nullable' in node)) faults.push(`${at} keyword`)
+    if (Array.isArray(node.anyOf) && node.anyOf.filter((member: object) => 'const' in member).length > 1) faults.push(`${at} consts`)
+    if (Array.isArray(node.type) && node.type.includes('null') && node.enum !== undefined && !node.enum.includes(null))
+      faults.push(`${at} null`)
+  }
+  expect(faults).toEqual([])
+})
+
+test('the document tells nothing of this machine', () => {
+  const text = JSON.stringify(document)
+  const secrets = [
+    process.env.DATABASE_URL,
+    process.env.REDIS_URL,
+    'Zk3v9q0Yx7Lr2Wn8Tb5Hc1Md6Pf4Gs0Ja',
+    import.meta.dir.replace(/\/tests.*/, ''),
+  ]
+  expect(secrets.filter((secret) => secret === undefined || text.includes(secret))).toEqual([])
+  expect(text).not.toMatch(/\/dev\/|node_modules|localhost|127\.0\.0\.1/)
+})
+
+test('the page is ours alone: no other host, no inline script, a policy that forbids both', async () => {
+  const page = await app.stranger('GET', '/docs')
+  expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
+  const policy = page.headers.get('content-security-policy') ?? ''
+  expect(policy).toContain("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'")
+  expect(policy).not.toMatch(/unsafe|https?:/)
+  expect(page.body).toContain('<title>Title &amp; Co &lt;b&gt;</title>')
+  expect(page.body).not.toMatch(/https?:|\/\/[a-z]|<script>|<style|style=|onload=/)
+  for (const file of ['docs.js', 'docs.css']) expect((await app.stranger('GET', `/docs/assets/${file}`)).body).not.toMatch(/https?:\/\//)
+})
+
+test('/docs/ is /docs, and /redoc leads there', async () => {
+  expect((await app.stranger('GET', '/docs/')).body).toBe((await app.stranger('GET', '/docs')).body)
+  const redoc = await app.stranger('GET', '/redoc')
+  expect([redoc.status, redoc.headers.get('location')]).toEqual([307, '/docs'])
+})
+
+test('each file of the page has its type, and is not sent twice', async () => {
+  const page = String((await app.stranger('GET', '/docs')).body)
+  const named = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path)
+  const types = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', png: 'image/png', json: 'application/json' }
+  expect(named).toHaveLength(6)
+  for (const path of named) {
+    const first = await app.stranger('GET', path)
+    const etag = first.headers.get('etag') ?? ''
+    expect([path, first.status, first.headers.get('content-type')]).toEqual([
+      path,
+      200,
+      types[path.split('.').at(-1) as keyof typeof types],
+    ])
+    expect(first.headers.get('cache-control')).toMatch(/^(public, max-age=3600|no-cache)$/)
+    expect(first.headers.get('x-content-type-options')).toBe('nosniff')
+    for (const known of [etag, `"other", W/${etag}`, '*']) {
+      const again = await app.stranger('GET', path, undefined, { 'if-none-match': known })
+      expect([path, again.status, again.body, again.headers.get('etag')]).toEqual([path, 304, '', etag])
+    }
+    expect((await app.stranger('GET', path, undefined, { 'if-none-match': '"other"' })).status).toBe(200)
+  }
+})
+
+test('no other file can be had by that way', async () => {
+  const paths = [
+    'swagger-ui.js',
+    'package.json',
+    '__proto__',
+    'toString',
+    '..%2fdocs.ts',
+    '..%2f..%2f..%2f..%2fpackage.json',
+    '%2e%2e/docs.ts',
+    'docs.js%00',
+  ]
+  for (const path of ['../../package.json', '../docs.ts', ...paths]) {
+    const status = await rawStatus(`/docs/assets/${path}`)
+    expect(`${path} ${status}`).toMatch(/ 4(04|22)$/)
+  }
+})
+
+/** `fetch` would resolve `..` before it asks. */
+const rawStatus = (path: string) =>
+  new Promise<string>((resolve, reject) => {
+    const { hostname, port, host } = new URL(app.url)
+    const socket = connect(Number(port), hostname, () => socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`))
+    socket.once('data', (data) => resolve(data.toString('latin1').split(' ')[1] ?? ''))
+    socket.once('error', reject)
+  })
