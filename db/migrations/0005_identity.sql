@@ -43,7 +43,7 @@ alter table auth_sessions add column actor_reason text;
 -- Without a reference: the log tells who it was also when the admin is gone.
 alter table audit_logs add column actor_user_id uuid;
 create index audit_logs_actor_idx on audit_logs (actor_user_id, created_at desc, id desc) where actor_user_id is not null;
-create index auth_sessions_actor_idx on auth_sessions (actor_user_id, created_at) where actor_user_id is not null;
+create index auth_sessions_actor_idx on auth_sessions (actor_user_id, created_at);
 -- Whether the second factor was given at this sign-in.
 alter table auth_sessions add column mfa_at timestamptz;
 

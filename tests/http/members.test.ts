@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eq, sql } from 'drizzle-orm'
 import { deriveToken } from '~/features/auth/one-time-token'
+import { composeMail } from '~/features/mail/compose'
+import { type MailRequest, parseMailRequest } from '~/features/mail/schema'
 import { invitations } from '~/features/members/table'
+import { APP_URL, composing } from '../support/mail-settings'
 import { mailsAskedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -48,6 +51,24 @@ test('an owner invites, the invited choose a password and work with the role the
   expect(refused).toMatchObject({ status: 403, body: { detail: 'This needs the role member in the client.' } })
   const members = await app.ada.call('GET', path('members'))
   expect(members.body).toContainEqual(expect.objectContaining({ id: joined.body.id, email, role: 'viewer', is_active: true }))
+})
+
+test("an invitation's mail goes to the invited with its link; a withdrawn one is not sent", async () => {
+  const [kept, withdrawn] = [await invite(address()), await invite(address())]
+  await app.ada.call('DELETE', path(`invitations/${withdrawn.id}`))
+  const mailOf = (id: string) =>
+    composeMail(
+      app.services.db,
+      { ...composing, invitations: app.services.invitationLinks },
+      parseMailRequest({ template: 'invitation', invitation_id: id }) as MailRequest,
+    )
+  expect(await mailOf(kept.id)).toMatchObject({
+    to: kept.email,
+    clientId: app.ada.clientId,
+    userId: null,
+    link: `${APP_URL}/security/accept-invitation?token=${tokenOf(kept.id)}`,
+  })
+  expect(await mailOf(withdrawn.id)).toMatchObject({ skip: 'the invitation was accepted, withdrawn or has expired' })
 })
 
 test("a viewer does not see an agent's key, which would let them chat", async () => {

@@ -1,7 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { loadConfig } from '~/config'
-import { insertClient } from '~/features/clients/queries'
-import { insertUser } from '~/features/users/queries'
+import { insertClient, insertUser } from '~/features/users/queries'
 import { createLog, type Log } from '~/platform/log'
 import type { MemberRole } from '~/platform/principal'
 import { createHttp } from '~/processes/api'

@@ -56,6 +56,15 @@ test('entries are written once each, as they were recorded, and their outbox row
   expect(await world.isDone(ids[59] as string)).toBe(true)
 })
 
+test('an entry keeps the admin who acted as somebody, also when that admin is gone', async () => {
+  const actor = crypto.randomUUID()
+  const id = await world.requestAudit({ user_id: await world.addUser(), actor_user_id: actor })
+  await world.append('audit', 'id', id)
+  await whileWorking(() => until(() => world.isDone(id)))
+  const [row] = await world.db.select().from(auditLogs).where(eq(auditLogs.outboxId, id))
+  expect(row?.actorUserId).toBe(actor)
+})
+
 test('an entry about a deleted user or client is written without it', async () => {
   const userId = await world.addUser()
   const id = await world.requestAudit({ user_id: userId, client_id: crypto.randomUUID() })

@@ -1,5 +1,13 @@
-import { insertClient } from '~/features/clients/queries'
-import { findCredentials, findUser, findUserByEmail, insertUser, markVerified, replaceHash, setPassword } from '~/features/users/queries'
+import {
+  findCredentials,
+  findUser,
+  findUserByEmail,
+  insertClient,
+  insertUser,
+  markVerified,
+  replaceHash,
+  setPassword,
+} from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
 import { authorize } from '~/platform/access'
 import type { Admission } from '~/platform/admission'

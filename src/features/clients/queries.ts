@@ -1,5 +1,4 @@
 import { asc, count, eq, sql } from 'drizzle-orm'
-import { users } from '~/features/users/table'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
@@ -24,12 +23,6 @@ export async function countClients(db: Db, reach: Reach): Promise<number> {
   return row?.total ?? 0
 }
 
-/** Undefined when another client has that address. */
-export async function insertClient(db: Db, { name, email }: ClientChange): Promise<Client | undefined> {
-  const [inserted] = await db.insert(clients).values({ name, email: email.toLowerCase() }).onConflictDoNothing().returning(view)
-  return inserted
-}
-
 export async function updateClient(db: Db, id: string, { name, email }: ClientChange): Promise<Client | undefined> {
   const [updated] = await db
     .update(clients)
@@ -44,6 +37,3 @@ export async function deleteClient(db: Db, id: string): Promise<Client | undefin
   const [deleted] = await db.delete(clients).where(eq(clients.id, id)).returning(view)
   return deleted
 }
-
-export const listUserIds = async (db: Db, clientId: string): Promise<string[]> =>
-  (await db.select({ id: users.id }).from(users).where(eq(users.clientId, clientId))).map(({ id }) => id)

@@ -7,7 +7,7 @@ import type { Page } from '~/platform/http/schema'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Principal, UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
-import { countClients, deleteClient, findClient, insertClient, listClients, listUserIds, updateClient } from './queries'
+import { countClients, deleteClient, findClient, listClients, updateClient } from './queries'
 import type { Client, ClientChange, NewClient } from './schema'
 
 export type ClientService = ReturnType<typeof createClientService>
@@ -15,7 +15,7 @@ export type ClientService = ReturnType<typeof createClientService>
 interface Deps {
   db: Db
   write: Write
-  users: Pick<UserService, 'insertOwner'>
+  users: Pick<UserService, 'insertClientWithOwner' | 'signOutClient'>
   hashNewPassword: HashNewPassword
   signOut: SignOut
 }
@@ -26,9 +26,7 @@ export const createClientService = ({ db, write, users, hashNewPassword, signOut
     authorize(principal, 'write', { kind: 'platform' })
     const passwordHash = await hashNewPassword('/password', password)
     return write(principal, async (unit) => {
-      const client = await insertClient(unit.tx, { name, email })
-      if (client === undefined) throw taken()
-      const owner = await users.insertOwner(unit, { clientId: client.id, email, name, passwordHash })
+      const { client, owner } = await users.insertClientWithOwner(unit, { name, email, passwordHash })
       unit.audit({
         action: 'create',
         resourceType: 'client',
@@ -74,8 +72,9 @@ export const createClientService = ({ db, write, users, hashNewPassword, signOut
   /** Its people, agents, folders, keys, sessions and runs go with it, and its people are signed out. */
   async remove(principal: UserPrincipal, clientId: string): Promise<void> {
     authorize(principal, 'write', { kind: 'platform' })
-    const ended = await write(principal, async ({ tx, audit }) => {
-      const sessions = await signOut.end(tx, await listUserIds(tx, clientId))
+    const ended = await write(principal, async (unit) => {
+      const { tx, audit } = unit
+      const sessions = await users.signOutClient(unit, clientId)
       const client = await deleteClient(tx, clientId)
       if (client === undefined) throw notFound('Client')
       audit({ action: 'delete', resourceType: 'client', resourceId: clientId, details: { name: client.name, email: client.email } })

@@ -1,4 +1,5 @@
 import { and, asc, count, eq, sql } from 'drizzle-orm'
+import { clients } from '~/features/clients/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { User } from './schema'
@@ -65,6 +66,19 @@ export async function insertUser(db: Db, user: typeof users.$inferInsert): Promi
     .returning(view)
   return inserted
 }
+
+/** Undefined when another client has that address. */
+export async function insertClient(db: Db, { name, email }: { name: string; email: string }) {
+  const [inserted] = await db
+    .insert(clients)
+    .values({ name, email: email.toLowerCase() })
+    .onConflictDoNothing()
+    .returning({ id: clients.id, name: clients.name, email: clients.email, created_at: clients.createdAt })
+  return inserted
+}
+
+export const listUserIds = async (db: Db, clientId: string): Promise<string[]> =>
+  (await db.select({ id: users.id }).from(users).where(eq(users.clientId, clientId))).map(({ id }) => id)
 
 export const markVerified = (db: Db, id: string) =>
   db.update(users).set({ emailVerified: true, isActive: true, updatedAt: sql`now()` }).where(eq(users.id, id))

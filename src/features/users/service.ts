@@ -1,4 +1,4 @@
-import type { SignOut } from '~/features/auth/sign-out'
+import type { EndedSession, SignOut } from '~/features/auth/sign-out'
 import type { SendVerification } from '~/features/auth/verification'
 import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
@@ -7,7 +7,7 @@ import type { Page } from '~/platform/http/schema'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { UserPrincipal } from '~/platform/principal'
 import type { Unit, Write } from '~/platform/unit-of-work'
-import { countAdmins, findUser, insertUser, listAdmins, lockActiveAdmins, setActive } from './queries'
+import { countAdmins, findUser, insertClient, insertUser, listAdmins, listUserIds, lockActiveAdmins, setActive } from './queries'
 import { INITIAL_PASSWORD_DAYS, type NewAdmin, type User } from './schema'
 
 export type UserService = ReturnType<typeof createUserService>
@@ -25,7 +25,7 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
   const insertWithInitialPassword = async ({ tx }: Unit, user: Omit<Parameters<typeof insertUser>[1], 'passwordIsInitial'>) => {
     const passwordExpiresAt = new Date(Date.now() + INITIAL_PASSWORD_DAYS * 86_400_000)
     const inserted = await insertUser(tx, { ...user, passwordIsInitial: true, passwordExpiresAt })
-    if (inserted === undefined) throw new DomainError('conflict', 'Email already registered')
+    if (inserted === undefined) throw taken()
     return inserted
   }
 
@@ -48,12 +48,17 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
   }
 
   return {
-    /** For other parts of a change: the first person of a client, who has yet to confirm the address. @throws DomainError `conflict` */
-    async insertOwner(unit: Unit, owner: { clientId: string; email: string; name: string; passwordHash: string }): Promise<User> {
-      const user = await insertWithInitialPassword(unit, { ...owner, role: 'owner' })
-      await sendVerification(unit, user.id)
-      return user
+    /** For a larger change: a client and the person who owns it and has yet to confirm the address. @throws DomainError `conflict` */
+    async insertClientWithOwner(unit: Unit, { passwordHash, ...named }: { email: string; name: string; passwordHash: string }) {
+      const client = await insertClient(unit.tx, named)
+      if (client === undefined) throw taken()
+      const owner = await insertWithInitialPassword(unit, { ...named, passwordHash, clientId: client.id, role: 'owner' })
+      await sendVerification(unit, owner.id)
+      return { client, owner }
     },
+
+    /** For a larger change: ends the sign-ins of everybody in a client. Announce them after its COMMIT. */
+    signOutClient: async ({ tx }: Unit, clientId: string): Promise<EndedSession[]> => signOut.end(tx, await listUserIds(tx, clientId)),
 
     async listAdmins(principal: UserPrincipal, page: Page): Promise<{ items: User[]; total: number }> {
       authorize(principal, 'read', { kind: 'platform' })
@@ -95,3 +100,5 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
     },
   }
 }
+
+const taken = () => new DomainError('conflict', 'Email already registered')
