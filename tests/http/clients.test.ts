@@ -29,6 +29,14 @@ test('an admin creates a client with an owner who has an initial password and a 
   )
 })
 
+test('an Idempotency-Key makes one client of two requests, and no fingerprint holds the password', async () => {
+  const body = draft()
+  const key = { 'idempotency-key': crypto.randomUUID() }
+  const first = await app.admin.call('POST', '/api/v1/clients', body, key)
+  expect((await app.admin.call('POST', '/api/v1/clients', { ...body, password: 'another one' }, key)).body).toEqual(first.body)
+  expect((await app.admin.call('POST', '/api/v1/clients', { ...body, name: 'Other' }, key)).status).toBe(422)
+})
+
 test('a taken address is 409 for an admin, in whatever case, and nothing is left behind', async () => {
   const body = draft()
   await app.admin.call('POST', '/api/v1/clients/', body)
