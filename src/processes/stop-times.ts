@@ -15,6 +15,8 @@ export interface StopTimes {
 
 /** A little less than child.ts allows. */
 const HURRIED_MS = { orphaned: 1500, broken: 4500 }
+/** Also where no balancer has to notice: connections in use are told to close by their next answer, instead of being closed under a request. */
+const LEAST_DRAIN_MS = 200
 const FOR_LEFT_RUNS_MS = 5000
 const FOR_CLOSING_MS = 1000
 const FOR_EXIT_MS = 250
@@ -24,7 +26,7 @@ export function stopTimes({ shutdownGraceSeconds, drainSeconds }: Config, reason
   const now = performance.now()
   const graceMs = reason === 'asked' ? shutdownGraceSeconds * 1000 : HURRIED_MS[reason]
   const cutMs = graceMs - Math.min(FOR_CLOSING_MS, graceMs / 2)
-  const drainMs = reason === 'asked' ? Math.min(drainSeconds * 1000, cutMs) : 0
+  const drainMs = reason === 'asked' ? Math.min(Math.max(drainSeconds * 1000, LEAST_DRAIN_MS), cutMs) : 0
   return {
     drained: now + drainMs,
     runsLeft: now + Math.max(drainMs, graceMs - FOR_LEFT_RUNS_MS),
