@@ -22,7 +22,13 @@ interface Migration {
  */
 export async function migrate({ url, log }: { url: string; log: Log }): Promise<{ applied: string[] }> {
   const migrations = await readMigrations()
-  const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice: () => {}, connection: { application_name: 'evo-migrate' } })
+  const sql = postgres(url, {
+    max: 1,
+    connect_timeout: 5,
+    fetch_types: false,
+    onnotice: () => {},
+    connection: { application_name: 'evo-migrate' },
+  })
   try {
     const applied = await sql.begin((tx) => applyNew(tx, migrations))
     if (applied.length > 0) log.info('migrated', { applied })

@@ -5,7 +5,7 @@ import type { AgentService } from './features/agents/service'
 import { auditRoutes } from './features/audit/routes'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
-import { chatRoutes } from './features/chat/routes'
+import { callerOf, chatRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
@@ -29,10 +29,11 @@ import type { Db } from './platform/db'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
-import { problems } from './platform/http/problems'
+import { lastResort, problems } from './platform/http/problems'
 import { requestLog } from './platform/http/request-log'
 import { unknownRoutes } from './platform/http/routes'
 import { type Authenticator, createSession } from './platform/http/session'
+import { target } from './platform/http/target'
 import { trail } from './platform/http/trail'
 import type { Log } from './platform/log'
 import type { Write } from './platform/unit-of-work'
@@ -67,8 +68,6 @@ export interface AppDeps {
 
 export type App = ReturnType<typeof createApp>
 
-const INTERNAL = { title: 'Internal error', status: 500, detail: 'Something failed on our side.', message: 'Something failed on our side.' }
-
 /** The HTTP surface. The order matters: a hook reaches only the routes registered after it. */
 export function createApp(deps: AppDeps) {
   const { log, settings, admission, authenticator } = deps
@@ -81,25 +80,19 @@ export function createApp(deps: AppDeps) {
     // A schema that cannot be compiled is found at boot.
     precompile: true,
     serve: {
-      maxRequestBodySize: settings.gate.uploads.maxBytes,
+      maxRequestBodySize: Math.max(settings.gate.maxBodyBytes, settings.gate.uploads.maxBytes),
       // Bun's own error page shows source code.
       development: false,
-      error: (error: Error) => {
-        log.error('escaped from the app', { error })
-        return new Response(JSON.stringify({ type: `${settings.apiUrl}/problems/internal`, ...INTERNAL }), {
-          status: 500,
-          headers: { 'content-type': 'application/problem+json' },
-        })
-      },
+      error: (error: Error) => lastResort(error, { apiUrl: settings.apiUrl, log }),
     },
   })
+    .use(requestLog({ log }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))
     .use(problems({ apiUrl: settings.apiUrl, log }))
-    .use(requestLog({ log }))
     .use(
       cors({
-        origin: settings.corsOrigins,
+        origin: corsRule(settings.corsOrigins),
         methods: ['GET', 'POST', 'PUT', 'DELETE'],
         allowedHeaders: ['authorization', 'x-api-key', 'x-client-id', 'content-type', 'idempotency-key', 'last-event-id', 'traceparent'],
         exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'retry-after'],
@@ -107,7 +100,13 @@ export function createApp(deps: AppDeps) {
         maxAge: 600,
       }),
     )
-    .use(jsonBody(settings.gate))
+    .use(target(settings.gate))
+    .use(
+      jsonBody({
+        maxBodyBytes: settings.gate.maxBodyBytes,
+        mayUpload: (request, params) => callerOf(request, params.agent_id ?? '', { agents: deps.agents, authenticator, admission }),
+      }),
+    )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
     .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
@@ -127,4 +126,11 @@ export function createApp(deps: AppDeps) {
         .use(auditRoutes({ db: deps.db, session })),
     )
   return unknownRoutes(app)
+}
+
+/** A function, because the plugin looks texts up in a plain object, which has `constructor` and `toString` as well. */
+function corsRule(origins: string[]) {
+  if (origins.includes('*')) return '*'
+  const allowed = new Set(origins)
+  return ({ headers }: Request) => allowed.has(headers.get('origin') ?? '')
 }

@@ -35,7 +35,9 @@ async function shellBlocks(section: string): Promise<string> {
 
 test("the README's curl tour works as it is written, from the sign-up to the audit log", async () => {
   const address = `${crypto.randomUUID()}@example.com`
-  const tour = (await shellBlocks('A tour with curl')).replaceAll('http://localhost:8000', server.url()).replaceAll('ada@example.com', address)
+  const tour = (await shellBlocks('A tour with curl'))
+    .replaceAll('http://localhost:8000', server.url())
+    .replaceAll('ada@example.com', address)
   const script = `set -euo pipefail\n${tour.replaceAll('YOUR-ADMIN-PASSWORD', 'a password for the tour').replaceAll('admin@evoai.com', 'readme@example.com')}`
   const run = Bun.spawn(['bash', '-c', script], { stdout: 'pipe', stderr: 'pipe' })
   const [out, err, code] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text(), run.exited])

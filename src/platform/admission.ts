@@ -19,8 +19,7 @@ export interface Admission {
  * KEYS: rate, deny. ARGV: milliseconds a request, burst, token id, session id.
  * Answers 0 (admitted), -1 (denied), or the milliseconds to wait.
  */
-const ADMIT = script<number>(
-  `
+export const ADMIT_LUA = `
   if ARGV[3] ~= '' then
     local denied = redis.call('HMGET', KEYS[2], 'jti:' .. ARGV[3], 'sid:' .. ARGV[4])
     if denied[1] or denied[2] then return -1 end
@@ -34,9 +33,8 @@ const ADMIT = script<number>(
   if wait > 0 then return math.ceil(wait) end
   redis.call('SET', KEYS[1], string.format('%.3f', due + step), 'PX', math.ceil(due + step - now) + 1000)
   return 0
-  `,
-  2,
-)
+  `
+const ADMIT = script<number>(ADMIT_LUA, 2)
 
 const MAX_LOCAL_SUBJECTS = 50_000
 

@@ -9,6 +9,8 @@ export interface AuditEntry {
   details?: Record<string, unknown>
   /** Whose log it belongs to, where that is not the actor's own client; null for the platform's. */
   clientId?: string | null
+  /** Who did it, where that is known only afterwards: at a sign-in. */
+  userId?: string
 }
 
 /** The payload of an outbox row of kind `audit`. `created_at` is ISO 8601: the entry tells when it happened, not when a worker wrote it down. */

@@ -86,7 +86,7 @@ export function createDatabase({ url, tls, poolSize, ...options }: DatabaseOptio
     async transaction(work, { isolation } = {}) {
       const startedAt = performance.now()
       for (let retries = 0; ; retries++) {
-        const connection = await pool.lease()
+        const connection = await pool.lease('alone')
         const transaction = new Transaction(connection, factsOf)
         try {
           return await attempt(transaction, work, isolation)

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { jwt } from '@elysiajs/jwt'
 import { decodeProtectedHeader } from 'jose'
 import { DomainError } from './errors'
@@ -78,22 +78,22 @@ export function createTokens({ secrets, issuer, audience, lifetimeSeconds }: Tok
     /** @throws DomainError `invalid-token`, for whatever reason, always the same. */
     async verify(token: string): Promise<AccessClaims> {
       if (token.length > MAX_LENGTH || !COMPACT.test(token)) throw refused()
-      const hash = createHash('sha256').update(token).digest('base64')
-      const known = verified.get(hash)
+      const key = hash('sha256', token, 'base64')
+      const known = verified.get(key)
       if (known !== undefined) {
         if (known.exp > Date.now() / 1000) return known
-        verified.delete(hash)
+        verified.delete(key)
         throw refused()
       }
       const claims = await check(token)
       if (verified.size >= CACHE_SIZE) verified.delete(verified.keys().next().value as string)
-      verified.set(hash, claims)
+      verified.set(key, claims)
       return claims
     },
   }
 
   async function check(token: string): Promise<AccessClaims> {
-    if (!token.split('.').every(isCanonical)) throw refused()
+    if (!isCanonicalJws(token)) throw refused()
     const key = keys.get(kidOf(token))
     const payload = await key?.verify(token, {
       algorithms: ['HS256'],
@@ -113,26 +113,35 @@ export function createTokens({ secrets, issuer, audience, lifetimeSeconds }: Tok
 
 const refused = () => new DomainError('invalid-token', 'Invalid credentials')
 
-/** The last character of a part may carry bits that decode to nothing: only the spelling that encoding gives back is accepted. */
-const isCanonical = (part: string) => Buffer.from(part, 'base64url').toString('base64url') === part
+/**
+ * Whether a token is spelt in the one way that RFC 7515 §2 has. Libraries also take padding, white space and other base64, and the last character of a part
+ * may carry bits that decode to nothing: so one token would have many spellings.
+ */
+export const isCanonicalJws = (token: string): boolean =>
+  COMPACT.test(token) && token.split('.').every((part) => Buffer.from(part, 'base64url').toString('base64url') === part)
 
+/** The name of the key that a header asks for; none for a header other than ours. Keys inside tokens (`jwk`, `jku`, `x5u`) are nobody's business. */
 function kidOf(token: string): string {
   try {
-    const { kid, alg } = decodeProtectedHeader(token)
-    return alg === 'HS256' && typeof kid === 'string' ? kid : ''
+    const { alg, typ, kid, ...others } = decodeProtectedHeader(token)
+    return alg === 'HS256' && typ === TYPE && typeof kid === 'string' && Object.keys(others).length === 0 ? kid : ''
   } catch (cause) {
     throw new DomainError('invalid-token', 'Invalid credentials', { cause })
   }
 }
 
+/** Ids have to be such: they go into queries. */
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const isId = (value: unknown): value is string => typeof value === 'string' && UUID.test(value)
+
 const isClaims = (claims: Record<string, unknown>): claims is Record<string, unknown> & AccessClaims =>
-  typeof claims.sub === 'string' &&
-  typeof claims.jti === 'string' &&
-  typeof claims.sid === 'string' &&
+  isId(claims.sub) &&
+  isId(claims.jti) &&
+  isId(claims.sid) &&
   Number.isSafeInteger(claims.iat) &&
   Number.isSafeInteger(claims.exp) &&
   typeof claims.is_admin === 'boolean' &&
-  (claims.client_id === null || typeof claims.client_id === 'string')
+  (claims.client_id === null || isId(claims.client_id))
 
 /** Names a secret without telling anything about it. */
 const keyId = (secret: string) => createHash('sha256').update(`kid:${secret}`).digest('base64url').slice(0, 12)

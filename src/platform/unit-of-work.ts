@@ -101,7 +101,7 @@ function auditRow(actor: Actor, entry: AuditEntry): Row {
     kind: 'audit',
     clientId,
     payload: {
-      user_id: actor.kind === 'user' ? actor.userId : null,
+      user_id: entry.userId ?? (actor.kind === 'user' ? actor.userId : null),
       actor_user_id: actor.kind === 'user' ? (actor.actor?.userId ?? null) : null,
       client_id: clientId,
       action: entry.action,

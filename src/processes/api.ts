@@ -3,10 +3,13 @@ import type { Config } from '~/config'
 import { systemClock } from '~/platform/clock'
 import type { Log } from '~/platform/log'
 import { instanceName, onStop, signalReady } from './child'
-import { createServices, runGraceMs } from './services'
+import { createServices } from './services'
+import { by, msUntil, stopTimes } from './stop-times'
 
 /** Elsewhere the worker process looks after abandoned runs; this is for when there is none. */
 const RECOVER_EVERY_MS = 2000
+/** For telling those who still listen that they are cut off. */
+const LAST_WORDS_MS = 250
 
 /** One API process: opens what it needs, listens on the shared port, and takes it all down in reverse. */
 export async function runApi(config: Config, { log }: { log: Log }) {
@@ -14,13 +17,16 @@ export async function runApi(config: Config, { log }: { log: Log }) {
   const { health, runner, stores } = services
   const app = createHttp(config, services, log)
   app.listen({ port: config.port, hostname: config.host, reusePort: true })
-  onStop(async () => {
+  onStop(async (reason) => {
+    const times = stopTimes(config, reason)
     health.drain()
-    await systemClock.sleep(config.drainSeconds * 1000)
-    const settled = Promise.all([app.server?.stop(), runner.stop(runGraceMs(config))])
-    await Promise.race([settled, systemClock.sleep(config.shutdownGraceSeconds * 1000)])
+    await systemClock.sleep(msUntil(times.drained))
+    const settled = Promise.all([app.server?.stop(), runner.stop(msUntil(times.runsLeft))])
+    await by(times.cut, settled)
+    services.interrupt()
+    await by(times.cut + LAST_WORDS_MS, settled)
     await app.server?.stop(true)
-    await services.close()
+    await by(times.closed, services.close())
   })
   await stores.redis.ready(2000)
   signalReady()

@@ -21,6 +21,16 @@ export function onStop(handler: (reason: StopReason) => Promise<void> | void) {
   handlers.push(handler)
 }
 
+/**
+ * For what the others use to the end: SIGTERM, which systemd and timeout(1) send to every process at once, is left to the supervisor, who asks us
+ * when it is our turn.
+ */
+export function stopLast() {
+  isLast = process.connected
+}
+
+let isLast = false
+
 export type StopReason = 'asked' | 'orphaned' | 'broken'
 const handlers: ((reason: StopReason) => Promise<void> | void)[] = []
 
@@ -50,7 +60,12 @@ export function behaveAsChild({ log }: { log: Log }) {
   }
   process.on('uncaughtException', breakDown)
   process.on('unhandledRejection', breakDown)
-  process.on('SIGTERM', () => void stop('asked'))
+  process.on('SIGTERM', () => {
+    if (!isLast) void stop('asked')
+  })
+  process.on('message', (message) => {
+    if (isOfType('stop', message)) void stop('asked')
+  })
   // ^C reaches the whole process group; the supervisor hears it too and stops us in order.
   process.on('SIGINT', () => log.debug('left SIGINT to the supervisor'))
   process.on('SIGHUP', () => log.debug('left SIGHUP to the supervisor'))
@@ -62,11 +77,12 @@ export const permissionToStart = (): Promise<void> =>
   new Promise((resolve) => {
     if (!process.connected) return resolve()
     process.on('message', (message) => {
-      if (isStart(message)) resolve()
+      if (isOfType('start', message)) resolve()
     })
   })
 
-const isStart = (message: unknown) => typeof message === 'object' && message !== null && 'type' in message && message.type === 'start'
+const isOfType = (type: string, message: unknown) =>
+  typeof message === 'object' && message !== null && 'type' in message && message.type === type
 
 /** For a child that cannot start: the supervisor shows this line as the reason. */
 export function failToStart(error: unknown): never {

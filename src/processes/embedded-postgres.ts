@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '~/platform/log'
-import { onStop, signalReady } from './child'
+import { onStop, signalReady, stopLast } from './child'
 import { type Launched, launchChild, newInstance } from './launched'
 import { takeLock } from './lock-file'
 import { openEngine } from './pglite/engine'
@@ -26,6 +26,7 @@ export const launchPostgres = (options: EmbeddedPostgres, env: Record<string, st
 /** The process itself: one PGlite behind a socket, apart from the API so that neither's work nor memory is the other's. */
 export async function runPostgres({ log }: { log: Log }) {
   const { dataDir, port, password, disposable } = JSON.parse(process.env.EVO_POSTGRES ?? '{}') as EmbeddedPostgres // launchPostgres wrote it
+  stopLast()
   if (disposable) process.on('exit', () => rmSync(disposable, { recursive: true, force: true }))
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const lock = takeLock(`${dataDir}.lock`, PREDECESSOR_MS)

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter } from 'node:path'
 import type { Log } from '~/platform/log'
 import { StartError } from './start-error'
 
@@ -48,11 +47,10 @@ function search(): { path?: string; tooOld?: string } {
   return tooOld === undefined ? {} : { tooOld }
 }
 
-const candidates = () =>
-  NAMES.flatMap((name) => {
-    const onPath = Bun.which(name)
-    return onPath === null ? FOLDERS.map((folder) => join(folder, name)).filter((path) => existsSync(path)) : [onPath]
-  })
+function candidates(): string[] {
+  const PATH = [process.env.PATH ?? '', ...FOLDERS].join(delimiter)
+  return NAMES.flatMap((name) => Bun.which(name, { PATH }) ?? [])
+}
 
 /** Returns what went wrong. */
 async function installRedis(): Promise<string | undefined> {

@@ -41,15 +41,25 @@ export function launchChild({
       if (message.type === 'failed' && 'message' in message) reason = String(message.message)
     },
   })
+  const tell = (type: 'start' | 'stop') => {
+    try {
+      child.send({ type })
+    } catch (error) {
+      // It has ended, or is about to: `exited` says so.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_IPC_CHANNEL_CLOSED')) throw error
+    }
+  }
   return {
     instance,
     pid: child.pid,
     ready: ready.promise,
     exited: child.exited.then(() => reason ?? describeExit(child)),
-    start() {
-      if (child.exitCode === null && child.signalCode === null) child.send({ type: 'start' })
+    start: () => tell('start'),
+    kill(signal) {
+      // Not by the signal alone: PostgreSQL ignores one that it may have got from elsewhere (child.ts).
+      if (signal === 'SIGTERM') tell('stop')
+      child.kill(signal)
     },
-    kill: (signal) => child.kill(signal),
   }
 }
 

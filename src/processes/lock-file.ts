@@ -11,10 +11,19 @@ export function takeLock(path: string, waitMs: number): { release(): void } | un
     database.run(`pragma busy_timeout = ${waitMs}`)
     database.run('pragma journal_mode = memory')
     database.run('begin exclusive')
-    return { release: () => database.close() }
+    held.add(database)
+    return {
+      release() {
+        held.delete(database)
+        database.close()
+      },
+    }
   } catch (error) {
     database.close()
     if (error instanceof Error && 'code' in error && error.code === 'SQLITE_BUSY') return undefined
     throw error
   }
 }
+
+/** The collector closes a database that nobody refers to, and its lock with it. */
+const held = new Set<Database>()

@@ -1,10 +1,18 @@
 import { createServer } from 'node:net'
 
+export interface PortFault {
+  text: string
+  /** It may be free in a moment. */
+  passes: boolean
+}
+
 /** Why nobody can listen on this address now; undefined when it is free. A socket of ours with SO_REUSEPORT counts as taken. */
-export function portFault(host: string, port: number): Promise<string | undefined> {
+export function portFault(host: string, port: number): Promise<PortFault | undefined> {
   return new Promise((resolve) => {
     const server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(FAULTS[error.code ?? ''] ?? error.message))
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve({ text: FAULTS[error.code ?? ''] ?? error.message, passes: error.code === 'EADDRINUSE' }),
+    )
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)))
   })
 }

@@ -33,9 +33,6 @@ import { openStores } from './stores'
 
 const HEARTBEAT_MS = 10_000
 
-/** Runs get most of the time to end by themselves; what is left of it is for closing. */
-export const runGraceMs = ({ shutdownGraceSeconds }: Config) => Math.max(0, shutdownGraceSeconds * 1000 - 5000)
-
 /** All services, wired. API and worker processes both have them: either may execute runs. `owner` names this process in the leases of its runs. */
 export function createServices(config: Config, { log, owner, recoverEveryMs }: { log: Log; owner: string; recoverEveryMs: number }) {
   const stores = openStores(config, { name: `evo-${owner}`, log })
@@ -160,6 +157,8 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     runs,
     chat,
     health,
+    /** Ends all streams of runs, each with the word to come back elsewhere. */
+    interrupt: live.interrupt,
     async close() {
       live.close()
       passwords.close()

@@ -47,7 +47,7 @@ export async function runSupervisor(env: Env, steps: SupervisorSteps): Promise<n
   } catch (error) {
     if (error === ASKED) return 0
     const expected = error instanceof StartError || error instanceof ConfigError
-    process.stderr.write(expected ? `Cannot start: ${oneLine(error.message)}\n` : `${Bun.inspect(error)}\n`)
+    process.stderr.write(expected ? `Cannot start: ${oneLine(error.message)}\n` : `${redactText(Bun.inspect(error))}\n`)
     if (expected) server.graceMs = 0
     return 1
   } finally {
@@ -75,7 +75,7 @@ async function start(server: Server, env: Env) {
   const given = loadConfig({ ...env, PORT: port })
   const log = supervisorLog(given)
   server.graceMs = given.shutdownGraceSeconds * 1000
-  if (given.role !== 'worker') await demandPort(given)
+  if (given.role !== 'worker') await demandPort(given, stopping)
 
   const services = await startEmbeddedServices({ config: given, env: { ...env, PORT: port }, family, log })
   server.release = services.release
@@ -111,9 +111,17 @@ function stopwatch() {
 const supervisorLog = ({ debug, logLevel }: Config) =>
   createLog({ level: debug ? 'debug' : logLevel, pretty: process.stdout.isTTY === true }).with({ process: 'supervisor' })
 
-async function demandPort({ host, port }: Config) {
-  const fault = await portFault(host, port)
-  if (fault) throw new StartError(`${host}:${port} ${fault} (HOST, PORT)`)
+/** Longer than the processes of a killed supervisor need to end (child.ts). */
+const PORT_WAIT_MS = 2500
+
+async function demandPort({ host, port }: Config, signal: AbortSignal) {
+  const deadline = systemClock.now() + PORT_WAIT_MS
+  for (;;) {
+    const fault = await portFault(host, port)
+    if (!fault) return
+    if (!fault.passes || systemClock.now() > deadline) throw new StartError(`${host}:${port} ${fault.text} (HOST, PORT)`)
+    await systemClock.sleep(100, signal)
+  }
 }
 
 const childNames = ({ role, apiProcesses }: Config) => [

@@ -10,7 +10,8 @@ import { createMailWorker } from '~/features/mail/worker'
 import type { Log } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
 import { instanceName, onStop, signalReady } from './child'
-import { createServices, runGraceMs } from './services'
+import { createServices } from './services'
+import { by, msUntil, stopTimes } from './stop-times'
 
 const RECOVER_EVERY_MS = 500
 
@@ -41,11 +42,12 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
 
   const stopping = new AbortController()
   const working = Promise.all([mail, audit, sweeper].map((worker) => worker.run(stopping.signal)))
-  onStop(async () => {
+  onStop(async (reason) => {
+    const times = stopTimes(config, reason)
     stopping.abort()
-    await Promise.all([working, services.runner.stop(runGraceMs(config))])
+    await by(times.cut, Promise.all([working, services.runner.stop(msUntil(times.runsLeft))]))
     if (sender.name !== 'mailbox') sender.close()
-    await services.close()
+    await by(times.closed, services.close())
   })
   signalReady()
   await working

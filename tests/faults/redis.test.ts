@@ -31,13 +31,13 @@ async function killRedis() {
   await server.exited
 }
 
-/** A signal takes a moment to be heeded. */
+/** The server and its keeper, which are one process group. A signal takes a moment to be heeded. */
 async function freeze() {
-  process.kill(server.pid, 'SIGSTOP')
+  process.kill(-server.pid, 'SIGSTOP')
   await Bun.sleep(50)
 }
 
-const thaw = () => process.kill(server.pid, 'SIGCONT')
+const thaw = () => process.kill(-server.pid, 'SIGCONT')
 
 beforeAll(startRedis)
 afterAll(async () => {

@@ -45,7 +45,7 @@ export function startServer(env: Record<string, string>) {
       return child.exitCode
     },
     async ready() {
-      await until(() => out.includes('Evo AI is ready') || child.exitCode !== null, 30_000)
+      await until(() => out.includes('Evo AI is ready') || child.exitCode !== null, 90_000)
       if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${out}${err}`)
       return server
     },

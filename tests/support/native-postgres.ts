@@ -15,8 +15,9 @@ export interface NativePostgres {
 
 const NEEDED = ['initdb', 'postgres']
 
-/** Where PostgreSQL's programs are: `PG_BIN`, the PATH, or Debian's folders, newest version first. */
+/** Where PostgreSQL's programs are: `PG_BIN` (`none` hides them), Debian's folders, newest version first, or the PATH. */
 export function findPostgresPrograms(): string | undefined {
+  if (process.env.PG_BIN === 'none') return undefined
   const debian = '/usr/lib/postgresql'
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
   const folders = [

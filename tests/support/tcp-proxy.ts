@@ -66,7 +66,8 @@ export class TcpProxy {
   private accept(client: Socket) {
     this.accepted++
     client.on('error', () => client.destroy())
-    if (this.fault === 'accept-and-close') return void client.end()
+    // What is not read would keep it from ever being closed.
+    if (this.fault === 'accept-and-close') return void client.resume().end()
     const server = connect(this.target)
     const passage: Passage = {
       close() {

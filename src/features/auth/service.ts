@@ -129,7 +129,7 @@ export function createAuthService(deps: Deps) {
     async login(actor: Actor, email: string, password: string): Promise<AccessToken> {
       const user = await findCredentials(db, { email })
       const right = user === undefined ? await passwords.verifyNothing(password) : await passwords.verify(password, user.passwordHash)
-      if (user === undefined || !right) throw new DomainError('invalid-credentials', 'Invalid email or password')
+      if (user === undefined || !right || user.passwordExpired) throw new DomainError('invalid-credentials', 'Invalid email or password')
       if (!user.emailVerified) throw new DomainError('email-not-verified', 'Email not verified')
       if (!user.isActive) throw new DomainError('account-inactive', 'User account is inactive')
       if (costOf(user.passwordHash) !== bcryptCost) await replaceHash(db, user.id, user.passwordHash, await passwords.hash(password))
@@ -144,7 +144,14 @@ export function createAuthService(deps: Deps) {
           userAgent: actor.origin.userAgent,
           expiresAt: new Date(Date.now() + SESSION_SECONDS * 1000),
         })
-        audit({ action: 'login', resourceType: 'user', resourceId: user.id, clientId: user.clientId, details: { session_id: sessionId } })
+        audit({
+          action: 'login',
+          resourceType: 'user',
+          resourceId: user.id,
+          userId: user.id,
+          clientId: user.clientId,
+          details: { session_id: sessionId },
+        })
       })
       return { access_token, token_type: 'bearer' }
     },

@@ -1,7 +1,6 @@
 import { type Static, t } from 'elysia'
 import { SessionEvent } from '~/features/sessions/event-view'
-
-const BASE64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+import { Base64 } from '~/platform/http/schema'
 
 export const ChatMessage = t.Object({
   message: t.String({ maxLength: 200_000 }),
@@ -13,7 +12,7 @@ export const ChatMessage = t.Object({
         t.Object({
           filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
           content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
-          data: t.String({ pattern: BASE64, description: 'Base64.', error: 'Must be base64' }),
+          data: Base64,
         }),
         { maxItems: 10 },
       ),

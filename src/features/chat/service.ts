@@ -38,13 +38,18 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     principal: Principal,
     runId: string,
     { onDisconnect, signal }: Turn,
+    { streamed }: { streamed: boolean },
   ): AsyncGenerator<LogEvent | undefined, void> {
-    let ended = false
+    let hasLeft = true
     try {
-      yield* runs.followOwn(runId, signal)
-      ended = !signal.aborted
+      yield* runs.followOwn(runId, { signal, streamed })
+      hasLeft = signal.aborted
+    } catch (error) {
+      // It was us who could not go on.
+      hasLeft = false
+      throw error
     } finally {
-      if (!ended && onDisconnect === 'cancel') await runs.cancelOwn(principal, runId)
+      if (hasLeft && onDisconnect === 'cancel') await runs.cancelOwn(principal, runId)
     }
   }
 
@@ -52,14 +57,14 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<AsyncGenerator<LogEvent | undefined, void>> {
       const { runId } = await start(principal, turn)
-      return whileWatched(principal, runId, turn)
+      return whileWatched(principal, runId, turn, { streamed: true })
     },
 
     /** One turn to its end. @throws DomainError what the run failed of */
     async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {
       const { runId } = await start(principal, turn)
       const history: SessionEvent[] = []
-      for await (const entry of whileWatched(principal, runId, turn)) {
+      for await (const entry of whileWatched(principal, runId, turn, { streamed: false })) {
         if (entry === undefined) continue
         if (entry.type === 'message') history.push(showEvent(storedEventOf(entry)))
         if (entry.type === 'run-finished') return answer(String(entry.data.response), history)

@@ -2,19 +2,31 @@ import { sse } from 'elysia'
 import { type StoredEvent, showEvent } from '~/features/sessions/event-view'
 import { DomainError } from '~/platform/errors'
 import type { AgentEvent } from '~/runtime/types'
-import type { LogEvent } from './log-event'
+import type { LogEvent, RunFailure } from './log-event'
 
 /** A comment keeps proxies and idle timeouts from cutting a quiet stream; clients ignore it (HTML §9.2.6). */
 const HEARTBEAT = ': ping\n\n'
 
+/** What a browser waits before it comes back. */
+const RETRY_MS = 1000
+
 /**
  * A run's log as server-sent events: `id` is the entry's number, for `Last-Event-ID`; `event` its type.
+ * When it is cut off by us, `error` says why: it has no `id`, for it is no part of the log.
  * The handler itself must be an `async function*` around this: an error before the first entry then keeps its HTTP status.
  */
 export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>) {
-  for await (const entry of entries) {
-    if (entry === undefined) yield HEARTBEAT
-    else yield sse({ id: String(entry.seq), event: entry.type, data: showLogEvent(entry) })
+  let begun = false
+  try {
+    for await (const entry of entries) {
+      begun = true
+      if (entry === undefined) yield HEARTBEAT
+      else yield sse({ id: String(entry.seq), event: entry.type, data: showLogEvent(entry) })
+    }
+  } catch (error) {
+    if (!begun || !(error instanceof DomainError)) throw error
+    const { problem, message: detail } = error
+    yield sse({ event: 'error', retry: RETRY_MS, data: { problem, detail } satisfies RunFailure })
   }
 }
 

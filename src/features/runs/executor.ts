@@ -2,11 +2,13 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
+import { patiently } from '~/platform/patience'
 import type { Agent, AgentEvent, RunContext } from '~/runtime/types'
 import { eventIdOf } from './event-id'
 import { OutcomeUnknown, openJournal } from './journal'
 import { type LiveLog, RunTakenOver } from './live-log'
 import type { LogEvent, RunFailure } from './log-event'
+import { createPersist, type Persist } from './persist'
 import { countStoredEvents, insertUserEvent, listHistory, listLog, type OwnedRun, releaseLease } from './queries'
 import { openRunLog, type RunLog } from './run-log'
 import { readShownText } from './shown-text'
@@ -37,7 +39,12 @@ const MAX_LOG_CHUNKS = 10_000
 export async function executeRun(deps: ExecutorDeps, run: OwnedRun, signal: AbortSignal): Promise<void> {
   const { db, live, log, clock } = deps
   const inner = new AbortController()
-  const stop = () => inner.abort(signal.reason)
+  const leaving = new AbortController()
+  const stop = () => {
+    inner.abort(signal.reason)
+    if (signal.reason instanceof ProcessStopping) leaving.abort(signal.reason)
+  }
+  const persist = createPersist({ run, log, signal: leaving.signal })
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop, { once: true })
   const timer = setTimeout(
@@ -48,10 +55,10 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, signal: Abor
   try {
     const past = run.recovered ? await listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }) : []
     const entries = run.recovered ? await withLive(live, run.id, past) : past
-    runLog = openRunLog({ db, live, run, lastSeq: entries.at(-1)?.seq ?? 0, log, failed: (error) => inner.abort(error) })
+    runLog = openRunLog({ db, live, run, lastSeq: entries.at(-1)?.seq ?? 0, log, persist, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
-    const response = await turn(deps, run, runLog, entries, inner.signal)
+    const response = await turn(deps, run, { runLog, entries, persist, signal: inner.signal })
     await runLog.end('run-finished', { run_id: run.id, response }, { status: 'succeeded', result: { response } })
   } catch (error) {
     await settleFailure(deps, run, runLog, inner.signal.aborted ? inner.signal.reason : error)
@@ -65,17 +72,24 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, signal: Abor
 }
 
 /** The agent's turn itself. Returns the text of its last word. */
-async function turn(deps: ExecutorDeps, run: OwnedRun, runLog: RunLog, entries: LogEvent[], signal: AbortSignal): Promise<string> {
-  const { db } = deps
+async function turn(
+  deps: ExecutorDeps,
+  run: OwnedRun,
+  { runLog, entries, persist, signal }: { runLog: RunLog; entries: LogEvent[]; persist: Persist; signal: AbortSignal },
+): Promise<string> {
+  const { db, clock, log } = deps
   const { id, clientId, agentId, sessionId } = run
   const content = deps.toParts(run.input)
-  const [agent, history, stored, step] = await Promise.all([
-    deps.loadAgent(clientId, agentId),
-    listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }),
-    run.recovered ? countStoredEvents(db, id) : 0,
-    openJournal({ db, run, runLog, shown: readShownText(entries), signal }),
-    run.recovered ? insertUserEvent(db, { id, clientId, sessionId, content }) : undefined,
-  ])
+  const prepare = () =>
+    Promise.all([
+      deps.loadAgent(clientId, agentId),
+      listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }),
+      run.recovered ? countStoredEvents(db, id) : 0,
+      openJournal({ db, run, runLog, shown: readShownText(entries), persist, signal }),
+      run.recovered ? insertUserEvent(db, { id, clientId, sessionId, content }) : undefined,
+    ])
+  const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
+  const [agent, history, stored, step] = await patiently(prepare, { clock, signal, onFirst })
   const context: RunContext = { runId: id, input: run.input, history, startedAt: run.createdAt, signal, maxSteps: deps.maxSteps, step }
   let ordinal = 0
   let response = ''

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { RunContext, Step, StepSpec } from '~/runtime/types'
-import { RunTakenOver } from './live-log'
+import type { Persist } from './persist'
 import { listSteps, type OwnedRun, saveStep } from './queries'
 import type { RunLog } from './run-log'
 import type { ShownText } from './shown-text'
@@ -20,6 +20,7 @@ interface Deps {
   run: OwnedRun
   runLog: RunLog
   shown: ShownText
+  persist: Persist
   signal: AbortSignal
 }
 
@@ -48,15 +49,13 @@ export async function openJournal(deps: Deps): Promise<RunContext['step']> {
 
 /** The intent of whatever changes the world is committed before it is done, its result before the run goes on. */
 async function perform<T>(
-  { db, run, runLog, shown, signal }: Deps,
+  { db, run, runLog, shown, persist, signal }: Deps,
   spec: StepSpec,
   inputHash: string,
   work: (step: Step) => Promise<T>,
 ): Promise<T> {
   const row = { runId: run.id, key: spec.key, kind: spec.kind, effect: spec.effect, inputHash }
-  const save = async (step: Parameters<typeof saveStep>[2]) => {
-    if (!(await saveStep(db, run, step))) throw new RunTakenOver(run.id)
-  }
+  const save = (step: Parameters<typeof saveStep>[2]) => persist(() => saveStep(db, run, step))
   if (spec.effect !== 'read-only') await save({ ...row, state: 'open' })
   const pieces = shown.resume(spec.key, runLog)
   const result = await work({ idempotencyKey: `${run.id}:${spec.key}`, signal, emit: pieces.emit })

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable, script } from '~/platform/redis'
 import type { LogEvent } from './log-event'
@@ -21,11 +22,16 @@ export interface LiveLog {
   forget(runId: string): void
   /** The caller closes it. */
   follow(runId: string): Follower
+  /** This process stops: all who follow a run here must go on elsewhere. */
+  interrupt(): void
   close(): void
 }
 
 export interface Follower {
-  /** Entries behind `after` that are at hand without gaps: from memory if the run is executed here, else from Redis. */
+  /**
+   * Entries behind `after` that are at hand without gaps: from memory if the run is executed here, else from Redis.
+   * @throws DomainError `overloaded` after `interrupt`
+   */
   read(after: number): Promise<LogEvent[]>
   /** Settles at news since the last call, after `ms` at the latest, or when the signal aborts. */
   wait(ms: number, signal: AbortSignal): Promise<void>
@@ -69,6 +75,7 @@ interface Watched {
 
 export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): LiveLog {
   const watched = new Map<string, Watched>()
+  let interrupted = false
   let subscriber: Redis | undefined
   const keys = (runId: string) => [redis.key('run', `{${runId}}`, 'log'), redis.key('run', `{${runId}}`, 'fence')] as const
   const channel = (runId: string) => `${redis.key('run')}:${runId}`
@@ -160,6 +167,7 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
       if (isFirst) subscribe(runId)
       return {
         async read(after) {
+          if (interrupted) throw stopping()
           news = false
           const { entries, isOurs } = here
           const first = entries[0]
@@ -191,9 +199,22 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
       }
     },
 
+    interrupt() {
+      interrupted = true
+      for (const runId of watched.keys()) wake(runId)
+    },
+
     close() {
       subscriber?.disconnect()
-      for (const runId of watched.keys()) wake(runId)
     },
   }
 }
+
+const stopping = () =>
+  new DomainError(
+    'overloaded',
+    'This process is stopping, the run goes on. Come back for the rest: with Last-Event-ID, or the same Idempotency-Key.',
+    {
+      retryAfterSeconds: 1,
+    },
+  )

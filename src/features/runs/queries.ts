@@ -180,13 +180,13 @@ export async function saveStep(db: Db, run: OwnedRun, step: StepRow): Promise<bo
   return rows.length > 0
 }
 
-/** Appends consecutive entries of the event log if the run is still ours; false if it is not. */
+/** Appends consecutive entries of the event log if the run is still ours; false if it is not. Done twice, it changes nothing. */
 export async function saveLog(db: Db, run: OwnedRun, entries: LogEvent[]): Promise<boolean> {
   const rows = await db.execute(sql`${insertLog(run, entries)} returning 1 as saved`)
   return rows.length > 0
 }
 
-/** Stores a whole event together with the log entries up to the one that shows it. */
+/** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */
 export async function saveEvent(
   db: Db,
   run: OwnedRun,
@@ -197,13 +197,14 @@ export async function saveEvent(
     stored as (
       insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions, branch)
       select ${id}, client_id, session_id, id, ${ordinal}, ${event.author}, ${asJson(event.content)}, ${asJson(event.actions ?? {})}, ${event.branch ?? null}
-      from ${runs} where ${ours(run)} returning 1
+      from ${runs} where ${ours(run)}
+      on conflict (id) do update set ordinal = excluded.ordinal returning 1
     )
     select 1 from logged, stored`)
   return rows.length > 0
 }
 
-/** Ends the run together with its last log entries; false if it is not ours any more. */
+/** Ends the run together with its last log entries; false if it is not ours any more, or over already. */
 export async function finishRun(
   db: Db,
   run: OwnedRun,

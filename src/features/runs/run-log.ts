@@ -1,8 +1,9 @@
 import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import type { AgentEvent } from '~/runtime/types'
-import { type LiveLog, RunTakenOver } from './live-log'
+import type { LiveLog } from './live-log'
 import type { LogEvent, LogEventType, RunFailure } from './log-event'
+import type { Persist } from './persist'
 import { finishRun, type OwnedRun, saveEvent, saveLog } from './queries'
 import type { RunStatus } from './table'
 
@@ -37,10 +38,12 @@ export function openRunLog({
   run,
   lastSeq,
   log,
+  persist,
   failed,
 }: {
   db: Db
   live: LiveLog
+  persist: Persist
   run: OwnedRun
   lastSeq: number
   log: Log
@@ -86,7 +89,7 @@ export function openRunLog({
   const save = async () => {
     if (unsaved.length === 0) return
     const entries = unsaved
-    if (!(await saveLog(db, run, entries))) throw new RunTakenOver(run.id)
+    await persist(() => saveLog(db, run, entries))
     unsaved = unsaved.slice(entries.length)
   }
 
@@ -103,7 +106,7 @@ export function openRunLog({
       await showPieces()
       const entry = next(type, data)
       const entries = unsaved
-      if (!(await store(entries))) throw new RunTakenOver(run.id)
+      await persist(() => store(entries))
       unsaved = unsaved.slice(entries.length)
       await live.append(run, [entry])
       live.show(run.id, [entry])

@@ -4,7 +4,8 @@ import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable } from '~/platform/redis'
 import { type ExecutorDeps, executeRun, ProcessStopping, RunCancelled } from './executor'
 import { RunTakenOver } from './live-log'
-import { claimRun, findLastSeq, listAbandoned, type OwnedRun, renewLeases, takeIdle } from './queries'
+import { createPersist } from './persist'
+import { claimRun, findLastSeq, listAbandoned, type OwnedRun, releaseLease, renewLeases, takeIdle } from './queries'
 import { openRunLog } from './run-log'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
@@ -29,6 +30,8 @@ export interface RunnerOptions {
 }
 
 const TICK_MS = 1000
+/** A request waits for it. */
+const END_IDLE_MS = 2000
 
 export function createRunner({ executor, redis, owner, leaseSeconds, recoverEveryMs, maxRecovered }: RunnerOptions): Runner {
   const { db, log, live } = executor
@@ -91,12 +94,19 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     if (run === undefined) return
     queued.delete(id)
     const lastSeq = await findLastSeq(db, id)
-    const runLog = openRunLog({ db, live, run, lastSeq, log, failed: (error) => log.warn('run could not be ended', { run_id: id, error }) })
+    const persist = createPersist({ run, log, signal: AbortSignal.timeout(END_IDLE_MS) })
+    const failed = (error: unknown) => log.warn('run could not be ended', { run_id: id, error })
+    const runLog = openRunLog({ db, live, run, lastSeq, log, persist, failed })
     try {
       await runLog.end('run-cancelled', { run_id: id }, { status: 'cancelled' })
     } finally {
       runLog.close()
     }
+  }
+
+  /** Too late for us: whoever looks for abandoned runs takes it at once. */
+  const leave = (run: OwnedRun) => {
+    releaseLease(db, run).catch((error) => log.warn('run waits for its lease to run out', { run_id: run.id, error }))
   }
 
   const heard = (message: { cancel?: string; session?: string }) => {
@@ -106,22 +116,21 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   }
 
   const subscriber = listen(redis, heard, log)
-  const every = (ms: number, work: () => Promise<void>) =>
-    setInterval(() => work().catch((error) => log.warn('run upkeep failed', { error })), ms)
   const timers = [
-    every(TICK_MS, async () => {
+    every(TICK_MS, log, async () => {
       await claimQueued()
       if (performance.now() - renewedAt < (leaseSeconds * 1000) / 3) return
-      renewedAt = performance.now()
       await renew()
+      renewedAt = performance.now()
     }),
-    every(recoverEveryMs, recover),
+    every(recoverEveryMs, log, recover),
   ]
 
   return {
     owner,
     accept(run, status) {
-      if (status === 'running') execute(run)
+      if (stopping) leave(run)
+      else if (status === 'running') execute(run)
       else queued.add(run.id)
     },
     async cancel(runId) {
@@ -142,6 +151,24 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
       subscriber.disconnect()
     },
   }
+}
+
+/** One round at a time, however long the database takes; of failures in a row the first is told. */
+function every(ms: number, log: Log, work: () => Promise<void>) {
+  let busy = false
+  let isFailing = false
+  return setInterval(async () => {
+    if (busy) return
+    busy = true
+    try {
+      await work()
+      isFailing = false
+    } catch (error) {
+      if (!isFailing) log.warn('run upkeep failed, trying again', { error })
+      isFailing = true
+    }
+    busy = false
+  }, ms)
 }
 
 const CHANNEL = 'run-control'

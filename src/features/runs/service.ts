@@ -25,6 +25,9 @@ import type { Reconciliation, Run } from './schema'
 
 export type RunService = ReturnType<typeof createRunService>
 
+/** Beside heartbeats a stream outlives a fail-over of the database; a request without them is answered at once. */
+const STREAM_PATIENCE_MS = 30_000
+
 export interface RunRequest {
   clientId: string
   agentId: string
@@ -142,11 +145,12 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
     ): Promise<AsyncGenerator<LogEvent | undefined, void>> {
       const reach = authorizeReach(principal, 'read', 'runs')
       if ((await findRun(db, reach, runId)) === undefined) throw notFound('Run')
-      return followRun({ db, live }, { runId, after, signal, heartbeatMs })
+      return followRun({ db, live }, { runId, after, signal, heartbeatMs, patienceMs: STREAM_PATIENCE_MS })
     },
 
-    /** The same for a run that was just started by this caller. */
-    followOwn: (runId: string, signal: AbortSignal) => followRun({ db, live }, { runId, after: 0, signal, heartbeatMs }),
+    /** The same for a run that was just started by this caller, who sees it as it comes (`streamed`) or waits for its end. */
+    followOwn: (runId: string, { signal, streamed }: { signal: AbortSignal; streamed: boolean }) =>
+      followRun({ db, live }, { runId, after: 0, signal, heartbeatMs, patienceMs: streamed ? STREAM_PATIENCE_MS : 0 }),
 
     get: (principal: Principal, runId: string): Promise<Run> => show(authorizeReach(principal, 'read', 'runs'), runId),
 

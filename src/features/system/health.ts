@@ -9,6 +9,7 @@ export interface Readiness {
 export interface Health {
   /** From now on readiness says no, so that a load balancer turns elsewhere before the listener closes. */
   drain(): void
+  readonly isDraining: boolean
   readiness(): Promise<Readiness>
 }
 
@@ -48,6 +49,9 @@ export function createHealth({
     drain() {
       draining = true
       last = undefined
+    },
+    get isDraining() {
+      return draining
     },
     readiness() {
       const now = performance.now()

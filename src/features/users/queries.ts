@@ -38,6 +38,8 @@ export interface Credentials {
   isActive: boolean
   emailVerified: boolean
   passwordHash: string
+  /** An initial password that nobody has replaced in time. */
+  passwordExpired: boolean
 }
 
 export async function findCredentials(db: Db, by: { email: string } | { id: string }): Promise<Credentials | undefined> {
@@ -50,6 +52,7 @@ export async function findCredentials(db: Db, by: { email: string } | { id: stri
       isActive: users.isActive,
       emailVerified: users.emailVerified,
       passwordHash: users.passwordHash,
+      passwordExpired: sql<boolean>`coalesce(${users.passwordExpiresAt} <= now(), false)`,
     })
     .from(users)
     .where('email' in by ? emailIs(by.email) : eq(users.id, by.id))
@@ -84,7 +87,7 @@ export const markVerified = (db: Db, id: string) =>
   db.update(users).set({ emailVerified: true, isActive: true, updatedAt: sql`now()` }).where(eq(users.id, id))
 
 export const setPassword = (db: Db, id: string, passwordHash: string) =>
-  db.update(users).set({ passwordHash, passwordIsInitial: false, updatedAt: sql`now()` }).where(eq(users.id, id))
+  db.update(users).set({ passwordHash, passwordIsInitial: false, passwordExpiresAt: null, updatedAt: sql`now()` }).where(eq(users.id, id))
 
 /** The same password at today's cost: nobody is signed out. */
 export const replaceHash = (db: Db, id: string, before: string, passwordHash: string) =>

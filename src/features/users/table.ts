@@ -12,7 +12,6 @@ export const users = pgTable('users', {
   passwordHash: text('password_hash').notNull(),
   passwordIsInitial: boolean('password_is_initial').notNull().default(false),
   passwordExpiresAt: timestamp('password_expires_at', { withTimezone: true }),
-  passwordIsImported: boolean('password_is_imported').notNull().default(false),
   locale: text('locale').notNull().default('en'),
   isActive: boolean('is_active').notNull().default(false),
   isAdmin: boolean('is_admin').notNull().default(false),

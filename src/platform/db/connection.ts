@@ -11,6 +11,8 @@ import { driverTypes } from './values'
 export type Shape = 'rows' | 'arrays'
 export type Result = postgres.RowList<postgres.Row[]>
 
+export type BreakReason = ConnectionLost['reason'] | 'retired'
+
 export interface ConnectionOptions {
   target: Target
   applicationName: string
@@ -24,8 +26,10 @@ export interface ConnectionOptions {
 const TERMINATE = Buffer.from([0x58, 0, 0, 0, 4])
 const GOODBYE_MS = 500
 const LIFETIME_MS = 30 * 60_000
-const MAX_SHARERS = 8
-const BRISK_MS = 10
+/** Reads that may be on their way at the same time. */
+export const MAX_SHARERS = 8
+const BRISK_MS = 50
+const STALLED_MS = 200
 
 /**
  * One connection, for its whole life: a postgres.js client that may connect once. When its socket closes, its server falls silent or the driver
@@ -33,15 +37,16 @@ const BRISK_MS = 10
  */
 export class Connection {
   /** Set by the pool. Called once, also when nothing is in flight. */
-  onBroken: () => void = () => undefined
+  onBroken: (reason: BreakReason) => void = () => undefined
   /** When the pool replaces it, so that no session and no route to an old server lives for ever. */
-  readonly retiresAt = performance.now() + LIFETIME_MS * (0.75 + Math.random() / 4)
+  retiresAt = performance.now() + LIFETIME_MS * (0.75 + Math.random() / 4)
   private users = 0
   private shared = false
   private broken: ConnectionLost | undefined
   private readonly inFlight = new Set<(error: ConnectionLost) => void>()
   /** Since when we wait for the server, or it for us. */
   private quietSince = performance.now()
+  private answeredAt = 0
   private readonly client: postgres.Sql
   private session = { pid: 0, secret: 0 }
 
@@ -91,7 +96,7 @@ export class Connection {
       const query = this.client.unsafe(text, parameters as never[], { prepare: named })
       const settled = () => {
         this.inFlight.delete(reject)
-        this.quietSince = performance.now()
+        this.quietSince = this.answeredAt = performance.now()
       }
       const answer: PromiseLike<unknown> = shape === 'arrays' ? query.values() : query
       answer.then(
@@ -111,9 +116,10 @@ export class Connection {
     return this.users === 0
   }
 
-  /** Whether one more read may go behind those that it carries: they are few, and the server has just given a sign of life. */
-  isShareable(now: number) {
-    return this.shared && this.users < MAX_SHARERS && now - this.quietSince < BRISK_MS
+  /** How many more reads may go behind those that it carries: few, and only while answers keep coming. None when it carries none. */
+  room(now: number): number {
+    const isBrisk = now - this.answeredAt < BRISK_MS && now < this.retiresAt && !this.broken
+    return this.shared && this.users > 0 && isBrisk ? MAX_SHARERS - this.users : 0
   }
 
   /** To one caller alone, or `shared` between several who each read one thing. From now on it is their turn to say something. */
@@ -127,11 +133,19 @@ export class Connection {
     this.users--
   }
 
-  /** Breaks it when the server owes an answer for longer than `maxMs`, or the one who leased it the next statement. */
+  /**
+   * Breaks it when the server owes an answer for longer than `maxMs`, or the one who leased it the next statement. Long before that, reads that others
+   * sent behind a slow one are called back; what is left of them ends with the connection, which takes no new ones.
+   */
   checkQuiet(now: number, maxMs: number) {
-    if (this.isFree || now - this.quietSince <= maxMs) return
-    const owes = this.inFlight.size > 0
-    this.break('deadline', undefined, owes && !this.options.prepare)
+    const quietMs = now - this.quietSince
+    if (this.isFree || quietMs <= STALLED_MS) return
+    if (this.shared && this.inFlight.size > 1) {
+      const [, ...behind] = this.inFlight
+      for (const reject of behind) reject(new ConnectionLost('stalled', true))
+      this.retiresAt = 0
+    }
+    if (quietMs > maxMs) this.break('deadline', undefined, this.inFlight.size > 0 && !this.options.prepare)
   }
 
   /** Says goodbye to the server. What is in flight is lost. */
@@ -139,7 +153,7 @@ export class Connection {
     this.broken ??= new ConnectionLost('closed', false)
     this.socket.end(TERMINATE)
     setTimeout(() => this.socket.destroy(), GOODBYE_MS).unref()
-    this.drop(this.broken)
+    this.drop(this.broken, 'retired')
   }
 
   private break(reason: ConnectionLost['reason'], cause?: unknown, cancelFirst = false): ConnectionLost {
@@ -147,30 +161,26 @@ export class Connection {
     this.broken = new ConnectionLost(reason, true, { cause })
     if (cancelFirst) void this.cancel().finally(() => this.socket.destroy())
     else this.socket.destroy()
-    this.drop(this.broken)
+    this.drop(this.broken, reason)
     return this.broken
   }
 
-  private drop(error: ConnectionLost) {
+  private drop(error: ConnectionLost, reason: BreakReason) {
     for (const reject of this.inFlight) reject(error)
     this.inFlight.clear()
-    this.onBroken()
+    this.onBroken(reason)
   }
 
   private async greet(kind: SessionKind) {
     const { prepare, statementTimeoutMs } = this.options
-    const limits = [
-      `set statement_timeout = ${statementTimeoutMs}`,
-      // Frees the locks of a process that has gone away in silence.
-      `set idle_in_transaction_session_timeout = ${2 * statementTimeoutMs}`,
-    ]
-    const question = `select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as readonly`
-    // Statements and not startup parameters, which poolers refuse.
-    const answers = await this.run([...(prepare ? limits : ['select 1']), question].join('; '), [], 'rows', false)
+    // Statements and not startup parameters, which poolers refuse. The second limit frees the locks of a process that went away in silence.
+    const limits = `set statement_timeout = ${statementTimeoutMs}; set idle_in_transaction_session_timeout = ${2 * statementTimeoutMs}`
+    const answer = await this.run(prepare ? limits : 'select 1', [], 'rows', false)
     // Several statements have several results, which the driver's types do not know.
-    const result = answers.at(-1) as unknown as Result
-    this.session = result.state
-    const [server] = result
+    this.session = ((answer.state ? answer : answer[0]) as Result).state
+    if (kind === 'any') return
+    const question = `select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as readonly`
+    const [server] = await this.run(question, [], 'rows', false)
     if (!FITS[kind](server?.standby === true, server?.readonly === true)) throw new Error(`The server is not ${kind}`)
   }
 

@@ -6,12 +6,16 @@ export class ConnectionLost extends Error {
   override name = 'ConnectionLost'
 
   constructor(
-    readonly reason: 'closed' | 'deadline',
+    /** `stalled`: the connection lives, but a read was called back from behind a slow one. */
+    readonly reason: 'closed' | 'deadline' | 'stalled',
     /** False: the server cannot have seen the statement. */
     readonly sent: boolean,
     options?: ErrorOptions,
   ) {
-    super(reason === 'closed' ? 'The connection to the database was closed' : 'The database did not answer before the deadline', options)
+    super(
+      reason === 'deadline' ? 'The database did not answer before the deadline' : `The connection to the database was ${reason}`,
+      options,
+    )
   }
 }
 

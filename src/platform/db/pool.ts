@@ -1,5 +1,5 @@
 import type { Log } from '../log'
-import { Connection, type ConnectionOptions } from './connection'
+import { type BreakReason, Connection, type ConnectionOptions, MAX_SHARERS } from './connection'
 import { overloaded, unavailable } from './failures'
 import { Pace } from './pace'
 
@@ -8,10 +8,16 @@ export interface PoolOptions extends ConnectionOptions {
   acquireTimeoutMs: number
 }
 
+/**
+ * Whether a call shares its connection with others, who must all be single reads. `welcome`: it goes out together with those of the same moment, which
+ * spares both sides a wake-up per statement. `when-busy`: only when no connection is free.
+ */
+export type Company = 'alone' | 'when-busy' | 'welcome'
+
 /** A call that waits for a connection. */
 interface Waiter {
   since: number
-  shared: boolean
+  company: Company
   resolve(connection: Connection): void
   reject(error: unknown): void
 }
@@ -19,11 +25,13 @@ interface Waiter {
 /** Waiting calls per connection beyond which a new one is refused at once. */
 const QUEUE_PER_CONNECTION = 100
 const SWEEP_MS = 50
+/** Reads that go out together while connections are free. */
+const BATCH = 4
 /** The server stops a statement at its own limit first, and says so. */
 const ANSWER_MARGIN_MS = 250
 
 /**
- * Connections, each used by one call at a time, and the calls that wait for one, first come first served. All deadlines are kept here by one timer
+ * Connections, each lent to one caller or to a few who read, and the calls that wait for one, first come first served. All deadlines are kept here by one timer
  * that runs while there is work: those of the waiting calls, and those of the connections that owe an answer.
  */
 export class Pool {
@@ -31,6 +39,8 @@ export class Pool {
   private readonly idle: Connection[] = []
   private readonly waiting: Waiter[] = []
   private readonly pace = new Pace()
+  /** Takes the quick reads of this turn of the event loop. */
+  private batch: Connection | undefined
   private opening = 0
   private preferred = 0
   private lastError: unknown
@@ -55,23 +65,23 @@ export class Pool {
   }
 
   /**
-   * A connection for the caller alone; give it back with `release`. With `shared`, for one read: it may be carried by a connection that carries others,
-   * but only while there are fewer connections than allowed, as after a start or a fault. Few connections then do the work of many.
+   * A connection; give it back with `release`. Who is in company and meets a slow statement is called back (`ConnectionLost`, `stalled`).
    * @throws DomainError `overloaded` after `acquireTimeoutMs` or when too many wait, `dependency-unavailable` when there is no server.
    */
-  lease(shared = false): Connection | Promise<Connection> {
+  lease(company: Company): Connection | Promise<Connection> {
     if (this.closing) throw unavailable(new Error('The pool is closed'))
+    if (company === 'welcome' && this.batch && MAX_SHARERS - this.batch.room(performance.now()) < BATCH) return this.batch.lend(true)
     const connection = this.idle.pop()
-    if (connection) return this.lend(connection, shared)
+    if (connection) return this.lend(connection, company)
     if (this.isDown) throw unavailable(this.lastError)
-    const carrier = shared && this.waiting.length === 0 ? this.findShareable() : undefined
+    const carrier = company !== 'alone' && this.waiting.length === 0 ? this.findCarrier() : undefined
     if (carrier) {
       this.grow(1)
       return carrier.lend(true)
     }
     if (this.waiting.length >= this.options.size * QUEUE_PER_CONNECTION) throw overloaded()
     return new Promise((resolve, reject) => {
-      this.waiting.push({ since: performance.now(), shared, resolve, reject })
+      this.waiting.push({ since: performance.now(), company, resolve, reject })
       this.startSweeper()
       this.grow()
     })
@@ -87,19 +97,27 @@ export class Pool {
   /** To those who wait: the first, or the first few when they share it; to nobody: idle. */
   private offer(connection: Connection) {
     for (let next = this.waiting[0]; next; next = this.waiting[0]) {
-      const fits = connection.isFree || (next.shared && !this.isFull && connection.isShareable(performance.now()))
+      const fits = connection.isFree || (next.company !== 'alone' && connection.room(performance.now()) > 0)
       if (!fits) break
       this.waiting.shift()
-      next.resolve(this.lend(connection, next.shared))
+      next.resolve(this.lend(connection, next.company))
     }
     if (connection.isFree) this.idle.push(connection)
   }
 
-  private findShareable(): Connection | undefined {
-    if (this.isFull) return undefined
+  /** The connection that carries the fewest reads and takes more. */
+  private findCarrier(): Connection | undefined {
     const now = performance.now()
-    for (const connection of this.connections) if (connection.isShareable(now)) return connection
-    return undefined
+    let best: Connection | undefined
+    let most = 0
+    for (const connection of this.connections) {
+      const room = connection.room(now)
+      if (room > most) {
+        most = room
+        best = connection
+      }
+    }
+    return best
   }
 
   private get isFull() {
@@ -107,12 +125,12 @@ export class Pool {
   }
 
   get isExhausted() {
-    return this.isFull && this.idle.length === 0
+    return this.isFull && this.idle.length === 0 && !this.findCarrier()
   }
 
   /** Connects beside the pool and disconnects again: asks for life without queueing. */
   async tryExtra() {
-    if (this.closing || this.pace.delayMs(performance.now()) > 0) throw unavailable(this.lastError)
+    if (this.closing || this.pace.delayMs(performance.now(), true) > 0) throw unavailable(this.lastError)
     const connection = await this.connect()
     connection.end()
   }
@@ -139,9 +157,19 @@ export class Pool {
     return this.connections.size - this.idle.length
   }
 
-  private lend(connection: Connection, shared: boolean): Connection {
+  private lend(connection: Connection, company: Company): Connection {
     this.startSweeper()
-    return connection.lend(shared)
+    if (company === 'welcome') this.gather(connection)
+    return connection.lend(company !== 'alone')
+  }
+
+  /** Until the driver writes, at the end of this turn of the event loop, more quick reads may join. */
+  private gather(connection: Connection) {
+    if (!this.batch)
+      setImmediate(() => {
+        this.batch = undefined
+      })
+    this.batch = connection
   }
 
   /** Opens as many connections as calls wait for (`atLeast`), and one when the server was lost: to see it come back. */
@@ -150,7 +178,7 @@ export class Pool {
     const lost = this.pace.isFailing && this.connections.size === 0
     const wanted = Math.min(room, Math.max(this.waiting.length, atLeast, lost ? 1 : 0), this.pace.parallel(performance.now()))
     while (this.opening < wanted && !this.closing && this.growTimer === undefined) {
-      const delayMs = this.pace.delayMs(performance.now())
+      const delayMs = this.pace.delayMs(performance.now(), this.connections.size === 0)
       if (delayMs === 0) {
         void this.open()
         continue
@@ -183,7 +211,7 @@ export class Pool {
     this.pace.succeeded()
     if (this.closing) return connection.end()
     this.connections.add(connection)
-    connection.onBroken = () => this.lost(connection)
+    connection.onBroken = (reason) => this.dropped(connection, reason)
     this.offer(connection)
   }
 
@@ -197,12 +225,15 @@ export class Pool {
     for (const waiter of this.waiting.splice(0)) waiter.reject(unavailable(error))
   }
 
-  private lost(connection: Connection) {
+  private dropped(connection: Connection, reason: BreakReason) {
     this.connections.delete(connection)
-    this.pace.lost(performance.now())
+    if (reason === 'closed') this.pace.lost(performance.now())
     const index = this.idle.indexOf(connection)
     if (index >= 0) this.idle.splice(index, 1)
     this.drained()
+    // What was planned without haste may be urgent now.
+    clearTimeout(this.growTimer)
+    this.growTimer = undefined
     this.grow()
   }
 

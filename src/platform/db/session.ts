@@ -55,6 +55,9 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
   /** Set by Drizzle's builders: by name, the joined tables that have a row in every result. */
   readonly joinsNotNullableMap: Record<string, boolean> | undefined = undefined
 
+  /** What reads each value, where that is known before the server says its types. */
+  private readonly decode: Decode[] | undefined
+
   constructor(
     private readonly runner: Runner,
     query: Query,
@@ -62,6 +65,8 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
     private readonly mapRows: ((rows: unknown[][]) => T['execute']) | undefined,
   ) {
     super(query, undefined, undefined)
+    const known = cells?.flatMap(({ decode }) => decode ?? [])
+    if (known?.length === cells?.length) this.decode = known
   }
 
   async execute(values: Record<string, unknown> = {}): Promise<T['execute']> {
@@ -72,7 +77,7 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
     const rows = result as unknown as unknown[][]
     if (this.mapRows) return this.mapRows(rows)
     const cells = this.cells ?? []
-    const decode = cells.map((cell, index) => cell.decode ?? decoders[result.columns[index]?.type ?? 0])
+    const decode = this.decode ?? cells.map((cell, index) => cell.decode ?? decoders[result.columns[index]?.type ?? 0])
     const joins = this.joinsNotNullableMap
     return rows.map((row) => {
       const nested = nest(cells, decode, row)

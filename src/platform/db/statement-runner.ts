@@ -1,8 +1,11 @@
 import { ConnectionLost, isConflict, isLostConnection, outcomeUnknown, toCallerError } from './failures'
-import type { Pool } from './pool'
+import type { Company, Pool } from './pool'
 import { MAX_RETRIES, pauseBeforeRetry, RECONNECT_WITHIN_MS } from './retry'
 import type { Runner } from './session'
 import type { StatementFacts } from './statements'
+
+const QUICK_MS = 5
+const SLOW_MS = 100
 
 /**
  * Runs single statements on whatever connection is free. One that the server cannot have seen, or that changes nothing, is tried once more when its
@@ -10,17 +13,26 @@ import type { StatementFacts } from './statements'
  */
 export const createStatementRunner = (pool: Pool, factsOf: (text: string) => StatementFacts): Runner => ({
   async run(text, parameters, shape) {
-    const { isRead, named } = factsOf(text)
+    const facts = factsOf(text)
+    const { isRead, named } = facts
     const startedAt = performance.now()
+    let company: Company = isRead ? companyOf(facts) : 'alone'
     for (let retries = 0; ; retries++) {
-      const connection = await pool.lease(isRead)
+      const connection = await pool.lease(company)
+      const sentAt = performance.now()
       let failure: unknown
       try {
-        return await connection.run(text, parameters, shape, named)
+        const result = await connection.run(text, parameters, shape, named)
+        facts.bestMs = Math.min(performance.now() - sentAt, facts.bestMs * 1.01 + 0.01)
+        return result
       } catch (error) {
         failure = error
       } finally {
         pool.release(connection)
+      }
+      if (failure instanceof ConnectionLost && failure.reason === 'stalled') {
+        company = 'alone'
+        continue
       }
       if (isConflict(failure) && retries < MAX_RETRIES) {
         await pauseBeforeRetry(retries)
@@ -33,3 +45,9 @@ export const createStatementRunner = (pool: Pool, factsOf: (text: string) => Sta
     }
   },
 })
+
+/** Quick reads go out together; a slow one, or one not known yet, shall keep nobody waiting. */
+function companyOf({ bestMs }: StatementFacts): Company {
+  if (bestMs < QUICK_MS) return 'welcome'
+  return bestMs < SLOW_MS ? 'when-busy' : 'alone'
+}

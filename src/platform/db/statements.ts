@@ -4,6 +4,8 @@ export interface StatementFacts {
   isRead: boolean
   /** Gets a name on the server, which then parses it once per connection. */
   named: boolean
+  /** The shortest time it took of late, which tells a slow statement from a busy machine. Infinity: unknown. */
+  bestMs: number
 }
 
 const MAX_KNOWN = 1000
@@ -26,7 +28,7 @@ export function createStatementFacts(naming: boolean) {
     const facts = known.get(text)
     if (!facts) {
       if (known.size >= MAX_KNOWN) forgetUnnamed()
-      const fresh = { isRead: isRead(text), named: false }
+      const fresh = { isRead: isRead(text), named: false, bestMs: Number.POSITIVE_INFINITY }
       known.set(text, fresh)
       return fresh
     }

@@ -1,80 +1,117 @@
 import { Elysia } from 'elysia'
 import { DomainError, type FieldError } from '../errors'
-import { bodyLimit, type GateOptions, tooLarge } from './gate'
-import { pathOf } from './problems'
+import { type BodyLimits, tooLarge } from './body-limit'
 
 /** Levels of arrays and objects in a body. */
 const MAX_DEPTH = 32
+const MAX_ERRORS = 20
 
-/** Reads every body in place of Elysia's parsers: JSON only, bounded, valid UTF-8, free of what no field may hold. */
-export const jsonBody = (limits: Pick<GateOptions, 'maxBodyBytes' | 'uploads'>) =>
-  new Elysia({ name: 'json-body' }).onParse({ as: 'global' }, async ({ request }, contentType) => {
-    if (request.body === null || request.headers.get('content-length') === '0') return undefined
-    if (contentType !== 'application/json') {
-      // A body that the route has no use for and that is empty after all (a chunked nothing) is no fault.
-      throw new DomainError('unsupported-media-type', 'Send the body as application/json.', { headers: { accept: 'application/json' } })
+export interface JsonBodyOptions extends Pick<BodyLimits, 'maxBodyBytes'> {
+  /** Asked before more than `maxBodyBytes` are read, since bodies come before sessions: throws for callers that nobody knows. */
+  mayUpload(request: Request, params: Record<string, string | undefined>): Promise<unknown>
+}
+
+/**
+ * Reads every body in place of Elysia's parsers: JSON only, bounded, valid UTF-8, free of what no field may hold.
+ * What it throws reaches the error hook as the cause of a ParseError.
+ */
+export const jsonBody = (options: JsonBodyOptions) =>
+  new Elysia({ name: 'json-body' }).onParse({ as: 'global' }, async ({ request, params, route, set }, mediaType) => {
+    // Null and not undefined where there is no body: undefined would let Elysia's own parsers have a try.
+    if (request.body === null) return null
+    // Where nobody reads the body, it is not waited for either.
+    const declared = request.headers.get('content-length')
+    if (route === '/*' || Number(declared) > options.maxBodyBytes) set.headers.connection = 'close'
+    if (route === '/*' || declared === '0') return null
+    if (declared === null) {
+      const bytes = await readUndeclared(request, options.maxBodyBytes)
+      if (bytes.length === 0) return null
+      checkType(request, mediaType)
+      return parseJson(bytes)
     }
-    return parseJson(await readBytes(request, bodyLimit(limits, pathOf(request.url))))
+    checkType(request, mediaType)
+    // The target check has held the declared length to the route's limit, and Bun holds the body to the declared length.
+    if (Number(declared) > options.maxBodyBytes) await options.mayUpload(request, params)
+    return parseJson(await request.bytes())
   })
 
-/** At most `maxBytes` are read, whatever the declared length. */
-export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
-  // Bun holds a declared body to its declared length, which the gate has checked.
-  if (request.headers.get('content-length') !== null) return new Uint8Array(await request.arrayBuffer())
+/** Of a body that does not say how long it is, `maxBytes` are kept and no more, also where files are welcome. */
+async function readUndeclared(request: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let total = 0
   for await (const chunk of request.body ?? []) {
     total += chunk.byteLength
-    if (total > maxBytes) throw tooLarge()
+    if (total > maxBytes) throw tooLarge('The body is larger than this route takes without a Content-Length.')
     chunks.push(chunk)
   }
   return Buffer.concat(chunks, total)
 }
 
+function checkType(request: Request, mediaType: string) {
+  if (mediaType !== 'application/json' && mediaType.trim().toLowerCase() !== 'application/json')
+    throw new DomainError('unsupported-media-type', 'Send the body as application/json.', { headers: { accept: 'application/json' } })
+  const encoding = request.headers.get('content-encoding')
+  if (encoding !== null && encoding.toLowerCase() !== 'identity')
+    throw new DomainError('unsupported-media-type', 'Send the body without a content encoding.', {
+      headers: { 'accept-encoding': 'identity' },
+    })
+}
+
 /**
  * @throws DomainError `malformed-request` for what is not JSON in UTF-8, `validation-failed` for nesting over 32 levels, control characters
- * (tab and line breaks excepted), lone surrogates and the keys that reach an object's prototype.
+ * (tab and line breaks excepted), lone surrogates and the names that objects have a use for themselves.
  */
 export function parseJson(bytes: Uint8Array): unknown {
   let text: string
   let value: unknown
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    text = UTF8.decode(bytes)
   } catch (cause) {
     throw new DomainError('malformed-request', 'The body is not valid UTF-8.', { cause })
   }
-  if (nesting(text) > MAX_DEPTH) throw refused([{ pointer: '', code: 'depth', message: `Nested more than ${MAX_DEPTH} levels deep.` }])
+  if (isTooDeep(text)) throw refused([{ pointer: '', code: 'depth', message: `Nested more than ${MAX_DEPTH} levels deep.` }])
   try {
     value = JSON.parse(text)
   } catch (cause) {
     throw new DomainError('malformed-request', 'The body is not valid JSON.', { cause })
   }
-  const errors: FieldError[] = []
-  inspect(value, '', errors)
-  if (errors.length > 0) throw refused(errors)
+  if (SUSPICIOUS.test(text)) {
+    const errors: FieldError[] = []
+    inspect(value, [], errors)
+    if (errors.length > 0) throw refused(errors)
+  }
   return value
 }
 
-const refused = (errors: FieldError[]) =>
-  new DomainError('validation-failed', errors[0]?.message ?? 'Invalid body.', { errors: errors.slice(0, 20) })
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Deepest level of brackets outside strings; counted before parsing, so that the parser's own stack is never in danger. */
-function nesting(text: string): number {
+const refused = (errors: FieldError[]) => new DomainError('validation-failed', errors[0]?.message ?? 'Invalid body.', { errors })
+
+/** Whether brackets outside strings nest too deep; looked at before parsing, so that the parser's own stack is never in danger. */
+function isTooDeep(text: string): boolean {
   let depth = 0
-  let deepest = 0
-  let quoted = false
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (quoted) {
-      if (code === BACKSLASH) i++
-      else if (code === QUOTE) quoted = false
-    } else if (code === QUOTE) quoted = true
-    else if (code === BRACKET || code === BRACE) {
-      depth++
-      if (depth > deepest) deepest = depth
+    if (code === QUOTE) {
+      i = endOfString(text, i)
+      if (i === -1) return false
+    } else if (code === BRACKET || code === BRACE) {
+      if (++depth > MAX_DEPTH) return true
     } else if (code === BRACKET + 2 || code === BRACE + 2) depth--
   }
-  return deepest
+  return false
+}
+
+/** Where the string that begins at `start` has its closing quote, or -1. Leaps from quote to quote: a file is one long string. */
+function endOfString(text: string, start: number): number {
+  let end = start
+  let escapes: number
+  do {
+    end = text.indexOf('"', end + 1)
+    escapes = 0
+    while (text.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes++
+  } while (end !== -1 && escapes % 2 === 1)
+  return end
 }
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -83,24 +120,43 @@ const BRACE = 0x7b
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/
+/**
+ * Without one of these in its text no value can be at fault: JSON has control characters and lone surrogates escaped, all but DEL.
+ * An escaped letter may be one of a reserved name.
+ */
+const SUSPICIOUS = /\\(?:[bf]|u00[014-7]|u[dD][89a-fA-F])|\u007f|__proto__|constructor|toString/
+/** `toString` reaches nothing, but an object that has a text there breaks whoever puts it into a message; Elysia's own errors do. */
+const RESERVED = new Set(['__proto__', 'toString'])
 
-function inspect(value: unknown, pointer: string, errors: FieldError[]) {
+/** @param path to `value`; kept as a list, since hardly any value needs its pointer. */
+function inspect(value: unknown, path: (string | number)[], errors: FieldError[]) {
   if (typeof value === 'string') {
-    if (CONTROL.test(value)) errors.push({ pointer, code: 'control-character', message: 'Control characters are not allowed.' })
-    else if (!value.isWellFormed()) errors.push({ pointer, code: 'lone-surrogate', message: 'The text is not valid Unicode.' })
-    return
-  }
-  if (value === null || typeof value !== 'object' || errors.length > 20) return
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) inspect(value[i], `${pointer}/${i}`, errors)
-    return
-  }
-  for (const [key, item] of Object.entries(value)) {
-    const at = `${pointer}/${key.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}`
-    if (key === '__proto__' || (key === 'constructor' && item !== null && typeof item === 'object' && 'prototype' in item)) {
-      errors.push({ pointer: at, code: 'reserved-name', message: 'This name is not allowed.' })
-    } else if (CONTROL.test(key) || !key.isWellFormed()) {
-      errors.push({ pointer, code: 'control-character', message: 'A name holds characters that are not allowed.' })
-    } else inspect(item, at, errors)
+    if (CONTROL.test(value)) errors.push(fault(path, 'control-character', 'Control characters are not allowed.'))
+    else if (!value.isWellFormed()) errors.push(fault(path, 'lone-surrogate', 'The text is not valid Unicode.'))
+  } else if (Array.isArray(value)) {
+    for (let i = 0; i < value.length && errors.length < MAX_ERRORS; i++) inspectItem(i, value[i], path, errors)
+  } else if (value !== null && typeof value === 'object') {
+    for (const [name, item] of Object.entries(value)) {
+      if (errors.length >= MAX_ERRORS) return
+      if (CONTROL.test(name) || !name.isWellFormed())
+        errors.push(fault(path, 'control-character', 'A name holds characters that are not allowed.'))
+      else if (isReserved(name, item)) errors.push(fault([...path, name], 'reserved-name', 'This name is not allowed.'))
+      else inspectItem(name, item, path, errors)
+    }
   }
 }
+
+function inspectItem(name: string | number, item: unknown, path: (string | number)[], errors: FieldError[]) {
+  if (typeof item !== 'string' && typeof item !== 'object') return
+  path.push(name)
+  inspect(item, path, errors)
+  path.pop()
+}
+
+const isReserved = (name: string, item: unknown) =>
+  RESERVED.has(name) || (name === 'constructor' && item !== null && typeof item === 'object' && 'prototype' in item)
+
+const fault = (path: (string | number)[], code: string, message: string): FieldError => ({ pointer: pointerTo(path), code, message })
+
+const pointerTo = (path: (string | number)[]) =>
+  path.map((name) => `/${String(name).slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')

@@ -1,7 +1,9 @@
+import type { TSchema } from '@sinclair/typebox'
+import { Value, type ValueError } from '@sinclair/typebox/value'
 import { Elysia, InvalidCookieSignature, NotFoundError, ParseError, type Static, t, ValidationError } from 'elysia'
 import { DomainError, type FieldError, type ProblemName } from '../errors'
-import type { Log } from '../log'
-import { originOf } from './origin'
+import { type Log, redactText } from '../log'
+import { newTraceId, originOf } from './origin'
 
 /** The one place that knows which status and title a problem has. Each name has a page at /problems/{name}. */
 export const PROBLEMS: Record<ProblemName, { status: number; title: string; meaning: string }> = {
@@ -134,21 +136,26 @@ export const problems = ({ apiUrl, log }: { apiUrl: string; log: Log }) =>
     return body
   })
 
-/** The response to a failure, for what is refused before or beside Elysia's own error handling. */
-export function problemResponse(error: unknown, context: { apiUrl: string; request: Request; log: Log }): Response {
-  const { body, headers } = describeProblem(error, context)
-  return new Response(JSON.stringify(body), { status: body.status, headers })
+/** Bun's last resort: for what escapes from Elysia's own error handling, when the request is not known any more. */
+export function lastResort(error: unknown, { apiUrl, log }: { apiUrl: string; log: Log }): Response {
+  const traceId = newTraceId()
+  const body = problemDocument(new DomainError('internal', INTERNAL_DETAIL), { apiUrl, instance: '/', traceId })
+  log.error('escaped from the app', { trace_id: traceId, error })
+  return new Response(JSON.stringify(body), { status: body.status, headers: { ...PROBLEM_HEADERS, 'x-request-id': traceId } })
 }
+
+const INTERNAL_DETAIL = 'Something failed on our side.'
+const PROBLEM_HEADERS = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' }
 
 function describeProblem(error: unknown, { apiUrl, request, log }: { apiUrl: string; request: Request; log: Log }) {
   const failure = toDomainError(error)
   const origin = originOf(request)
-  const body = problemDocument(failure, { apiUrl, instance: pathOf(request.url), traceId: origin.traceId })
+  // Redacted: the path of a mail's link holds its token.
+  const body = problemDocument(failure, { apiUrl, instance: redactText(pathOf(request.url)), traceId: origin.traceId })
   if (body.status >= 500) log.error(failure.problem, { trace_id: origin.traceId, method: request.method, path: body.instance, error })
   const retryAfter = failure.retryAfterSeconds ?? RETRY_AFTER[failure.problem]
   const headers: Record<string, string> = {
-    'content-type': 'application/problem+json',
-    'cache-control': 'no-store',
+    ...PROBLEM_HEADERS,
     ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }),
     ...challenge(failure.problem),
     ...failure.headers,
@@ -177,34 +184,40 @@ export function problemDocument(
 /** Whatever was thrown, in the domain's words. What is unknown becomes `internal`, its text kept for the log. */
 export function toDomainError(error: unknown): DomainError {
   if (error instanceof DomainError) return error
+  // Elysia wraps whatever its parse hooks throw.
+  if (error instanceof ParseError && error.cause instanceof DomainError) return error.cause
   if (error instanceof NotFoundError) return new DomainError('not-found', 'Not Found')
   if (error instanceof ParseError || error instanceof InvalidCookieSignature)
     return new DomainError('malformed-request', 'The request could not be parsed.', { cause: error })
   // Elysia calls a response that breaks its own schema a 422 too, but that fault is ours.
   if (error instanceof ValidationError && error.type !== 'response') return refusedFields(error)
-  return new DomainError('internal', 'Something failed on our side.', { cause: error })
+  return new DomainError('internal', INTERNAL_DETAIL, { cause: error })
 }
 
 const PLACE: Record<string, string> = { body: '', query: '/query', params: '/path', headers: '/header', cookie: '/cookie', property: '' }
 const MAX_FIELD_ERRORS = 20
+/** The names of unknown properties are the caller's, and may be of any length. */
+const MAX_POINTER = 200
 
 /** Path and rule alone: `value`, `found` and `summary` repeat what was sent, which may be a password. */
 function refusedFields(error: ValidationError): DomainError {
   const place = PLACE[error.type] ?? ''
   const errors: FieldError[] = []
-  for (const item of error.all) {
+  for (const { path, message, schema } of faultsOf(error)) {
     if (errors.length >= MAX_FIELD_ERRORS) break
-    if (!('path' in item)) continue
-    const pointer = `${place}${item.path}`
-    const custom = typeof item.schema?.error === 'string' ? item.schema.error : undefined
-    const message = custom ?? String(item.message ?? 'Invalid value')
+    const pointer = `${place}${path}`.slice(0, MAX_POINTER)
     if (errors.some((known) => known.pointer === pointer)) continue
-    errors.push({ pointer, code: codeOf(message), message })
+    const text = typeof schema.error === 'string' ? schema.error : message
+    errors.push({ pointer, code: codeOf(text), message: text })
   }
   const first = errors[0]
   const detail = first === undefined ? 'The request does not fit its schema.' : `${first.pointer.slice(1) || 'body'}: ${first.message}`
   return new DomainError('validation-failed', detail, { errors })
 }
+
+/** What `error.all` has, without its sentences, which hold the values. */
+const faultsOf = ({ validator, value }: ValidationError): Iterable<ValueError> =>
+  'Errors' in validator ? validator.Errors(value) : Value.Errors(validator as TSchema, value)
 
 function codeOf(message: string): string {
   if (/unexpected property/i.test(message)) return 'unknown-property'
@@ -215,11 +228,11 @@ function codeOf(message: string): string {
   return 'invalid'
 }
 
+/** RFC 9110 §11.6.1: every 401 says how to do better. RFC 6750 §3.1: an error code only where a token was sent. */
 function challenge(problem: ProblemName): Record<string, string> {
-  if (problem === 'unauthenticated' || problem === 'invalid-credentials') return { 'www-authenticate': 'Bearer' }
   if (problem === 'invalid-token') return { 'www-authenticate': 'Bearer error="invalid_token"' }
   if (problem === 'invalid-request') return { 'www-authenticate': 'Bearer error="invalid_request"' }
-  return {}
+  return PROBLEMS[problem].status === 401 ? { 'www-authenticate': 'Bearer' } : {}
 }
 
 /** The path of a request URL, also where an odd Host makes the URL unparsable. */

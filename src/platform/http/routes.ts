@@ -18,7 +18,8 @@ export const listRoutes = (app: AnyElysia): RouteInfo[] =>
 export function unknownRoutes<A extends AnyElysia>(app: A): A {
   const missing = missingRoute(listRoutes(app))
   app.all('/*', (context) => {
-    throw missing(pathOf((context.request as Request).url))
+    const { method, url } = context.request as Request
+    throw missing(method, pathOf(url))
   })
   return app
 }
@@ -27,7 +28,7 @@ export function unknownRoutes<A extends AnyElysia>(app: A): A {
  * What a request that met no route deserves: 405 with `Allow` where its path exists with another method, else 404.
  * Elysia answers 404 for both.
  */
-export function missingRoute(routes: RouteInfo[]): (path: string) => DomainError {
+export function missingRoute(routes: RouteInfo[]): (method: string, path: string) => DomainError {
   const patterns = new Map<string, { pattern: RegExp; methods: Set<string> }>()
   for (const { method, path } of routes) {
     const known = patterns.get(path) ?? { pattern: patternOf(path), methods: new Set<string>() }
@@ -35,10 +36,10 @@ export function missingRoute(routes: RouteInfo[]): (path: string) => DomainError
     if (method === 'GET') known.methods.add('HEAD')
     patterns.set(path, known)
   }
-  return (path) => {
+  return (method, path) => {
     const allowed = new Set<string>()
     for (const { pattern, methods } of patterns.values()) if (pattern.test(path)) for (const method of methods) allowed.add(method)
-    if (allowed.size === 0) return new DomainError('not-found', 'Not Found')
+    if (allowed.size === 0 || allowed.has(method)) return new DomainError('not-found', 'Not Found')
     return new DomainError('method-not-allowed', 'Method Not Allowed', { headers: { allow: [...allowed, 'OPTIONS'].sort().join(', ') } })
   }
 }

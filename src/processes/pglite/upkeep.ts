@@ -20,10 +20,10 @@ export function startUpkeep({ turns, log }: { turns: Turns; log: Log }): () => v
   let vacuumAt = checkpointAt
 
   const check = () => {
-    const written = writtenBytes(turns)
-    if (written === undefined) return
-    const quiet = turns.idleMs() >= QUIET_MS
     try {
+      const written = writtenBytes(turns)
+      if (written === undefined) return
+      const quiet = turns.idleMs() >= QUIET_MS
       if (written - vacuumAt > (quiet ? VACUUM_BYTES : VACUUM_FORCE_BYTES)) {
         timed('vacuum (analyze)')
         vacuumAt = written

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,13 +9,16 @@ import { serving, startPglite } from '../../../tests/support/pglite'
 
 let server: Awaited<ReturnType<typeof startPglite>>
 const open: postgres.Sql[] = []
+const folder = mkdtempSync(join(tmpdir(), 'evo-wire-'))
 
 beforeAll(async () => {
-  server = await startPglite(mkdtempSync(join(tmpdir(), 'evo-wire-')))
+  server = await startPglite(folder)
 })
 afterAll(async () => {
   await Promise.all(open.map((sql) => sql.end({ timeout: 1 })))
   server.process.kill('SIGKILL')
+  await server.process.exited
+  rmSync(folder, { recursive: true, force: true })
 })
 
 /** A client with `max` connections of its own. */

@@ -1,0 +1,54 @@
+import type { Reader } from './reader'
+
+const GENERATED = 'generated in EVO_DATA_DIR outside production'
+
+/** Tokens, passwords, keys, and the first accounts. */
+export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
+  read.group = 'Access'
+  return {
+    jwtSecret: read.secret('JWT_SECRET_KEY', 'Signs access tokens (HS256), at least 32 bytes.', GENERATED),
+    jwtAlgorithm: read.choice('JWT_ALGORITHM', 'Kept for the reference; HS256 is the only one.', 'HS256', ['HS256']),
+    jwtPreviousSecrets: read.secrets('JWT_PREVIOUS_SECRETS', 'Retired signing secrets that are still accepted, separated by commas.'),
+    accessTokenSeconds: read.integer('JWT_EXPIRATION_TIME', 'Life of an access token in seconds.', 1800, 60, 86_400),
+    issuer: read.text('JWT_ISSUER', '`iss` of our tokens.', apiUrl, { shown: '$API_URL' }),
+    audience: read.text('JWT_AUDIENCE', '`aud` of our tokens.', 'evo-ai-api'),
+    encryptionKeys: read
+      .secrets('ENCRYPTION_KEY', 'Key-encryption keys, newest first, separated by commas; each at least 32 bytes.', { shown: GENERATED })
+      .join(','), // empty when absent
+    bcryptCost: read.integer('BCRYPT_COST', 'Work factor of new password hashes.', 12, 4, 15),
+    passwordMinLength: read.integer('PASSWORD_MIN_LENGTH', 'Least length of a password in characters.', 8, 8, 128),
+    tokenExpiryHours: read.integer('TOKEN_EXPIRY_HOURS', 'Validity of a verification link in hours.', 24, 1, 720),
+    resetExpiryHours: read.integer('RESET_TOKEN_EXPIRY_HOURS', 'Validity of a password reset link in hours.', 1, 1, 72),
+    invitationHours: read.integer('INVITATION_EXPIRY_HOURS', 'Validity of an invitation in hours.', 168, 1, 720),
+    adminEmail: read.email('ADMIN_EMAIL', 'The first admin, created when there is none.', 'admin@evoai.com'),
+    adminInitialPassword: read.optional('ADMIN_INITIAL_PASSWORD', 'Its first password.', {
+      secret: true,
+      shown: 'generated and printed once',
+    }),
+  }
+}
+
+/** What `bun run db:seed` makes; the server itself never reads it. */
+export function readDemo(read: Reader) {
+  read.group = 'Demo data'
+  return {
+    email: read.email('DEMO_EMAIL', 'The demo user of `bun run db:seed`.', 'demo@example.com'),
+    password: read.optional('DEMO_PASSWORD', 'Its password.', { secret: true, shown: 'generated and printed once' }),
+    clientName: read.text('DEMO_CLIENT_NAME', 'The client that it belongs to.', 'Demo Client'),
+  }
+}
+
+export function readRates(read: Reader) {
+  read.group = 'Rates'
+  return {
+    signInPerMinute: read.integer(
+      'RATE_SIGN_IN_PER_MINUTE',
+      'Sign-in, sign-up and mail requests per address and minute.',
+      60,
+      1,
+      1_000_000,
+    ),
+    requestsPerMinute: read.integer('RATE_REQUESTS_PER_MINUTE', 'Requests per caller and minute.', 6000, 1, 100_000_000),
+    chatsPerMinute: read.integer('RATE_CHATS_PER_MINUTE', 'Runs started per caller and minute.', 600, 1, 10_000_000),
+  }
+}

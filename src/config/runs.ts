@@ -1,0 +1,55 @@
+import type { Reader } from './reader'
+
+export function readModels(read: Reader) {
+  read.group = 'Models'
+  return {
+    openaiBaseUrl: read.url('OPENAI_BASE_URL', "OpenAI's address, with its version path.", 'https://api.openai.com/v1'),
+    anthropicBaseUrl: read.url('ANTHROPIC_BASE_URL', "Anthropic's address, with its version path.", 'https://api.anthropic.com/v1'),
+    geminiBaseUrl: read.url(
+      'GEMINI_BASE_URL',
+      "Google's address, with its version path.",
+      'https://generativelanguage.googleapis.com/v1beta',
+    ),
+    compatibleBaseUrl: read.url('OPENAI_COMPATIBLE_BASE_URL', 'Address behind models named `openai-compatible/…`.', undefined),
+    openaiKey: read.optional('OPENAI_API_KEY', 'Used by agents without a key of their own. Absent: such agents are refused.', {
+      secret: true,
+    }),
+    anthropicKey: read.optional('ANTHROPIC_API_KEY', 'The same for Anthropic.', { secret: true }),
+    geminiKey: read.optional('GEMINI_API_KEY', 'The same for Google.', { secret: true }),
+    callTimeoutMs: read.integer('MODEL_TIMEOUT_MS', 'Deadline of one model call.', 300_000, 1000, 3_600_000),
+  }
+}
+
+export function readRuns(read: Reader) {
+  read.group = 'Runs'
+  return {
+    leaseSeconds: read.integer('RUN_LEASE_SECONDS', 'A run whose process is silent for so long is taken over.', 10, 2, 600),
+    timeoutSeconds: read.integer('RUN_TIMEOUT_SECONDS', 'Wall time of one run.', 600, 1, 86_400),
+    maxSteps: read.integer('RUN_MAX_STEPS', 'Model and tool steps of one run.', 50, 1, 10_000),
+    maxHistory: read.integer('RUN_MAX_HISTORY', 'Events of a session that a model is shown, newest first.', 200, 1, 10_000),
+    concurrentPerClient: read.integer('RUNS_PER_CLIENT', 'Runs of one client at the same time.', 50, 1, 100_000),
+    recoveryConcurrency: read.integer(
+      'RUN_RECOVERY_CONCURRENCY',
+      'Recovered and background runs that one worker executes at the same time.',
+      50,
+      1,
+      10_000,
+    ),
+  }
+}
+
+export function readLimits(read: Reader) {
+  read.group = 'Limits'
+  return {
+    bodyBytes: read.integer('MAX_BODY_BYTES', 'Largest request body.', 1_048_576, 1024, 1_073_741_824),
+    uploadBytes: read.integer(
+      'MAX_UPLOAD_BYTES',
+      'Largest body of chat and import requests, which carry files.',
+      73_400_320,
+      1024,
+      1_073_741_824,
+    ),
+    toolTimeoutMs: read.integer('TOOL_TIMEOUT_MS', 'Longest a tool may take.', 30_000, 100, 600_000),
+    toolResponseBytes: read.integer('TOOL_RESPONSE_BYTES', "Largest decoded answer of a tenant's URL.", 1_048_576, 1024, 104_857_600),
+  }
+}

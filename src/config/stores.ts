@@ -1,0 +1,69 @@
+import { faultOfDatabaseUrl, faultOfRedisUrl } from './formats'
+import type { Reader } from './reader'
+
+const DATABASE_URL = { name: 'DATABASE_URL', alias: 'POSTGRES_CONNECTION_STRING' }
+
+export function readDatabase(read: Reader) {
+  read.group = 'PostgreSQL'
+  const url = read.optional(
+    DATABASE_URL.name,
+    'PostgreSQL 15 or newer, one or several hosts: `postgres://user:password@host:5432/database`.',
+    { alias: DATABASE_URL.alias, secret: true, shown: 'an embedded PostgreSQL in EVO_DATA_DIR' },
+  )
+  const settings = {
+    poolSize: read.integer('DATABASE_POOL_SIZE', 'Connections of one process.', 10, 1, 200),
+    prepare: read.flag('DATABASE_PREPARE', 'Prepared statements; false behind PgBouncer in transaction mode.', true),
+    statementTimeoutMs: read.integer(
+      'DATABASE_STATEMENT_TIMEOUT_MS',
+      'Deadline of one statement, enforced by the server and by us.',
+      5000,
+      100,
+      600_000,
+    ),
+    connectTimeoutMs: read.integer('DATABASE_CONNECT_TIMEOUT_MS', 'Deadline of a new connection.', 2000, 100, 60_000),
+    acquireTimeoutMs: read.integer(
+      'DATABASE_ACQUIRE_TIMEOUT_MS',
+      'How long a request waits for a free connection before it is answered 503.',
+      1000,
+      50,
+      60_000,
+    ),
+    tls: read.choice(
+      'DATABASE_TLS',
+      "`off`, `require`, `verify` (with the system's authorities), or `auto`: `off` for loopback, `require` elsewhere. `sslmode` in the URL wins.",
+      'auto',
+      ['auto', 'require', 'verify', 'off'],
+    ),
+  }
+  const fault = url === undefined ? undefined : faultOfDatabaseUrl(url, settings.tls)
+  if (fault !== undefined) read.faults.push(`${read.given(DATABASE_URL)} is not usable: ${fault}`)
+  return { url, ...settings }
+}
+
+export function readRedis(read: Reader) {
+  read.group = 'Redis'
+  const given = read.optional('REDIS_URL', 'Redis 7 or newer, or Valkey: `redis://user:password@host:6379/0`, or `rediss://` with TLS.', {
+    secret: true,
+    shown: 'REDIS_HOST, else a private redis-server in EVO_DATA_DIR',
+  })
+  const host = read.optional('REDIS_HOST', "The reference's form, with the four that follow: used when REDIS_URL is absent.")
+  const parts = {
+    port: read.integer('REDIS_PORT', 'With REDIS_HOST.', 6379, 1, 65535),
+    db: read.integer('REDIS_DB', 'With REDIS_HOST: number of the database.', 0, 0, 1024),
+    password: read.optional('REDIS_PASSWORD', 'With REDIS_HOST.', { secret: true }),
+    ssl: read.flag('REDIS_SSL', 'With REDIS_HOST: TLS.', false),
+  }
+  const url = given ?? (host === undefined ? undefined : urlOf(host, parts))
+  const fault = url === undefined ? undefined : faultOfRedisUrl(url)
+  if (fault !== undefined)
+    read.faults.push(given === undefined ? 'REDIS_HOST must be a host name or address' : `REDIS_URL is not usable: ${fault}`)
+  return {
+    url,
+    keyPrefix: read.text('REDIS_KEY_PREFIX', 'Begins every key.', 'evoai:'),
+    commandTimeoutMs: read.integer('REDIS_COMMAND_TIMEOUT_MS', 'Deadline of one command on the request path.', 200, 10, 10_000),
+  }
+}
+
+function urlOf(host: string, { port, db, password, ssl }: { port: number; db: number; password: string | undefined; ssl: boolean }) {
+  return `${ssl ? 'rediss' : 'redis'}://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}${host}:${port}/${db}`
+}

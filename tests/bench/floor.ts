@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import { ADMIT_LUA } from '~/platform/admission'
+import { endWithParent } from './child'
+
+/**
+ * What the server is measured against: the same SQL and the same round trips to Redis on bare `Bun.serve`, postgres.js and ioredis, as one writes them
+ * by the book (named statements, pipelined transaction), and nothing else: no accounts, no validation, no encryption, no log.
+ */
+const { PORT, DATABASE_URL = '', REDIS_URL = '', POOL_SIZE, BENCH_CLIENT = '', BENCH_HASH = '' } = process.env
+const sql = postgres(DATABASE_URL, { max: Number(POOL_SIZE), onnotice: () => undefined })
+const redis = new Redis(REDIS_URL)
+const admitScript = String(await redis.script('LOAD', ADMIT_LUA))
+
+endWithParent()
+Bun.serve({
+  port: Number(PORT),
+  hostname: '127.0.0.1',
+  routes: {
+    '/ready': new Response('ok'),
+    '/api/v1/agents/:id': { GET: (request) => read(request, request.params.id) },
+    '/api/v1/agents/': { GET: list, POST: create },
+    '/api/v1/auth/login': { POST: login },
+  },
+})
+
+const LIMIT_PER_MINUTE = 100_000_000
+
+/** Rate and deny-list in one round trip, as the server asks them. */
+async function admitted(request: Request): Promise<boolean> {
+  const caller = request.headers.get('authorization')?.slice(-36)
+  if (caller === undefined) return false
+  const keys = [`floor:rate:{${caller}}:request`, `floor:deny:{${caller}}`]
+  return (await redis.evalsha(admitScript, 2, ...keys, 60_000 / LIMIT_PER_MINUTE, LIMIT_PER_MINUTE, caller, caller)) === 0
+}
+
+const refused = () => new Response(null, { status: 429 })
+
+const COLUMNS = sql`id, client_id, folder_id, name, description, role, goal, type, model, api_key_id, instruction, agent_card_url, config, created_at,
+  updated_at, encrypted_key`
+
+/** All but the sealed key, which the server reads too. */
+const shown = ({ encrypted_key: _, ...agent }: postgres.Row) => agent
+
+async function read(request: Request, id: string) {
+  if (!(await admitted(request))) return refused()
+  const [agent] = await sql`select ${COLUMNS} from agents where id = ${id} and client_id = ${BENCH_CLIENT}`
+  return agent === undefined ? new Response(null, { status: 404 }) : Response.json(shown(agent))
+}
+
+async function list(request: Request) {
+  if (!(await admitted(request))) return refused()
+  const client = request.headers.get('x-client-id')
+  const limit = Number(new URL(request.url).searchParams.get('limit'))
+  const [agents, [count]] = await Promise.all([
+    sql`select ${COLUMNS} from agents where client_id = ${client} order by name, id limit ${limit}`,
+    sql`select count(*) from agents where client_id = ${client}`,
+  ])
+  return Response.json(agents.map(shown), { headers: { 'x-total-count': String(count?.count) } })
+}
+
+async function create(request: Request) {
+  if (!(await admitted(request))) return refused()
+  const { client_id, name, type, model, instruction, description, config } = (await request.json()) as Record<string, string>
+  const key = crypto.randomUUID()
+  const hash = createHash('sha256').update(key).digest()
+  const id = crypto.randomUUID()
+  const entry = {
+    action: 'create',
+    resource_type: 'agent',
+    resource_id: id,
+    client_id,
+    details: { name, type, model },
+    created_at: new Date(),
+  }
+  const outboxId = Bun.randomUUIDv7()
+  const [[agent]] = await sql.begin((tx) => [
+    tx`insert into agents (id, client_id, name, description, type, model, instruction, config, key_hash, encrypted_key)
+      values (${id}, ${client_id ?? ''}, ${name ?? ''}, ${description ?? null}, ${type ?? ''}, ${model ?? ''}, ${instruction ?? ''},
+      ${tx.json(config ?? {})}, ${hash}, ${key}) returning ${COLUMNS}`,
+    tx`insert into outbox (id, kind, client_id, payload) values (${outboxId}, 'audit', ${client_id ?? ''}, ${tx.json(entry as never)})`,
+  ])
+  await redis.xadd('floor:stream:audit', '*', 'id', outboxId)
+  return Response.json(agent === undefined ? undefined : shown(agent), { status: 201 })
+}
+
+async function login(request: Request) {
+  const { password } = (await request.json()) as { password: string }
+  return (await Bun.password.verify(password, BENCH_HASH)) ? Response.json({ access_token: 'x' }) : new Response(null, { status: 401 })
+}

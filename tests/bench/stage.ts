@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { silentLog } from '~/platform/log'
+import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { findRedis } from '~/processes/find-redis'
+import { findFreePort } from '~/processes/ports'
+import { migrate } from '../../db/migrate'
+import { startNativePostgres } from '../support/native-postgres'
+import { answering, childrenOf, inherited, type Served, serve } from './child'
+import { type People, seedAgents, seedPeople, signIn } from './seed'
+
+/** Everything the scenarios measure, up and idle. */
+export interface Stage {
+  api: Served
+  floor: Served
+  provider: Served
+  databaseUrl: string
+  people: People
+  tokens: { reader: string; writer: string }
+  /** The reader's, all with `MODEL`. */
+  agentIds: string[]
+  /** For whatever is written meanwhile; goes with the stage. */
+  folder: string
+}
+
+export const POOL_SIZE = 10
+/** One second of text at the provider's pace. */
+export const MODEL = 'openai/paced-50'
+
+const MAIN = join(import.meta.dir, '../../src/main.ts')
+
+/** What it starts is on `stack` at once, so that a failure half way leaves nothing behind. */
+export async function setStage(stack: AsyncDisposableStack): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'evo-bench-'))
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }))
+  const [databaseUrl, redisUrl] = await Promise.all([startPostgres(stack), startRedis(stack, folder)])
+  await migrate({ url: databaseUrl, log: silentLog })
+  const people = await seedPeople(databaseUrl)
+
+  const stores = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl }
+  const provider = await serve(join(import.meta.dir, 'provider.ts'), {})
+  stack.defer(provider.stop)
+  const floor = await serve(join(import.meta.dir, 'floor.ts'), {
+    ...stores,
+    POOL_SIZE: String(POOL_SIZE),
+    BENCH_CLIENT: people.reader.clientId,
+    BENCH_HASH: people.passwordHash,
+  })
+  stack.defer(floor.stop)
+  const api = await startApi(stack, { ...stores, OPENAI_BASE_URL: `${provider.url}/v1` }, folder)
+
+  const tokens = { reader: await signIn(api.url, people.reader.email), writer: await signIn(api.url, people.writer.email) }
+  const agentIds = await seedAgents(api.url, tokens.reader, people.reader.clientId, MODEL)
+  return { api, floor, provider, databaseUrl, people, tokens, agentIds, folder }
+}
+
+async function startPostgres(stack: AsyncDisposableStack): Promise<string> {
+  const server = await startNativePostgres({ shared_buffers: '256MB', autovacuum: 'off' })
+  stack.defer(server.stop)
+  return server.url
+}
+
+async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<string> {
+  const binary = await findRedis({ mayInstall: !process.env.EVO_NO_INSTALL, log: silentLog })
+  const options = { binary, dataDir: join(folder, 'redis'), port: await findFreePort(), password: 'only-for-the-bench', persistent: false }
+  const server = launchRedis(options)
+  stack.defer(async () => {
+    server.kill('SIGTERM')
+    await server.exited
+  })
+  await server.ready
+  return embeddedRedisUrl(options)
+}
+
+/** One API process as in production, with its log in a file; no worker. Limits are in force, but out of reach. */
+async function startApi(stack: AsyncDisposableStack, env: Record<string, string>, folder: string): Promise<Served> {
+  const port = await findFreePort()
+  const url = `http://127.0.0.1:${port}`
+  const supervisor = Bun.spawn([process.execPath, MAIN], {
+    env: {
+      ...inherited(),
+      NODE_ENV: 'production',
+      EVO_ROLE: 'api',
+      EVO_API_PROCESSES: '1',
+      EVO_DATA_DIR: join(folder, 'data'),
+      LOG_LEVEL: 'info',
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      API_URL: url,
+      JWT_SECRET_KEY: randomSecret(),
+      JWT_EXPIRATION_TIME: '7200',
+      ENCRYPTION_KEY: randomSecret(),
+      ADMIN_EMAIL: 'admin@example.com',
+      // Needed in production; without a worker nothing is sent.
+      EMAIL_PROVIDER: 'smtp',
+      SMTP_HOST: '127.0.0.1',
+      OPENAI_API_KEY: 'sk-bench',
+      DATABASE_POOL_SIZE: String(POOL_SIZE),
+      RATE_REQUESTS_PER_MINUTE: '100000000',
+      RATE_CHATS_PER_MINUTE: '10000000',
+      RATE_SIGN_IN_PER_MINUTE: '1000000',
+      RUNS_PER_CLIENT: '1000',
+      SHUTDOWN_DRAIN_SECONDS: '0',
+      SHUTDOWN_GRACE_SECONDS: '5',
+      ...env,
+    },
+    stdin: 'ignore',
+    stdout: Bun.file(join(folder, 'api.log')),
+    stderr: 'inherit',
+  })
+  const stop = async () => {
+    supervisor.kill()
+    await supervisor.exited
+  }
+  stack.defer(stop)
+  try {
+    await answering(`${url}/readyz`, () => supervisor.exitCode !== null)
+  } catch (error) {
+    throw new Error(`the server does not start: ${(await Bun.file(join(folder, 'api.log')).text()).slice(-2000)}`, { cause: error })
+  }
+  return { url, pid: childrenOf(supervisor.pid)[0] ?? 0, stop }
+}
+
+const randomSecret = () => crypto.getRandomValues(Buffer.alloc(32)).toString('base64url')

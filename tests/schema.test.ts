@@ -1,0 +1,137 @@
+import { afterAll, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { Glob } from 'bun'
+import { is } from 'drizzle-orm'
+import { getTableConfig, type PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import postgres from 'postgres'
+import { services } from './support/services'
+
+/** What the migrations made, held against the Drizzle tables and against the rules that no column may forget. */
+
+const SRC = join(import.meta.dir, '../src')
+const sql = postgres(services.databaseUrl, { max: 1, onnotice: () => undefined })
+afterAll(() => sql.end())
+
+interface Column {
+  table: string
+  name: string
+  type: string
+  required: boolean
+  /** A default or an identity. */
+  filled: boolean
+}
+interface Key {
+  table: string
+  columns: string[]
+  target: string
+}
+interface Index {
+  table: string
+  columns: string[]
+}
+
+const columns = await sql<Column[]>`
+  select c.relname as table, a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as required,
+    (a.atthasdef or a.attidentity <> '') as filled
+  from pg_attribute a join pg_class c on c.oid = a.attrelid
+  where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and c.relname <> 'schema_migrations'
+  order by c.relname, a.attname`
+const foreignKeys = await sql<Key[]>`
+  select c.conrelid::regclass::text as table, c.confrelid::regclass::text as target,
+    array(select a.attname::text from unnest(c.conkey) k join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k) as columns
+  from pg_constraint c where c.contype = 'f' and c.connamespace = 'public'::regnamespace`
+/** Without partial ones: they do not find every row. An expression counts as a column without a name. */
+const indexes = await sql<Index[]>`
+  select i.indrelid::regclass::text as table,
+    array(select coalesce(a.attname::text, '') from unnest(i.indkey::int2[]) with ordinality k(number, place)
+      left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number order by k.place) as columns
+  from pg_index i join pg_class c on c.oid = i.indexrelid
+  where c.relnamespace = 'public'::regnamespace and i.indpred is null`
+const checks = await sql<{ table: string; definition: string }[]>`
+  select conrelid::regclass::text as table, pg_get_constraintdef(oid) as definition
+  from pg_constraint where contype = 'c' and connamespace = 'public'::regnamespace`
+
+const tables = await readTables()
+
+async function readTables() {
+  const found = []
+  for (const path of [...new Glob('**/*table.ts').scanSync(SRC)].toSorted())
+    for (const value of Object.values<unknown>(await import(join(SRC, path)))) if (is(value, PgTable)) found.push(getTableConfig(value))
+  return found
+}
+
+const drizzleColumns: (Column & { drizzle: PgColumn })[] = tables.flatMap(({ name: table, columns }) =>
+  columns.map((column) => ({
+    table,
+    name: column.name,
+    type: column.getSQLType(),
+    required: column.notNull,
+    filled: column.hasDefault || column.generatedIdentity !== undefined,
+    drizzle: column,
+  })),
+)
+
+const describeColumn = ({ table, name, type, required, filled }: Column) =>
+  `${table}.${name} ${type}${required ? ' not null' : ''}${filled ? ' default' : ''}`
+
+test('the Drizzle tables are the migrated schema: every table, column, type, nullability and default', () => {
+  expect(tables.length).toBeGreaterThan(20)
+  expect(drizzleColumns.map(describeColumn).toSorted()).toEqual(columns.map(describeColumn).toSorted())
+})
+
+test('the values that Drizzle allows in a column are those that PostgreSQL checks', () => {
+  const choices = drizzleColumns.filter(({ drizzle }) => drizzle.enumValues !== undefined)
+  expect(choices.length).toBeGreaterThan(8)
+  for (const { table, name, drizzle } of choices) {
+    const rule = checks.find((check) => check.table === table && new RegExp(`^CHECK \\(\\(${name} = ANY`).test(check.definition))
+    const allowed = [...(rule?.definition ?? '').matchAll(/'([^']*)'::text/g)].map(([, value]) => value)
+    expect([`${table}.${name}`, allowed.toSorted()]).toEqual([`${table}.${name}`, [...(drizzle.enumValues ?? [])].toSorted()])
+  }
+})
+
+test('JSON is jsonb, a moment has a time zone, a text has no hidden limit', () => {
+  const odd = columns.filter(({ type }) => /^json$|without time zone|^character|^real$|^double|^money/.test(type))
+  expect(odd.map(describeColumn)).toEqual([])
+})
+
+test('a row belongs to a client, unless it may belong to nobody', () => {
+  const loose = columns.filter(({ name, required }) => name === 'client_id' && !required).map(({ table }) => table)
+  expect(loose.toSorted()).toEqual([
+    'audit_logs', // outlives its client; what the platform does belongs to none
+    'deliveries', // outlives its client; admins get mails too
+    'outbox',
+    'users', // platform admins
+  ])
+})
+
+test('a reference between rows of clients carries the client, so that none leads to another', () => {
+  const owned = new Set(columns.filter(({ name }) => name === 'client_id').map(({ table }) => table))
+  const loose = foreignKeys.filter(
+    ({ table, target, columns }) => owned.has(table) && owned.has(target) && target !== 'clients' && !columns.includes('client_id'),
+  )
+  // All are set to null when the user goes, and an admin, who has no client, may invite; and the client's own column then stays: a composite key would take both.
+  expect(loose.map(({ table, target }) => `${table} -> ${target}`).toSorted()).toEqual([
+    'audit_logs -> users',
+    'deliveries -> users',
+    'invitations -> users',
+  ])
+})
+
+test('every foreign key has an index that finds its rows', () => {
+  const slow = foreignKeys.filter((key) => !indexes.some((index) => index.table === key.table && supports(index, key.columns)))
+  expect(slow.map(({ table, columns }) => `${table} (${columns})`)).toEqual([])
+})
+
+/** Its leading columns belong to the key and hold all of it, but for the client: what is referenced has one client only. */
+function supports(index: Index, key: string[]) {
+  const at = index.columns.findIndex((column) => !key.includes(column))
+  const lead = at === -1 ? index.columns : index.columns.slice(0, at)
+  const needed = key.length === 1 ? key : key.filter((column) => column !== 'client_id')
+  return needed.every((column) => lead.includes(column))
+}
+
+test("every client's rows are found by an index", () => {
+  const owned = columns.filter(({ name }) => name === 'client_id').map(({ table }) => table)
+  const slow = owned.filter((table) => !indexes.some((index) => index.table === table && index.columns[0] === 'client_id'))
+  expect(slow).toEqual(['outbox']) // nobody asks for a client's: rows are taken by age and state
+})
