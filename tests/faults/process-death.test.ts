@@ -50,6 +50,8 @@ async function streamThrough(
   const events: StreamedEvent[] = []
   let disturbed: Promise<void> | undefined
   const seen = (event: StreamedEvent) => {
+    // Says why the stream ends, and is no part of the log.
+    if (event.type === 'error') return false
     events.push(event)
     if (events.length === 8) disturbed = onPiece(events)
     return false

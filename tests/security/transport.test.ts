@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, test } from 'bun:test'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { startApp, type TestApp } from '../support/start-app'
 import { answers } from './transport/answers'
 import { bodies } from './transport/bodies'
@@ -12,5 +12,11 @@ beforeAll(async () => {
 })
 afterAll(() => app.close())
 
-for (const { id, guarantee, check, timeoutMs = 10_000 } of [...framing, ...bodies, ...values, ...answers, ...slow])
-  test(`${id}: ${guarantee}`, () => check(app), timeoutMs)
+/** The threat table «Transport, framing, parsing», in its order. */
+const rows = [...framing, ...bodies, ...values, ...answers, ...slow].sort((a, b) => a.id.localeCompare(b.id))
+
+for (const { id, guarantee, check, timeoutMs = 10_000 } of rows) test(`${id}: ${guarantee}`, () => check(app), timeoutMs)
+
+test('no row is missing', () => {
+  expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 17 }, (_, index) => `HTTP-${String(index + 1).padStart(2, '0')}`))
+})

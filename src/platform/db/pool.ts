@@ -31,8 +31,8 @@ const BATCH = 4
 const ANSWER_MARGIN_MS = 250
 
 /**
- * Connections, each lent to one caller or to a few who read, and the calls that wait for one, first come first served. All deadlines are kept here by one timer
- * that runs while there is work: those of the waiting calls, and those of the connections that owe an answer.
+ * Connections, each lent to one caller or to a few who read, and the calls that wait for one, first come first served. One timer, which runs while
+ * there is work, keeps all deadlines: those of the waiting calls, and those of the connections that owe an answer.
  */
 export class Pool {
   private readonly connections = new Set<Connection>()

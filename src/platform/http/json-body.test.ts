@@ -35,7 +35,7 @@ test('32 levels pass and 33 do not, wherever brackets stand', () => {
   expect(refusalOf(`["a\\\\", ${nested(40)}]`)).toBe('validation-failed,  depth')
 })
 
-test('a body as large as the limit is looked through in a few milliseconds', () => {
+test('a body as large as the limit is looked through without a stall, whatever it is full of', () => {
   const limit = 1_000_000
   const bodies = [
     '['.repeat(limit),
@@ -57,7 +57,7 @@ test('a body as large as the limit is looked through in a few milliseconds', () 
       expect(() => parse(bytes)).not.toThrow(TypeError)
       return performance.now() - from
     })
-    expect(Math.min(...times), body.slice(0, 20)).toBeLessThan(50)
+    expect(Math.min(...times), body.slice(0, 20)).toBeLessThan(100)
   }
 })
 

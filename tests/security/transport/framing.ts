@@ -88,7 +88,9 @@ export const framing: Row[] = [
       inputs['two, ours last'] = ['Host: evil.example', 'Host: localhost']
       const token = `Authorization: Bearer ${app.admin.token}`
       for (const path of ['/zz/admin/users', '/zz/api/v1/admin/audit-logs', '/zz/livez', '/api/v1/admin/audit-logs']) {
-        const results = await outcomes(inputs, async (lines) => told(await converse(app.url, rawRequest('GET', path, [...lines, token]))))
+        const results = await outcomes(inputs, async (lines) =>
+          told(await converse(app.url, rawRequest('GET', path, [...lines, token]), { quietMs: 5 })),
+        )
         expect({ path, ...results }).toEqual({ path, ...all(inputs, '421 misdirected-request, open') })
       }
       expect(told(await converse(app.url, 'GET /livez HTTP/1.1\r\n\r\n'))).toBe('400 empty, closed')
