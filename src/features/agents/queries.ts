@@ -36,27 +36,58 @@ export interface AgentFilter {
 /** `clientId` null reads across clients: for platform admins alone. */
 const within = (clientId: string | null, id: string) =>
   and(eq(agents.id, id), clientId === null ? undefined : eq(agents.clientId, clientId))
-const inList = (clientId: string, folderId: string | undefined) =>
-  and(eq(agents.clientId, clientId), folderId === undefined ? undefined : eq(agents.folderId, folderId))
+const inList = (hasFolder: boolean) =>
+  and(eq(agents.clientId, sql.placeholder('clientId')), hasFolder ? eq(agents.folderId, sql.placeholder('folderId')) : undefined)
+
+/**
+ * What is asked all day is built once for each `db`: that takes Drizzle longer than the answer takes PostgreSQL.
+ * A transaction is a `db` of its own, so there is nothing to gain in one.
+ */
+function builtOnce<Args extends (string | boolean)[], T>(build: (db: Db, ...args: Args) => T): (db: Db, ...args: Args) => T {
+  const built = new WeakMap<Db, Map<string, T>>()
+  return (db, ...args) => {
+    const key = args.join()
+    const known = built.get(db)?.get(key)
+    if (known !== undefined) return known
+    const statement = build(db, ...args)
+    built.set(db, (built.get(db) ?? new Map<string, T>()).set(key, statement))
+    return statement
+  }
+}
+
+const oneAgent = builtOnce((db, isAdmin: boolean) => {
+  const ofClient = isAdmin ? undefined : eq(agents.clientId, sql.placeholder('clientId'))
+  return db
+    .select(view)
+    .from(agents)
+    .where(and(eq(agents.id, sql.placeholder('id')), ofClient))
+    .prepare('')
+})
 
 export async function findAgent(db: Db, clientId: string | null, id: string): Promise<AgentRow | undefined> {
-  const [agent] = await db.select(view).from(agents).where(within(clientId, id))
+  const [agent] = await oneAgent(db, clientId === null).execute({ id, clientId })
   return agent
 }
 
-export function listAgents(db: Db, clientId: string, { skip, limit, folderId, sortBy, descending }: Page & AgentFilter) {
+const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, hasFolder: boolean) => {
   const order = descending ? desc : asc
   return db
     .select(view)
     .from(agents)
-    .where(inList(clientId, folderId))
+    .where(inList(hasFolder))
     .orderBy(order(SORT_COLUMNS[sortBy]), order(agents.id))
-    .offset(skip)
-    .limit(limit)
-}
+    .offset(sql.placeholder('skip'))
+    .limit(sql.placeholder('limit'))
+    .prepare('')
+})
+
+export const listAgents = (db: Db, clientId: string, { skip, limit, folderId, sortBy, descending }: Page & AgentFilter) =>
+  pageOfAgents(db, sortBy, descending, folderId !== undefined).execute({ clientId, folderId, skip, limit })
+
+const agentCount = builtOnce((db, hasFolder: boolean) => db.select({ total: count() }).from(agents).where(inList(hasFolder)).prepare(''))
 
 export async function countAgents(db: Db, clientId: string, folderId: string | undefined): Promise<number> {
-  const [row] = await db.select({ total: count() }).from(agents).where(inList(clientId, folderId))
+  const [row] = await agentCount(db, folderId !== undefined).execute({ clientId, folderId })
   return row?.total ?? 0
 }
 
