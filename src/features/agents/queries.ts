@@ -1,5 +1,6 @@
 import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
+import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import { agents } from './table'
@@ -42,31 +43,54 @@ const within = ({ clientId, agentId }: Reach, id: string) =>
     clientId === null ? undefined : eq(agents.clientId, clientId),
     agentId === null ? undefined : eq(agents.id, agentId),
   )
-const inList = (clientId: string, { folderId, agentId }: Pick<AgentFilter, 'folderId' | 'agentId'>) =>
-  and(
-    eq(agents.clientId, clientId),
-    folderId === undefined ? undefined : eq(agents.folderId, folderId),
-    agentId === null ? undefined : eq(agents.id, agentId),
-  )
 
-export async function findAgent(db: Db, reach: Reach, id: string): Promise<AgentRow | undefined> {
-  const [agent] = await db.select(view).from(agents).where(within(reach, id))
+const oneAgent = builtOnce((db, anyClient: boolean, anyAgent: boolean) =>
+  db
+    .select(view)
+    .from(agents)
+    .where(
+      and(
+        eq(agents.id, sql.placeholder('id')),
+        anyClient ? undefined : eq(agents.clientId, sql.placeholder('clientId')),
+        anyAgent ? undefined : eq(agents.id, sql.placeholder('agentId')),
+      ),
+    )
+    .prepare(''),
+)
+
+export async function findAgent(db: Db, { clientId, agentId }: Reach, id: string): Promise<AgentRow | undefined> {
+  const [agent] = await oneAgent(db, clientId === null, agentId === null).execute({ id, clientId, agentId })
   return agent
 }
 
-export function listAgents(db: Db, clientId: string, { skip, limit, sortBy, descending, ...filter }: Page & AgentFilter) {
+const inList = (anyFolder: boolean, anyAgent: boolean) =>
+  and(
+    eq(agents.clientId, sql.placeholder('clientId')),
+    anyFolder ? undefined : eq(agents.folderId, sql.placeholder('folderId')),
+    anyAgent ? undefined : eq(agents.id, sql.placeholder('agentId')),
+  )
+
+const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFolder: boolean, anyAgent: boolean) => {
   const order = descending ? desc : asc
   return db
     .select(view)
     .from(agents)
-    .where(inList(clientId, filter))
+    .where(inList(anyFolder, anyAgent))
     .orderBy(order(SORT_COLUMNS[sortBy]), order(agents.id))
-    .offset(skip)
-    .limit(limit)
-}
+    .offset(sql.placeholder('skip'))
+    .limit(sql.placeholder('limit'))
+    .prepare('')
+})
 
-export async function countAgents(db: Db, clientId: string, filter: AgentFilter): Promise<number> {
-  const [row] = await db.select({ total: count() }).from(agents).where(inList(clientId, filter))
+export const listAgents = (db: Db, clientId: string, { skip, limit, folderId, agentId, sortBy, descending }: Page & AgentFilter) =>
+  pageOfAgents(db, sortBy, descending, folderId === undefined, agentId === null).execute({ clientId, folderId, agentId, skip, limit })
+
+const agentCount = builtOnce((db, anyFolder: boolean, anyAgent: boolean) =>
+  db.select({ total: count() }).from(agents).where(inList(anyFolder, anyAgent)).prepare(''),
+)
+
+export async function countAgents(db: Db, clientId: string, { folderId, agentId }: AgentFilter): Promise<number> {
+  const [row] = await agentCount(db, folderId === undefined, agentId === null).execute({ clientId, folderId, agentId })
   return row?.total ?? 0
 }
 

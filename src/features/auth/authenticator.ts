@@ -38,10 +38,9 @@ export function createAuthenticator({ db, tokens, admission }: { db: Db; tokens:
   return {
     async user(token, origin, rateClass = 'request'): Promise<UserPrincipal> {
       const claims = await tokens.verify(token)
-      const [user] = await Promise.all([
-        signedIn(claims),
-        admission.admit(claims.sub, rateClass, { tokenId: claims.jti, sessionId: claims.sid }),
-      ])
+      const account = signedIn(claims)
+      await admission.admit(claims.sub, rateClass, { tokenId: claims.jti, sessionId: claims.sid })
+      const user = await account
       if (user === undefined || !isGood(user, claims)) throw new DomainError('invalid-token', 'Invalid credentials')
       return {
         kind: 'user',
