@@ -77,7 +77,11 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
     )
 
 /** An access token, else the agent's own key; a token that fails leaves the word to the key, if there is one. */
-export async function callerOf(request: Request, agentId: string, { agents, authenticator, admission }: Omit<Deps, 'chat'>): Promise<Principal> {
+export async function callerOf(
+  request: Request,
+  agentId: string,
+  { agents, authenticator, admission }: Omit<Deps, 'chat'>,
+): Promise<Principal> {
   const origin = originOf(request)
   const key = request.headers.get('x-api-key')
   if (key === null || request.headers.get('authorization') !== null) {
