@@ -33,3 +33,5 @@ async function connectSlowly(index: number) {
     refused++
   }
 }
+
+export {}
