@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
 import { services } from '../support/services'
 import type { Passage } from '../support/tcp-proxy'
-import { describeOutcomes, eightTimes, type Outcome, oldestMs, Traffic } from '../support/traffic'
+import { describeOutcomes, eightTimes, type Outcome, oldestMs, seen, succeeded, Traffic } from '../support/traffic'
 import { createVisitor, isAlive, isReady, newEmail, type Visitor } from '../support/visitor'
 import { startWholeServer, type WholeServer } from '../support/whole-server'
 
@@ -14,9 +14,6 @@ const SLACK_MS = 1000
 /** Two API processes and the worker. */
 const REPLICAS = [' api-1-', ' api-2-', ' worker-']
 const UNAVAILABLE = /\/problems\/(dependency-unavailable|overloaded)$/
-
-const succeeded = ({ status }: Outcome) => status === 200 || status === 201
-const seen = ({ what, status, body }: Outcome) => ({ what, status, body })
 
 /** Also said of what a caller got who was not answered at all. */
 function expectUnavailable(outcome: Outcome) {
@@ -188,7 +185,7 @@ describe('a store goes away under a running server', () => {
       }
     }
 
-    describe('while an agent is created', () => {
+    describe('cut', () => {
       afterEach(() => {
         world.proxy.onRequest = () => undefined
         world.proxy.onAnswer = () => true
@@ -198,7 +195,7 @@ describe('a store goes away under a running server', () => {
       const audited = async (name: string) =>
         (await sql`select 1 from outbox where kind = 'audit' and payload->'details'->>'name' = ${name}`).length
 
-      test('F-11: cut between two statements: it is created exactly once, or not at all', async () => {
+      test('F-11: between two statements: an agent is created exactly once, or not at all', async () => {
         const [name, hopeless] = [newName(), newName()]
         const begun = new Set<Passage>()
         let cuts = 0
@@ -215,7 +212,7 @@ describe('a store goes away under a running server', () => {
         expect([await stored(hopeless), await audited(hopeless)]).toEqual([[], 0])
       })
 
-      test('F-12: cut between COMMIT and its answer: the outcome is called unknown, and the same Idempotency-Key gets the real one', async () => {
+      test('F-12: between COMMIT and its answer: the outcome is called unknown, and the same Idempotency-Key gets the real one', async () => {
         const name = newName()
         const ours = new Set<Passage>()
         let isCommitting = false
@@ -236,6 +233,28 @@ describe('a store goes away under a running server', () => {
         for (const again of await Promise.all([visitor.addAgent(name, key), visitor.addAgent(name, key)]))
           expect(seen(again)).toMatchObject({ status: 201, body: { id, name } })
         expect([await stored(name), await audited(name)]).toEqual([[id as string], 1])
+      })
+
+      test('F-12: between a run’s own writes and their answers: each is done once, and the run goes on', async () => {
+        const ours = new Set<Passage>()
+        let isRunning = false
+        let cuts = 0
+        world.proxy.onRequest = (bytes, passage) => {
+          if (isRunning && bytes.includes('word0')) ours.add(passage)
+        }
+        world.proxy.onAnswer = (_, passage) => {
+          if (!ours.delete(passage)) return true
+          cuts++
+          passage.close()
+          return false
+        }
+        const onEvent = () => {
+          isRunning = true
+        }
+        const { status, body } = await visitor.watch({ words: 10, pauseMs: 50, onEvent })
+        expect({ status, body }).toMatchObject({ status: 200 })
+        expect(body.filter(({ type }: { type: string }) => type === 'message')).toHaveLength(1)
+        expect(cuts).toBeGreaterThanOrEqual(2)
       })
     })
   })

@@ -12,6 +12,10 @@ export interface Outcome {
   body: any
 }
 
+export const succeeded = ({ status }: Outcome) => status === 200 || status === 201
+/** What an assertion that fails should show. */
+export const seen = ({ what, status, body }: Outcome) => ({ what, status, body })
+
 const PATIENCE_MS = 20_000
 
 /** One request on a connection of its own, so that any of the processes behind the port may get it. Never rejects. */

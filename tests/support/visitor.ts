@@ -31,8 +31,8 @@ export async function createVisitor(url: string) {
     signOut: () => call('sign out', `${url}/api/v1/auth/logout`, { method: 'POST', headers }),
     chat: () => call('chat', `${url}/api/v1/chat/${agentId}/visitor-${sessions++}`, { json: { message: 'hello' }, headers }),
 
-    /** Watches an answer of so many words as it comes. 200: every event was there, once and in order, to the end. */
-    async watch({ words, pauseMs }: { words: number; pauseMs: number }): Promise<Outcome> {
+    /** Watches an answer of so many words (`word0 word1 …`) as it comes. 200: every event was there, once and in order, to the end. */
+    async watch({ words, pauseMs, onEvent }: { words: number; pauseMs: number; onEvent?: () => void }): Promise<Outcome> {
       const at = performance.now()
       const text = Array.from({ length: words }, (_, index) => `word${index}`).join(' ')
       const response = await fetch(`${url}/api/v1/chat/${agentId}/watcher-${sessions++}?stream=true`, {
@@ -41,7 +41,10 @@ export async function createVisitor(url: string) {
         headers: { ...headers, 'content-type': 'application/json' },
         body: JSON.stringify({ message: `/slow ${pauseMs}\n${text}` }),
       })
-      const events = await readEvents(response)
+      const events = await readEvents(response, () => {
+        onEvent?.()
+        return false
+      })
       const isWhole =
         shownText(events) === `Echo: ${text}` && events.at(-1)?.type === 'run-finished' && events.every(({ id }, index) => id === index + 1)
       return { what: 'watch', status: isWhole ? 200 : 0, ms: performance.now() - at, at, headers: response.headers, body: events }
