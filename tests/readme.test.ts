@@ -2,10 +2,15 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import postgres from 'postgres'
 import { startServer } from './start/running-server'
 import { services } from './support/services'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'evo-readme-'))
+// The tour is a newcomer's: the first admin is created by this very start.
+const sql = postgres(services.databaseUrl, { max: 1, prepare: false, onnotice: () => {} })
+await sql`truncate clients, users, outbox, deliveries, audit_logs cascade`
+await sql.end()
 const server = startServer({
   EVO_DATA_DIR: dataDir,
   DATABASE_URL: services.databaseUrl,

@@ -13,6 +13,7 @@ beforeAll(async () => {
   app = await startApp()
 })
 afterAll(async () => {
+  await app.services.db.execute(sql`truncate clients, users, mcp_servers, outbox cascade`)
   await app.close()
   rmSync(folder, { recursive: true, force: true })
 })

@@ -238,13 +238,13 @@ describe('a store goes away under a running server', () => {
       test('F-12: between a run’s own writes and their answers: each is done once, and the run goes on', async () => {
         const ours = new Set<Passage>()
         let isRunning = false
-        let cuts = 0
+        let answers = 0
         world.proxy.onRequest = (bytes, passage) => {
           if (isRunning && bytes.includes('word0')) ours.add(passage)
         }
         world.proxy.onAnswer = (_, passage) => {
-          if (!ours.delete(passage)) return true
-          cuts++
+          // Every other one: what is tried again gets through.
+          if (!ours.delete(passage) || answers++ % 2 === 1) return true
           passage.close()
           return false
         }
@@ -254,7 +254,7 @@ describe('a store goes away under a running server', () => {
         const { status, body } = await visitor.watch({ words: 10, pauseMs: 50, onEvent })
         expect({ status, body }).toMatchObject({ status: 200 })
         expect(body.filter(({ type }: { type: string }) => type === 'message')).toHaveLength(1)
-        expect(cuts).toBeGreaterThanOrEqual(2)
+        expect(answers).toBeGreaterThanOrEqual(4)
       })
     })
   })

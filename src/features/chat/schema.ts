@@ -9,11 +9,15 @@ export const ChatMessage = t.Object({
   files: t.Optional(
     t.Nullable(
       t.Array(
-        t.Object({
-          filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
-          content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
-          data: Base64,
-        }),
+        t.Object(
+          {
+            filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
+            content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
+            data: Base64,
+          },
+          // Elysia closes a body's top level alone.
+          { additionalProperties: false },
+        ),
         { maxItems: 10 },
       ),
     ),

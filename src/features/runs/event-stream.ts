@@ -4,11 +4,13 @@ import { DomainError } from '~/platform/errors'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent, RunFailure } from './log-event'
 
-/** A comment keeps proxies and idle timeouts from cutting a quiet stream; clients ignore it (HTML §9.2.6). */
-const HEARTBEAT = ': ping\n\n'
+/** A comment keeps proxies and idle timeouts from cutting a quiet stream; clients ignore it (HTML §9.2.6). A mere string would go out as data. */
+const HEARTBEAT = { sse: true, toSSE: () => ': ping\n\n' }
 
 /** What a browser waits before it comes back. */
 const RETRY_MS = 1000
+
+const INTERNAL = new DomainError('internal', 'Something failed on our side.')
 
 /**
  * A run's log as server-sent events: `id` is the entry's number, for `Last-Event-ID`; `event` its type.
@@ -24,8 +26,9 @@ export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>)
       else yield sse({ id: String(entry.seq), event: entry.type, data: showLogEvent(entry) })
     }
   } catch (error) {
-    if (!begun || !(error instanceof DomainError)) throw error
-    const { problem, message: detail } = error
+    if (!begun) throw error
+    // What is no DomainError tells nothing to a client; the process that runs the turn has logged it.
+    const { problem, message: detail } = error instanceof DomainError ? error : INTERNAL
     yield sse({ event: 'error', retry: RETRY_MS, data: { problem, detail } satisfies RunFailure })
   }
 }

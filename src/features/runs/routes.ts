@@ -20,7 +20,10 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: Sessio
     .get(
       '/:run_id/events',
       async function* ({ principal, params, request }) {
+        // To answer HEAD, Elysia would read the stream to its end.
+        if (request.method === 'HEAD') return runs.get(principal, params.run_id)
         yield* eventStream(await runs.follow(principal, params.run_id, { after: lastEventId(request), signal: request.signal }))
+        return undefined
       },
       {
         params: Params,
