@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import { startServer } from '../start/running-server'
 import { readEvents, type StreamedEvent, shownText } from '../support/events'
-import { signUp } from '../support/newcomer'
+import { fetchAgain, signUp } from '../support/newcomer'
 import { services } from '../support/services'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'evo-death-'))
@@ -42,9 +42,9 @@ async function streamThrough(
   session: string,
   onPiece: (events: StreamedEvent[]) => Promise<void>,
 ): Promise<StreamedEvent[]> {
-  const post = fetch(`${server.url()}/api/v1/chat/${agentId}/${session}?stream=true`, {
+  const post = fetchAgain(`${server.url()}/api/v1/chat/${agentId}/${session}?stream=true`, {
     method: 'POST',
-    headers: { ...newcomer.headers, 'content-type': 'application/json' },
+    headers: { ...newcomer.headers, 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
     body: JSON.stringify({ message: `/slow 100\n${WORDS}` }),
   })
   const events: StreamedEvent[] = []
@@ -87,7 +87,7 @@ test('kill -9 in the middle of a stream: the run ends on another process, and th
   expect(events.filter(({ type }) => type === 'message')).toHaveLength(1)
   expect(events.at(-1)).toMatchObject({ type: 'run-finished', data: { response: `Echo: ${WORDS}` } })
   const runId = events[0]?.data.run_id
-  const whole = await readEvents(await fetch(`${server.url()}/api/v1/runs/${runId}/events`, { headers: newcomer.headers }))
+  const whole = await readEvents(await fetchAgain(`${server.url()}/api/v1/runs/${runId}/events`, { headers: newcomer.headers }))
   expect(whole).toEqual(events)
 }, 60_000)
 
@@ -143,7 +143,7 @@ async function agentWithTool(method: 'GET' | 'POST') {
 }
 
 const getRun = async (runId: string) =>
-  (await (await fetch(`${server.url()}/api/v1/runs/${runId}`, { headers: newcomer.headers })).json()) as {
+  (await (await fetchAgain(`${server.url()}/api/v1/runs/${runId}`, { headers: newcomer.headers })).json()) as {
     status: string
     steps: { key: string; state: string }[]
   }
@@ -160,9 +160,9 @@ async function untilRun(runId: string, reached: (status: string) => boolean) {
 
 /** Starts a run in the background of this test and kills its process as soon as the tool has been called. */
 async function dieInTool(agentId: string, calls: string[], session: string): Promise<string> {
-  const stream = await fetch(`${server.url()}/api/v1/chat/${agentId}/${session}?stream=true`, {
+  const stream = await fetchAgain(`${server.url()}/api/v1/chat/${agentId}/${session}?stream=true`, {
     method: 'POST',
-    headers: { ...newcomer.headers, 'content-type': 'application/json' },
+    headers: { ...newcomer.headers, 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
     body: JSON.stringify({ message: '/tool book {}' }),
   })
   const [started] = await readEvents(stream, ({ type }) => type === 'run-started')
@@ -179,7 +179,7 @@ test('a tool that changes the world is not called again after a crash: the run w
   const open = waiting.steps.find(({ state }) => state === 'open')
   expect(open?.key).toBe('tool:1:0:book')
   const decide = (body: object) =>
-    fetch(`${server.url()}/api/v1/runs/${runId}/reconcile`, {
+    fetchAgain(`${server.url()}/api/v1/runs/${runId}/reconcile`, {
       method: 'POST',
       headers: { ...newcomer.headers, 'content-type': 'application/json' },
       body: JSON.stringify(body),
@@ -188,7 +188,7 @@ test('a tool that changes the world is not called again after a crash: the run w
   expect((await decide({ step: open?.key, decision: 'done', result: { booked: 'by hand' } })).status).toBe(200)
   expect((await untilRun(runId, (status) => status === 'succeeded')).status).toBe('succeeded')
   expect((await decide({ step: open?.key, decision: 'done' })).status).toBe(409)
-  const events = await readEvents(await fetch(`${server.url()}/api/v1/runs/${runId}/events`, { headers: newcomer.headers }))
+  const events = await readEvents(await fetchAgain(`${server.url()}/api/v1/runs/${runId}/events`, { headers: newcomer.headers }))
   expect(events.at(-1)?.data.response).toContain('by hand')
   expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => index + 1))
   expect(calls).toHaveLength(1)

@@ -1,9 +1,9 @@
 /** What a person does first: signs up, follows the link of the mail, signs in, makes an agent. Against a server that keeps mails in its mailbox. */
 export async function signUp(url: string, email: string) {
   const post = async (path: string, body: unknown, headers: Record<string, string> = {}) => {
-    const response = await fetch(`${url}${path}`, {
+    const response = await fetchAgain(`${url}${path}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
+      headers: { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID(), ...headers },
       body: JSON.stringify(body),
     })
     if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${await response.text()}`)
@@ -42,4 +42,16 @@ export async function linkCode(url: string, email: string, timeoutMs = 15_000): 
     await Bun.sleep(50)
   }
   throw new Error(`no mail for ${email} within ${timeoutMs} ms`)
+}
+
+/** As a careful client does: a connection that breaks because its process just ended is tried again, with the same Idempotency-Key. */
+export async function fetchAgain(url: string, init: RequestInit): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fetch(url, init)
+    } catch (error) {
+      if (attempt === 10) throw error
+      await Bun.sleep(100)
+    }
+  }
 }
