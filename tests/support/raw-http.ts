@@ -24,7 +24,7 @@ export interface Listening {
 export function converse(
   url: string,
   bytes: string | AsyncIterable<string | Uint8Array>,
-  { replies = 1, quietMs = 50, timeoutMs = 5000 }: Listening = {},
+  { replies = 1, quietMs = 400, timeoutMs = 5000 }: Listening = {},
 ): Promise<Conversation> {
   const { hostname, port } = new URL(url)
   const startedAt = performance.now()
