@@ -59,6 +59,17 @@ export function residentMb(pid: number | undefined): number | undefined {
   return kilobytes === undefined ? undefined : Math.round(Number(kilobytes) / 1024)
 }
 
+/** Processor time that the process has used so far, all its threads; NaN where there is no /proc. */
+export function cpuMs(pid: number): number {
+  const stat = readProc(`/proc/${pid}/stat`)
+  // Fields behind the name, which may hold blanks: 14 and 15 are user and system time, in ticks of 10 ms.
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13)
+  return (Number(user ?? Number.NaN) + Number(system ?? Number.NaN)) * 10
+}
+
 export const childrenOf = (pid: number): number[] => (readProc(`/proc/${pid}/task/${pid}/children`).match(/\d+/g) ?? []).map(Number)
 
 function readProc(path: string): string {

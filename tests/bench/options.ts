@@ -13,12 +13,12 @@ export const USAGE = `bun run bench [--scenario name]... [--rounds n] [--seconds
   --scenario  ${SCENARIOS.join(', ')}; may be given several times; all by default
   --rounds    rounds that count, after one to warm up (5)
   --seconds   load on one side in one round (5)
-  --quick     --rounds 2 --seconds 2`
+  --quick     --rounds 1 --seconds 2: a glance`
 
 /** @throws Error naming the argument that is not understood. */
 export function readOptions(args: string[]): Options {
   const quick = args.includes('--quick')
-  const options: Options = { scenarios: [], rounds: quick ? 2 : 5, seconds: quick ? 2 : 5 }
+  const options: Options = { scenarios: [], rounds: quick ? 1 : 5, seconds: quick ? 2 : 5 }
   for (let at = 0; at < args.length; at++) {
     const [name = '', inline] = (args[at] ?? '').split('=', 2)
     if (name === '--quick') continue

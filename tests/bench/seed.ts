@@ -41,24 +41,26 @@ export async function signIn(apiUrl: string, email: string): Promise<string> {
 }
 
 /** Agents as a tenant would define them. Returns their ids. */
-export async function seedAgents(apiUrl: string, token: string, clientId: string, model: string): Promise<string[]> {
+export async function seedAgents(apiUrl: string, token: string, clientId: string): Promise<string[]> {
   const ids: string[] = []
-  for (let number = 0; number < AGENTS; number++) {
-    const answer = await fetch(`${apiUrl}/api/v1/agents/`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
-      body: newAgent(clientId, `agent_${String(number).padStart(4, '0')}`, model),
-    })
-    if (answer.status !== 201) throw new Error(`cannot make an agent: ${answer.status} ${await answer.text()}`)
-    ids.push(((await answer.json()) as { id: string }).id)
-  }
+  for (let number = 0; number < AGENTS; number++) ids.push(await defineAgent(apiUrl, token, clientId, 'openai/paced-100'))
   return ids
 }
 
-export const newAgent = (clientId: string, name: string, model: string): string =>
+export async function defineAgent(apiUrl: string, token: string, clientId: string, model: string): Promise<string> {
+  const answer = await fetch(`${apiUrl}/api/v1/agents/`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: newAgent(clientId, model),
+  })
+  if (answer.status !== 201) throw new Error(`cannot make an agent: ${answer.status} ${await answer.text()}`)
+  return ((await answer.json()) as { id: string }).id
+}
+
+export const newAgent = (clientId: string, model: string): string =>
   JSON.stringify({
     client_id: clientId,
-    name,
+    name: 'shop_assistant',
     type: 'llm',
     model,
     description: 'Answers questions about orders, deliveries and returns.',

@@ -18,15 +18,13 @@ export interface Stage {
   databaseUrl: string
   people: People
   tokens: { reader: string; writer: string }
-  /** The reader's, all with `MODEL`. */
+  /** The reader's. */
   agentIds: string[]
   /** For whatever is written meanwhile; goes with the stage. */
   folder: string
 }
 
 export const POOL_SIZE = 10
-/** One second of text at the provider's pace. */
-export const MODEL = 'openai/paced-50'
 
 const MAIN = join(import.meta.dir, '../../src/main.ts')
 
@@ -51,7 +49,7 @@ export async function setStage(stack: AsyncDisposableStack): Promise<Stage> {
   const api = await startApi(stack, { ...stores, OPENAI_BASE_URL: `${provider.url}/v1` }, folder)
 
   const tokens = { reader: await signIn(api.url, people.reader.email), writer: await signIn(api.url, people.writer.email) }
-  const agentIds = await seedAgents(api.url, tokens.reader, people.reader.clientId, MODEL)
+  const agentIds = await seedAgents(api.url, tokens.reader, people.reader.clientId)
   return { api, floor, provider, databaseUrl, people, tokens, agentIds, folder }
 }
 

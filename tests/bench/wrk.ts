@@ -10,6 +10,7 @@ export interface Load {
 }
 
 export interface Measured {
+  requests: number
   perSecond: number
   p50Ms: number
   p99Ms: number
@@ -34,7 +35,7 @@ export async function runWrk(url: string, load: Load, { seconds, folder }: { sec
   if (code !== 0 || report === undefined) throw new Error(`wrk failed: ${output}`)
   const { requests, micros, p50, p99, errors } = JSON.parse(report) as Record<'requests' | 'micros' | 'p50' | 'p99' | 'errors', number>
   if (errors > 0) throw new Error(`${errors} of ${requests} requests to ${url}${load.paths[0]} failed`)
-  return { perSecond: requests / (micros / 1e6), p50Ms: p50 / 1000, p99Ms: p99 / 1000 }
+  return { requests, perSecond: requests / (micros / 1e6), p50Ms: p50 / 1000, p99Ms: p99 / 1000 }
 }
 
 /** Requests are formatted once, so that wrk itself costs little. */

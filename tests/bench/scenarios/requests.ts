@@ -1,9 +1,9 @@
-import { residentMb } from '../child'
+import { cpuMs, residentMb, type Served } from '../child'
 import type { Options } from '../options'
 import { type Finding, megabytes, ofRounds, round } from '../report'
-import { alternate, median } from '../rounds'
+import { alternate, median, type Side } from '../rounds'
 import { forgetWrites, newAgent } from '../seed'
-import { MODEL, type Stage } from '../stage'
+import type { Stage } from '../stage'
 import { type Load, type Measured, runWrk } from '../wrk'
 
 const NOTES = ['wrk, 32 connections; one API process, no worker; access and request log on, rate limit in force but out of reach']
@@ -40,7 +40,7 @@ export const create = (stage: Stage, options: Options) => {
       method: 'POST',
       paths: ['/api/v1/agents/'],
       headers: { authorization: `Bearer ${stage.tokens.writer}`, 'content-type': 'application/json' },
-      body: newAgent(clientId, 'agent', MODEL),
+      body: newAgent(clientId, 'openai/paced-100'),
     },
     leastRatio: 0.6,
     // Longer than the relay waits before it marks what it has published.
@@ -50,52 +50,55 @@ export const create = (stage: Stage, options: Options) => {
 
 const readerHeaders = ({ tokens, people }: Stage) => ({ authorization: `Bearer ${tokens.reader}`, 'x-client-id': people.reader.clientId })
 
+/** The just-in-time compiler takes its time. */
+const WARM_UP_SECONDS = 6
+
 async function compare(stage: Stage, { rounds, seconds }: Options, comparison: Comparison): Promise<Finding> {
   const { title, load, leastRatio, mostP99, prepare } = comparison
-  const on = (url: string) => async () => {
-    await prepare?.()
-    return runWrk(url, load, { seconds, folder: stage.folder })
-  }
-  const results = await alternate(rounds, { server: on(stage.api.url), floor: on(stage.floor.url) })
+  const on =
+    ({ url, pid }: Served): Side<Cost> =>
+    async (turn) => {
+      await prepare?.()
+      const before = cpuMs(pid)
+      const lasting = turn === 0 ? Math.max(seconds, WARM_UP_SECONDS) : seconds
+      const measured = await runWrk(url, load, { seconds: lasting, folder: stage.folder })
+      return { ...measured, cpuMicros: ((cpuMs(pid) - before) * 1000) / measured.requests }
+    }
+  const results = await alternate(rounds, { server: on(stage.api), floor: on(stage.floor) })
   await prepare?.()
-  const verdicts: Finding['verdicts'] = [
-    {
-      what: 'requests/s, server : floor',
-      ...ofRounds(results.map(({ server, floor }) => server.perSecond / floor.perSecond)),
-      goal: { atLeast: leastRatio },
-    },
-  ]
-  if (mostP99 !== undefined)
-    verdicts.push({
-      what: 'p99, server : floor',
-      ...ofRounds(results.map(({ server, floor }) => server.p99Ms / floor.p99Ms)),
-      goal: { atMost: mostP99 },
-    })
+  const ratioOf = (figure: 'perSecond' | 'p99Ms') => ofRounds(results.map(({ server, floor }) => server[figure] / floor[figure]))
   return {
     title,
     notes: NOTES,
-    rows: [
+    rows: (['server', 'floor'] as const).map((side) =>
       rowOf(
-        'server',
-        results.map(({ server }) => server),
-        stage.api.pid,
+        side,
+        results.map((result) => result[side]),
+        side === 'server' ? stage.api : stage.floor,
       ),
-      rowOf(
-        'floor',
-        results.map(({ floor }) => floor),
-        stage.floor.pid,
-      ),
+    ),
+    verdicts: [
+      { what: 'requests/s, server : floor', ...ratioOf('perSecond'), goal: { atLeast: leastRatio } },
+      ...(mostP99 === undefined ? [] : [{ what: 'p99, server : floor', ...ratioOf('p99Ms'), goal: { atMost: mostP99 } }]),
     ],
-    verdicts,
   }
 }
 
-const rowOf = (side: string, measured: Measured[], pid: number) => ({
-  side,
-  cells: {
-    'requests/s': round(median(measured.map(({ perSecond }) => perSecond))),
-    'p50 ms': round(median(measured.map(({ p50Ms }) => p50Ms))),
-    'p99 ms': round(median(measured.map(({ p99Ms }) => p99Ms))),
-    RSS: megabytes(residentMb(pid)),
-  },
-})
+interface Cost extends Measured {
+  /** Of the process, all its threads, per request. */
+  cpuMicros: number
+}
+
+const rowOf = (side: string, rounds: Cost[], { pid }: Served) => {
+  const middle = (figure: Exclude<keyof Cost, 'requests'>) => round(median(rounds.map((measured) => measured[figure])))
+  return {
+    side,
+    cells: {
+      'requests/s': middle('perSecond'),
+      'p50 ms': middle('p50Ms'),
+      'p99 ms': middle('p99Ms'),
+      'CPU µs': middle('cpuMicros'),
+      RSS: megabytes(residentMb(pid)),
+    },
+  }
+}
