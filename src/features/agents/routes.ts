@@ -4,7 +4,7 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { choice, described, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { Agent, AgentChange, NewAgent } from './schema'
 import type { AgentService } from './service'
@@ -36,7 +36,7 @@ export const agentRoutes = ({ agents, session }: { agents: AgentService; session
       {
         headers: ClientHeader,
         query: ListQuery,
-        response: { 200: t.Array(Agent) },
+        response: { 200: described(t.Array(Agent)) },
         detail: { summary: "List a client's agents", responses: countedList },
       },
     )

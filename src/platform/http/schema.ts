@@ -1,4 +1,4 @@
-import { Kind, TypeRegistry } from '@sinclair/typebox'
+import { Kind, type TSchema, TypeRegistry } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 
 /** The canonical spelling only: `urn:uuid:` and braces are refused (PostgreSQL would take one and fail on the other). */
@@ -35,6 +35,12 @@ TypeRegistry.Set('Base64', (_schema, value) => {
   const end = value.search(NOT_BASE64)
   return end === -1 || (end >= value.length - 2 && /^={1,2}$/.test(value.slice(end)))
 })
+
+/**
+ * The answer of a hot list: described in the API document, not checked again for each of up to a thousand items at run time. Its type still is.
+ */
+export const described = <S extends TSchema>(schema: S) => t.Unsafe<Static<S>>({ ...schema, [Kind]: 'Described' })
+TypeRegistry.Set('Described', () => true)
 
 export const Name = t.String({ minLength: 1, maxLength: 200 })
 
