@@ -33,3 +33,17 @@ export const toolError = (message: string, problem?: string): ToolError => ({
   message,
   ...(problem === undefined ? {} : { problem }),
 })
+
+/** Tools that somebody else offers, such as an MCP server: opened when the agent's turn begins, closed when it ends, however it ends. */
+export interface ToolSource {
+  /** For events and logs. */
+  name: string
+  /** What cannot be reached costs the agent its tools, not the run: it is told in `problems`, not thrown. */
+  open(signal: AbortSignal): Promise<OpenTools>
+}
+
+export interface OpenTools {
+  tools: AgentTool[]
+  problems: string[]
+  close(): Promise<void>
+}

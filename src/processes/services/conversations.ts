@@ -1,0 +1,74 @@
+import type { Config } from '~/config'
+import { createAgentLoader } from '~/features/agents/runnable'
+import { createChatService } from '~/features/chat/service'
+import { createLiveLog } from '~/features/runs/live-log'
+import { createRunner } from '~/features/runs/runner'
+import { createRunService } from '~/features/runs/service'
+import { createSessionService } from '~/features/sessions/service'
+import { inputParts } from '~/runtime/conversation'
+import { createModelClient } from '~/runtime/model/client'
+import type { Definitions } from './definitions'
+import type { Machinery } from './machinery'
+
+const HEARTBEAT_MS = 10_000
+
+/** What happens when somebody talks to an agent: `owner` names this process in the leases of its runs. */
+export function createConversations(
+  config: Config,
+  { db, redis, write, log, clock, outbound }: Machinery,
+  { agents, providerKeys }: Definitions,
+  { owner, recoverEveryMs }: { owner: string; recoverEveryMs: number },
+) {
+  const { models: modelSettings, runs: runSettings, limits } = config
+  const models = createModelClient({
+    ...modelSettings,
+    defaultKeys: { openai: modelSettings.openaiKey, anthropic: modelSettings.anthropicKey, gemini: modelSettings.geminiKey },
+    clock,
+    log,
+  })
+  const loadAgent = createAgentLoader({
+    agents,
+    providerKeys,
+    models,
+    outbound,
+    clock,
+    modelTimeoutMs: modelSettings.callTimeoutMs,
+    toolTimeoutMs: limits.toolTimeoutMs,
+    toolResponseBytes: limits.toolResponseBytes,
+  })
+  const live = createLiveLog({ redis, log })
+  const runner = createRunner({
+    executor: {
+      db,
+      live,
+      clock,
+      log,
+      loadAgent,
+      toParts: (input) => ({ role: 'user', parts: inputParts(input) }),
+      maxSteps: runSettings.maxSteps,
+      maxHistory: runSettings.maxHistory,
+    },
+    redis,
+    owner,
+    leaseSeconds: runSettings.leaseSeconds,
+    recoverEveryMs,
+    maxRecovered: runSettings.recoveryConcurrency,
+  })
+  const runs = createRunService({
+    db,
+    write,
+    live,
+    runner,
+    leaseSeconds: runSettings.leaseSeconds,
+    timeoutSeconds: runSettings.timeoutSeconds,
+    concurrentPerClient: runSettings.concurrentPerClient,
+    heartbeatMs: HEARTBEAT_MS,
+  })
+  return {
+    live,
+    runner,
+    runs,
+    sessions: createSessionService({ db, write, agents }),
+    chat: createChatService({ agents, runs, clock }),
+  }
+}

@@ -1,0 +1,53 @@
+import type { Config } from '~/config'
+import { createAdmission } from '~/platform/admission'
+import { systemClock } from '~/platform/clock'
+import type { Log } from '~/platform/log'
+import { createOutbound } from '~/platform/outbound'
+import { createRelay } from '~/platform/outbox/relay'
+import { createPasswords } from '~/platform/passwords/passwords'
+import { createTokens } from '~/platform/tokens'
+import { createWrite } from '~/platform/unit-of-work'
+import { openStores } from '../stores'
+
+export type Machinery = ReturnType<typeof createMachinery>
+
+/** What every service stands on: the stores, and the platform's parts with this process's settings. Opened here, closed by `close`. */
+export function createMachinery(config: Config, { log, name }: { log: Log; name: string }) {
+  const stores = openStores(config, { name, log })
+  const { database, redis } = stores
+  const { access, rates, limits } = config
+  const relay = createRelay({ database, redis, log })
+  const passwords = createPasswords({ cost: access.bcryptCost })
+  return {
+    log,
+    clock: systemClock,
+    stores,
+    db: database.db,
+    redis,
+    secrets: stores.secrets,
+    linkKey: stores.linkKey,
+    write: createWrite({ database, relay }),
+    passwords,
+    tokens: createTokens({
+      secrets: [access.jwtSecret ?? '', ...access.jwtPreviousSecrets],
+      issuer: access.issuer,
+      audience: access.audience,
+      lifetimeSeconds: access.accessTokenSeconds,
+    }),
+    admission: createAdmission({
+      redis,
+      perMinute: { 'sign-in': rates.signInPerMinute, request: rates.requestsPerMinute, chat: rates.chatsPerMinute },
+      tokenLifetimeSeconds: access.accessTokenSeconds,
+    }),
+    outbound: createOutbound({
+      allow: config.outboundAllow,
+      log,
+      defaults: { timeoutMs: limits.toolTimeoutMs, maxBytes: limits.toolResponseBytes },
+    }),
+    async close() {
+      passwords.close()
+      await relay.close()
+      await stores.close()
+    },
+  }
+}
