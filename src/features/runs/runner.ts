@@ -5,7 +5,9 @@ import { type RedisStore, RedisUnavailable } from '~/platform/redis'
 import { type ExecutorDeps, executeRun, ProcessStopping, RunCancelled } from './executor'
 import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
-import { claimRun, findLastSeq, listAbandoned, type OwnedRun, releaseLease, renewLeases, takeIdle } from './queries'
+import { findLastSeq } from './queries/events'
+import type { OwnedRun } from './queries/owned'
+import { claimRun, listAbandoned, releaseLease, renewLeases, takeIdle } from './queries/runs'
 import { openRunLog } from './run-log'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
