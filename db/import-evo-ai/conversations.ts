@@ -27,7 +27,11 @@ export async function bringSessions(world: World, rows: SourceRows['sessions'][]
   const sound = fresh.flatMap((row) => {
     const clientId = owners.get(row.app_name.toLowerCase())
     const reason =
-      clientId === undefined ? 'its agent is gone' : row.user_id === '' || row.user_id.length > 128 ? 'its user id is empty or too long' : undefined
+      clientId === undefined
+        ? 'its agent is gone'
+        : row.user_id === '' || row.user_id.length > 128
+          ? 'its user id is empty or too long'
+          : undefined
     if (reason !== undefined) report.leaveOut('sessions', row.was, reason)
     return clientId === undefined || reason !== undefined ? [] : [{ ...row, clientId }]
   })
@@ -46,7 +50,8 @@ export async function bringSessions(world: World, rows: SourceRows['sessions'][]
     })),
   )
   report.imported('sessions', sound.length)
-  for (const { id, was } of sound) if (id !== was.toLowerCase() && id !== was) report.change('sessions', was, 'its id is made of user and agent now')
+  for (const { id, was } of sound)
+    if (id !== was.toLowerCase() && id !== was) report.change('sessions', was, 'its id is made of user and agent now')
 }
 
 /** Whoever talked to an agent is a contact of the agent's client. */
@@ -68,9 +73,9 @@ export async function bringEvents(world: World, rows: SourceRows['events'][]) {
   const owners = new Map(
     (await idsOf(tx, sessions, sessionIds)).size === 0
       ? []
-      : (
-          await tx.select({ id: sessions.id, clientId: sessions.clientId }).from(sessions).where(inArray(sessions.id, sessionIds))
-        ).map(({ id, clientId }) => [id, clientId] as const),
+      : (await tx.select({ id: sessions.id, clientId: sessions.clientId }).from(sessions).where(inArray(sessions.id, sessionIds))).map(
+          ({ id, clientId }) => [id, clientId] as const,
+        ),
   )
   const sound = fresh.flatMap((row) => {
     const clientId = owners.get(row.sessionId)
@@ -105,7 +110,9 @@ export async function bringEvents(world: World, rows: SourceRows['events'][]) {
 
 /** The same at every import. 0.1.0's ids are unique in their session only, and no UUIDs. */
 function eventIdOf({ app_name, user_id, session_id, id }: SourceRows['events']): string {
-  const hash = createHash('sha256').update(JSON.stringify(['evo-ai-0.1.0', app_name, user_id, session_id, id])).digest()
+  const hash = createHash('sha256')
+    .update(JSON.stringify(['evo-ai-0.1.0', app_name, user_id, session_id, id]))
+    .digest()
   hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x80, 6)
   hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8)
   const hex = hash.toString('hex', 0, 16)

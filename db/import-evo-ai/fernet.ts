@@ -22,7 +22,9 @@ export function openFernet(key: string, token: string, age?: Age): string | unde
   if (secret?.length !== 32 || bytes === undefined || bytes[0] !== VERSION) return undefined
   const ciphertext = bytes.subarray(HEADER_BYTES, bytes.length - MAC_BYTES)
   if (bytes.length < HEADER_BYTES + BLOCK_BYTES + MAC_BYTES || ciphertext.length % BLOCK_BYTES !== 0) return undefined
-  const mac = createHmac('sha256', secret.subarray(0, 16)).update(bytes.subarray(0, bytes.length - MAC_BYTES)).digest()
+  const mac = createHmac('sha256', secret.subarray(0, 16))
+    .update(bytes.subarray(0, bytes.length - MAC_BYTES))
+    .digest()
   if (!timingSafeEqual(mac, bytes.subarray(bytes.length - MAC_BYTES))) return undefined
   if (age !== undefined && !isTimely(Number(bytes.readBigUInt64BE(1)), age)) return undefined
   try {

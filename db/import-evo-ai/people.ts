@@ -35,7 +35,11 @@ export async function bringClients(world: World, rows: SourceRows['clients'][]) 
 export async function bringUsers(world: World, rows: SourceRows['users'][]) {
   const { tx, report } = world
   const fresh = await onlyNew(world, 'users', users, rows)
-  const known = await idsOf(tx, clients, fresh.flatMap(({ client_id }) => client_id ?? []))
+  const known = await idsOf(
+    tx,
+    clients,
+    fresh.flatMap(({ client_id }) => client_id ?? []),
+  )
   let imported = 0
   for (const user of fresh) {
     const reason = whyNot(user, known)

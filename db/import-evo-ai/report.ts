@@ -71,11 +71,23 @@ export function showReport({ tables, remarks }: ImportReport): string {
     ...[...tables].map(([table, { found, imported, present, leftOut }]) => [table, found, imported, present, leftOut].map(String)),
   ]
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  const lines = rows.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '))
-  const reasons = Map.groupBy(remarks, ({ table, kind, why }) => `${table}, ${kind === 'left-out' ? 'left out' : 'imported, changed'}: ${why}`)
+  const lines = rows.map((row) =>
+    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '),
+  )
+  const reasons = Map.groupBy(
+    remarks,
+    ({ table, kind, why }) => `${table}, ${kind === 'left-out' ? 'left out' : 'imported, changed'}: ${why}`,
+  )
   for (const [reason, of] of reasons) {
     const more = of.length > SHOWN_IDS ? ` and ${of.length - SHOWN_IDS} more` : ''
-    lines.push('', reason, `  ${of.length} × ${of.slice(0, SHOWN_IDS).map(({ id }) => id).join(', ')}${more}`)
+    lines.push(
+      '',
+      reason,
+      `  ${of.length} × ${of
+        .slice(0, SHOWN_IDS)
+        .map(({ id }) => id)
+        .join(', ')}${more}`,
+    )
   }
   return lines.join('\n')
 }

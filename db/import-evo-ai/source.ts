@@ -93,6 +93,9 @@ const QUERIES: Record<SourceTable, string> = {
 /** What the session library makes when it is first used: a server that nobody has talked to does not have them. */
 const OPTIONAL: ReadonlySet<SourceTable> = new Set(['sessions', 'events'])
 
+/** Many of our tables are called like theirs; this one they never had. */
+const OUR_OWN = 'outbox'
+
 /** The database is not one of Evo AI 0.1.0, or cannot be read. */
 export class SourceError extends Error {
   override name = 'SourceError'
@@ -132,6 +135,7 @@ async function openTables(tx: postgres.TransactionSql): Promise<Source> {
   const tables = Object.keys(QUERIES) as SourceTable[]
   const missing = tables.filter((table) => !present.has(table) && !OPTIONAL.has(table))
   if (missing.length > 0) throw new SourceError(`this is no database of Evo AI 0.1.0: it has no table ${missing.join(', ')}`)
+  if (present.has(OUR_OWN)) throw new SourceError('this is a database of this server, not of Evo AI 0.1.0')
   return {
     async count(table) {
       if (!present.has(table)) return 0

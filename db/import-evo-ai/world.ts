@@ -20,7 +20,11 @@ export async function onlyNew<Row extends { id: string }>(
   table: PgTable & { id: PgColumn },
   rows: Row[],
 ): Promise<Row[]> {
-  const present = await idsOf(tx, table, rows.map(({ id }) => id))
+  const present = await idsOf(
+    tx,
+    table,
+    rows.map(({ id }) => id),
+  )
   const fresh = rows.filter(({ id }) => !present.has(id))
   report.present(name, rows.length - fresh.length)
   return fresh
