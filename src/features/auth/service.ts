@@ -1,3 +1,5 @@
+import type { SignedIn } from '~/features/sign-ins/schema'
+import type { SignInService } from '~/features/sign-ins/service'
 import {
   findCredentials,
   findUser,
@@ -10,16 +12,15 @@ import {
 } from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
 import { authorize } from '~/platform/access'
-import type { Admission } from '~/platform/admission'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Passwords } from '~/platform/passwords/passwords'
 import type { Actor, UserPrincipal } from '~/platform/principal'
-import type { Tokens } from '~/platform/tokens'
 import type { Unit, Write } from '~/platform/unit-of-work'
 import { hashToken, issueToken } from './one-time-token'
-import { consumeToken, insertAuthSession, revokeSession, revokeSessions } from './queries'
-import type { AccessToken, Registration } from './schema'
+import { consumeToken } from './queries'
+import type { Registration } from './schema'
+import type { EndedSession, SignOut } from './sign-out'
 
 export type AuthService = ReturnType<typeof createAuthService>
 
@@ -27,8 +28,8 @@ interface Deps {
   db: Db
   write: Write
   passwords: Passwords
-  tokens: Tokens
-  admission: Admission
+  signIns: Pick<SignInService, 'start'>
+  signOut: SignOut
   /** Derives the links of mails. */
   linkKey: Buffer
   bcryptCost: number
@@ -37,12 +38,9 @@ interface Deps {
 }
 
 const MAX_PASSWORD_BYTES = 512
-const HOUR_SECONDS = 3600
-/** A sign-in outlives its access token by what refreshing may need. */
-const SESSION_SECONDS = 30 * 24 * HOUR_SECONDS
 
 export function createAuthService(deps: Deps) {
-  const { db, write, passwords, tokens, admission, linkKey, bcryptCost, verifySeconds, resetSeconds } = deps
+  const { db, write, passwords, signIns, signOut, linkKey, bcryptCost, verifySeconds, resetSeconds } = deps
 
   const sendLink = async ({ tx, mail }: Unit, userId: string, purpose: 'verify-email' | 'reset-password') => {
     const ttlSeconds = purpose === 'verify-email' ? verifySeconds : resetSeconds
@@ -50,11 +48,11 @@ export function createAuthService(deps: Deps) {
     mail({ template: purpose, user_id: userId, token_id: id })
   }
 
-  /** Everybody who was signed in with the old password is signed out, except the one who changes it. */
-  const replacePassword = async (unit: Unit, userId: string, passwordHash: string, { except }: { except?: string } = {}) => {
+  /** Everybody who was signed in with the old password is signed out, except the one who changes it. Announce them after COMMIT. */
+  const replacePassword = async (unit: Unit, userId: string, passwordHash: string, except?: string): Promise<EndedSession[]> => {
     await setPassword(unit.tx, userId, passwordHash)
-    await revokeSessions(unit.tx, userId, except === undefined ? {} : { except })
     unit.mail({ template: 'password-changed', user_id: userId })
+    return signOut.end(unit.tx, [userId], except)
   }
 
   return {
@@ -103,13 +101,15 @@ export function createAuthService(deps: Deps) {
 
     async resetPassword(actor: Actor, token: string, newPassword: string): Promise<void> {
       const passwordHash = await hashNew(passwords, '/new_password', newPassword)
-      await write(actor, async (unit) => {
+      const ended = await write(actor, async (unit) => {
         const owner = await consumeToken(unit.tx, hashToken(token), 'reset-password')
         if (owner === undefined) throw new DomainError('invalid-one-time-token', 'Invalid password reset token')
-        await replacePassword(unit, owner, passwordHash)
+        const sessions = await replacePassword(unit, owner, passwordHash)
         const user = await findUser(unit.tx, owner)
         unit.audit({ action: 'reset_password', resourceType: 'user', resourceId: owner, clientId: user?.client_id ?? null })
+        return sessions
       })
+      await signOut.announce(ended)
     },
 
     async changePassword(principal: UserPrincipal, current: string, newPassword: string): Promise<void> {
@@ -119,50 +119,22 @@ export function createAuthService(deps: Deps) {
       if (!(await passwords.verify(current, credentials.passwordHash)))
         throw new DomainError('incorrect-password', 'Current password is incorrect')
       const passwordHash = await hashNew(passwords, '/new_password', newPassword)
-      await write(principal, async (unit) => {
-        await replacePassword(unit, principal.userId, passwordHash, { except: principal.sessionId })
+      const ended = await write(principal, async (unit) => {
         unit.audit({ action: 'change_password', resourceType: 'user', resourceId: principal.userId })
+        return replacePassword(unit, principal.userId, passwordHash, principal.sessionId)
       })
+      await signOut.announce(ended)
     },
 
     /** @throws DomainError `invalid-credentials`; `email-not-verified` and `account-inactive` only after the right password. */
-    async login(actor: Actor, email: string, password: string): Promise<AccessToken> {
+    async login(actor: Actor, email: string, password: string): Promise<SignedIn> {
       const user = await findCredentials(db, { email })
       const right = user === undefined ? await passwords.verifyNothing(password) : await passwords.verify(password, user.passwordHash)
       if (user === undefined || !right || user.passwordExpired) throw new DomainError('invalid-credentials', 'Invalid email or password')
       if (!user.emailVerified) throw new DomainError('email-not-verified', 'Email not verified')
       if (!user.isActive) throw new DomainError('account-inactive', 'User account is inactive')
       if (costOf(user.passwordHash) !== bcryptCost) await replaceHash(db, user.id, user.passwordHash, await passwords.hash(password))
-      const sessionId = Bun.randomUUIDv7()
-      const tokenId = Bun.randomUUIDv7()
-      const access_token = await tokens.issue({ userId: user.id, sessionId, tokenId, isAdmin: user.isAdmin, clientId: user.clientId })
-      await write(actor, async ({ tx, audit }) => {
-        await insertAuthSession(tx, {
-          id: sessionId,
-          userId: user.id,
-          address: actor.origin.address,
-          userAgent: actor.origin.userAgent,
-          expiresAt: new Date(Date.now() + SESSION_SECONDS * 1000),
-        })
-        audit({
-          action: 'login',
-          resourceType: 'user',
-          resourceId: user.id,
-          userId: user.id,
-          clientId: user.clientId,
-          details: { session_id: sessionId },
-        })
-      })
-      return { access_token, token_type: 'bearer' }
-    },
-
-    /** PostgreSQL first, which is the truth; the deny-list only makes other replicas know it sooner. */
-    async logout(principal: UserPrincipal): Promise<void> {
-      await write(principal, async ({ tx, audit }) => {
-        await revokeSession(tx, principal.userId, principal.sessionId)
-        audit({ action: 'logout', resourceType: 'user', resourceId: principal.userId, details: { session_id: principal.sessionId } })
-      })
-      await admission.deny(principal.userId, { sessionId: principal.sessionId })
+      return signIns.start(actor, user)
     },
 
     async me(principal: UserPrincipal): Promise<User> {
