@@ -20,6 +20,8 @@ import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
+import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
+import type { SignInService } from './features/sign-ins/service'
 import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
 import { userRoutes } from './features/users/routes'
@@ -46,6 +48,7 @@ export interface AppDeps {
   authenticator: Authenticator
   admission: Admission
   auth: AuthService
+  signIns: SignInService
   users: UserService
   clients: ClientService
   members: MemberService
@@ -113,6 +116,8 @@ export function createApp(deps: AppDeps) {
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, admission, session, passwordMinLength: settings.passwordMinLength }))
+        .use(refreshRoutes({ signIns: deps.signIns, admission }))
+        .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, admission, passwordMinLength: settings.passwordMinLength }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))

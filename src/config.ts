@@ -1,5 +1,6 @@
 import { readAccess, readDemo, readRates } from './config/access'
 import { readMail } from './config/mail'
+import { readMcp } from './config/mcp'
 import { type Env, Reader, type Setting } from './config/reader'
 import { readLimits, readModels, readRuns } from './config/runs'
 import { readAbout, readAddresses, readServer } from './config/server'
@@ -51,6 +52,7 @@ function readAll(read: Reader) {
     email: readMail(read),
     models: readModels(read),
     runs: readRuns(read),
+    mcp: readMcp(read),
     limits: readLimits(read),
   }
 }

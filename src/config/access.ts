@@ -10,6 +10,21 @@ export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
     jwtAlgorithm: read.choice('JWT_ALGORITHM', 'Kept for the reference; HS256 is the only one.', 'HS256', ['HS256']),
     jwtPreviousSecrets: read.secrets('JWT_PREVIOUS_SECRETS', 'Retired signing secrets that are still accepted, separated by commas.'),
     accessTokenSeconds: read.integer('JWT_EXPIRATION_TIME', 'Life of an access token in seconds.', 1800, 60, 86_400),
+    refreshIdleHours: read.integer('REFRESH_TOKEN_IDLE_HOURS', 'A sign-in that is not refreshed for so long ends, in hours.', 168, 1, 8760),
+    refreshMaxDays: read.integer(
+      'REFRESH_TOKEN_MAX_DAYS',
+      'Longest life of a sign-in, however often it is refreshed, in days.',
+      30,
+      1,
+      365,
+    ),
+    refreshOverlapSeconds: read.integer(
+      'REFRESH_OVERLAP_SECONDS',
+      'How long a used refresh token still gives the same successor (two tabs, a lost answer); used later, it ends the sign-in.',
+      10,
+      0,
+      60,
+    ),
     issuer: read.text('JWT_ISSUER', '`iss` of our tokens.', apiUrl, { shown: '$API_URL' }),
     audience: read.text('JWT_AUDIENCE', '`aud` of our tokens.', 'evo-ai-api'),
     encryptionKeys: read

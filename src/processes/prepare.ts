@@ -1,5 +1,5 @@
 import type { Config } from '~/config'
-import { expireLeases } from '~/features/runs/queries'
+import { expireLeases } from '~/features/runs/queries/runs'
 import { createFirstAdmin } from '~/features/users/first-admin'
 import { createDatabase } from '~/platform/db'
 import { type Log, silentLog } from '~/platform/log'

@@ -63,7 +63,11 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/auth/reset-password': anybody,
   'POST /api/v1/auth/accept-invitation': anybody,
   'POST /api/v1/auth/me': person,
+  'POST /api/v1/auth/refresh': anybody,
+  'GET /api/v1/auth/sessions': person,
+  'DELETE /api/v1/auth/sessions/:sign_in_id': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/logout': person,
+  'POST /api/v1/auth/logout-all': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/change-password': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/register-admin': admin,
 

@@ -18,6 +18,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/auth/accept-invitation': async ({ invitationToken, tenants }) => ({
     body: { token: await invitationToken(tenants.own), name: 'Sam', password: 'four unusual words here' },
   }),
+  'POST /api/v1/auth/refresh': () => ({ body: { refresh_token: 'nothing' } }),
   'POST /api/v1/auth/change-password': () => ({ body: { current_password: 'not the password', new_password: 'four unusual words here' } }),
   'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
   'POST /api/v1/admin/users': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
@@ -49,6 +50,8 @@ export const ANSWERS: Record<string, number[]> = {
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],
   'POST /api/v1/auth/reset-password': [400],
+  'POST /api/v1/auth/refresh': [401],
+  'DELETE /api/v1/auth/sessions/:sign_in_id': [404],
   'POST /api/v1/auth/change-password': [400, 422],
   'POST /api/v1/runs/:run_id/reconcile': [409],
 }

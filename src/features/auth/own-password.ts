@@ -9,24 +9,26 @@ import type { Unit, Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
 import { hashToken } from './one-time-token'
 import { type PasswordCheck, refuseWrong, signInOf } from './password-check'
-import { consumeToken, findTokenOwner, revokeSessions } from './queries'
+import { consumeToken, findTokenOwner } from './queries'
+import type { EndedSession, SignOut } from './sign-out'
 
 interface Deps {
   db: Db
   write: Write
   links: Links
   attempts: Attempts
+  signOut: SignOut
   checkPassword: PasswordCheck
   hashNewPassword: HashNewPassword
 }
 
 /** How a person sets another password: with the old one, or with a link. */
-export function createOwnPassword({ db, write, links, attempts, checkPassword, hashNewPassword }: Deps) {
-  /** Everybody who was signed in with the old password is signed out, except the one who changes it. */
-  const replacePassword = async (unit: Unit, userId: string, passwordHash: string, { except }: { except?: string } = {}) => {
+export function createOwnPassword({ db, write, links, attempts, signOut, checkPassword, hashNewPassword }: Deps) {
+  /** Everybody who was signed in with the old password is signed out, except the one who changes it. Announce them after COMMIT. */
+  const replacePassword = async (unit: Unit, userId: string, passwordHash: string, except?: string): Promise<EndedSession[]> => {
     await setPassword(unit.tx, userId, passwordHash)
-    await revokeSessions(unit.tx, userId, except === undefined ? {} : { except })
     unit.mail({ template: 'password-changed', user_id: userId })
+    return signOut.end(unit.tx, [userId], except)
   }
 
   return {
@@ -47,14 +49,15 @@ export function createOwnPassword({ db, write, links, attempts, checkPassword, h
       const about = await findTokenOwner(db, tokenHash, 'reset-password')
       if (about === undefined) throw invalidToken()
       const passwordHash = await hashNewPassword('/new_password', { chosen: newPassword, about })
-      await write(actor, async (unit) => {
+      const ended = await write(actor, async (unit) => {
         const used = await consumeToken(unit.tx, tokenHash, 'reset-password')
         const user = used && (await findUser(unit.tx, used.userId))
         if (user === undefined) throw invalidToken()
-        await replacePassword(unit, user.id, passwordHash)
         await attempts.unlock(unit.tx, signInOf(user.email))
         unit.audit({ action: 'reset_password', resourceType: 'user', resourceId: user.id, clientId: user.client_id })
+        return replacePassword(unit, user.id, passwordHash)
       })
+      await signOut.announce(ended)
     },
 
     /** @throws DomainError `incorrect-password`, `too-many-attempts`, `validation-failed` */
@@ -65,10 +68,11 @@ export function createOwnPassword({ db, write, links, attempts, checkPassword, h
       refuseWrong(await checkPassword(principal, credentials.email, credentials, current))
       const about = { email: credentials.email, names: [credentials.clientName] }
       const passwordHash = await hashNewPassword('/new_password', { chosen: newPassword, about })
-      await write(principal, async (unit) => {
-        await replacePassword(unit, principal.userId, passwordHash, { except: principal.sessionId })
+      const ended = await write(principal, async (unit) => {
         unit.audit({ action: 'change_password', resourceType: 'user', resourceId: principal.userId })
+        return replacePassword(unit, principal.userId, passwordHash, principal.sessionId)
       })
+      await signOut.announce(ended)
     },
   }
 }

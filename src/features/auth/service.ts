@@ -1,22 +1,22 @@
-import type { Admission } from '~/platform/admission'
+import type { SignInService } from '~/features/sign-ins/service'
 import type { Attempts } from '~/platform/attempts'
 import type { Db } from '~/platform/db'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
-import type { Tokens } from '~/platform/tokens'
 import type { Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
 import { createOwnPassword } from './own-password'
 import type { PasswordCheck } from './password-check'
 import { createRegistration } from './registration'
 import { createSignIn } from './sign-in'
+import type { SignOut } from './sign-out'
 
 export type AuthService = ReturnType<typeof createAuthService>
 
 interface Deps {
   db: Db
   write: Write
-  tokens: Tokens
-  admission: Admission
+  signIns: Pick<SignInService, 'start'>
+  signOut: SignOut
   attempts: Attempts
   links: Links
   checkPassword: PasswordCheck

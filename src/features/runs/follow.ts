@@ -2,7 +2,7 @@ import type { Db } from '~/platform/db'
 import { isPassing } from '~/platform/passing-failure'
 import type { LiveLog } from './live-log'
 import { isTerminal, type LogEvent } from './log-event'
-import { listLog } from './queries'
+import { listLog } from './queries/events'
 
 /** How long a follower may miss the news when the nudge was lost. */
 const CHECK_MS = 1000

@@ -3,7 +3,7 @@ import { DomainError } from '~/platform/errors'
 import { silentLog } from '~/platform/log'
 import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
-import type { OwnedRun } from './queries'
+import type { OwnedRun } from './queries/owned'
 
 const run = { id: 'a run' } as OwnedRun
 const open = (signal = new AbortController().signal) => createPersist({ run, log: silentLog, signal })

@@ -3,7 +3,7 @@ import type { Log } from '~/platform/log'
 import { isPassing } from '~/platform/passing-failure'
 import { patiently } from '~/platform/patience'
 import { RunTakenOver } from './live-log'
-import type { OwnedRun } from './queries'
+import type { OwnedRun } from './queries/owned'
 
 /** Longer than a fail-over takes. After it the run is left to whoever takes over its lease. */
 const PATIENCE_MS = 60_000

@@ -4,7 +4,9 @@ import type { AgentEvent } from '~/runtime/types'
 import type { LiveLog } from './live-log'
 import type { LogEvent, LogEventType, RunFailure } from './log-event'
 import type { Persist } from './persist'
-import { finishRun, type OwnedRun, saveEvent, saveLog } from './queries'
+import { saveEvent, saveLog } from './queries/events'
+import type { OwnedRun } from './queries/owned'
+import { finishRun } from './queries/runs'
 import type { RunStatus } from './table'
 
 /** How long a piece of text may live in Redis alone. */

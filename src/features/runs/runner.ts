@@ -5,7 +5,9 @@ import { type RedisStore, RedisUnavailable } from '~/platform/redis'
 import { type ExecutorDeps, executeRun, ProcessStopping, RunCancelled } from './executor'
 import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
-import { claimRun, findLastSeq, listAbandoned, type OwnedRun, releaseLease, renewLeases, takeIdle } from './queries'
+import { findLastSeq } from './queries/events'
+import type { OwnedRun } from './queries/owned'
+import { claimRun, listAbandoned, releaseLease, renewLeases, takeIdle } from './queries/runs'
 import { openRunLog } from './run-log'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
@@ -38,6 +40,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   const running = new Map<string, { abort: AbortController; done: Promise<void>; leaseToken: number }>()
   /** Ours, waiting for the session's earlier turns. */
   const queued = new Set<string>()
+  const ending = new Map<string, Promise<void>>()
   let stopping = false
   let renewedAt = performance.now()
 
@@ -88,8 +91,17 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     }
   }
 
+  /** A cancel and the round that renews leases may both find the same run: it is ended once. */
+  const endIdle = (id: string): Promise<void> => {
+    const before = ending.get(id)
+    if (before !== undefined) return before
+    const now = endUnexecuted(id).finally(() => ending.delete(id))
+    ending.set(id, now)
+    return now
+  }
+
   /** A run that nobody executes ends by its log alone. */
-  const endIdle = async (id: string) => {
+  const endUnexecuted = async (id: string) => {
     const run = await takeIdle(db, { id, owner })
     if (run === undefined) return
     queued.delete(id)
@@ -99,6 +111,9 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     const runLog = openRunLog({ db, live, run, lastSeq, log, persist, failed })
     try {
       await runLog.end('run-cancelled', { run_id: id }, { status: 'cancelled' })
+    } catch (error) {
+      // Another process has heard of the cancel as well.
+      if (!(error instanceof RunTakenOver)) throw error
     } finally {
       runLog.close()
     }

@@ -9,17 +9,9 @@ import type { RunInput } from '~/runtime/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
 import type { LogEvent } from './log-event'
-import {
-  countActiveRuns,
-  findRun,
-  insertRun,
-  insertUserEvent,
-  listSteps,
-  requestCancel,
-  requeue,
-  settleStep,
-  upsertSession,
-} from './queries'
+import { insertUserEvent } from './queries/events'
+import { countActiveRuns, findRun, insertRun, requestCancel, requeue, upsertSession } from './queries/runs'
+import { listSteps, settleStep } from './queries/steps'
 import type { Runner } from './runner'
 import type { Reconciliation, Run } from './schema'
 

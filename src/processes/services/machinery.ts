@@ -27,6 +27,7 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
     redis,
     secrets: stores.secrets,
     linkKey: stores.linkKey,
+    refreshKey: stores.refreshKey,
     write: createWrite({ database, relay }),
     passwords,
     attempts: createAttempts({

@@ -10,23 +10,39 @@ import { createClientService } from '~/features/clients/service'
 import { createImpersonationService } from '~/features/impersonation/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
+import { createRefreshTokens } from '~/features/sign-ins/refresh-token'
+import { createSignInService } from '~/features/sign-ins/service'
 import { createUserService } from '~/features/users/service'
 import { createHashNewPassword } from '~/platform/passwords/new-password'
 import type { Machinery } from './machinery'
 
 /** Who may come in, and the organisations they belong to. */
-export function createPeople({ access, rates }: Config, { db, write, passwords, tokens, admission, attempts, linkKey }: Machinery) {
+export function createPeople(
+  { access, rates }: Config,
+  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey }: Machinery,
+) {
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
   const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
   const checkPassword = createPasswordCheck({ db, write, passwords, attempts, bcryptCost: access.bcryptCost })
   const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
   const signOut = createSignOut({ admission })
+  const signIns = createSignInService({
+    db,
+    write,
+    tokens,
+    refreshTokens: createRefreshTokens({ key: refreshKey }),
+    signOut,
+    lifeSeconds: access.refreshMaxDays * 86_400,
+    idleSeconds: access.refreshIdleHours * 3600,
+    overlapSeconds: access.refreshOverlapSeconds,
+  })
   const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
     authenticator: createAuthenticator({ db, tokens, admission }),
-    auth: createAuthService({ db, write, tokens, admission, attempts, links, checkPassword, hashNewPassword }),
+    auth: createAuthService({ db, write, signIns, signOut, attempts, links, checkPassword, hashNewPassword }),
+    signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
     members: createMemberService({

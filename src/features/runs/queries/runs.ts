@@ -1,25 +1,12 @@
 import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm'
-import { events, sessions } from '~/features/sessions/table'
+import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
-import type { LogEvent, RunFailure } from './log-event'
-import { type RunStatus, runEvents, runSteps, runs } from './table'
-
-/** A run in the hands of one process. Every write carries `leaseToken`, and one of an earlier owner changes nothing. */
-export interface OwnedRun {
-  id: string
-  clientId: string
-  agentId: string
-  sessionId: string
-  leaseToken: number
-  input: RunInput
-  traceId: string
-  createdAt: Date
-  deadlineAt: Date
-  /** Executed before, by a process that is gone. */
-  recovered: boolean
-}
+import type { LogEvent, RunFailure } from '../log-event'
+import { type RunStatus, runs } from '../table'
+import { insertLog } from './events'
+import { asJson, type OwnedRun, ours, owned } from './owned'
 
 export interface NewRun {
   id: string
@@ -75,13 +62,6 @@ export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatu
   return inserted as { status: RunStatus; createdAt: Date; deadlineAt: Date }
 }
 
-/** The user's own message is the turn's event number 0. It is stored when the turn begins, behind what an earlier turn still had to say; once only. */
-export const insertUserEvent = (db: Db, { id, clientId, sessionId, content }: Pick<NewRun, 'id' | 'clientId' | 'sessionId' | 'content'>) =>
-  db
-    .insert(events)
-    .values({ id: Bun.randomUUIDv7(), clientId, sessionId, runId: id, ordinal: 0, author: 'user', content: { ...content } })
-    .onConflictDoNothing({ target: [events.runId, events.ordinal] })
-
 export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
   const [row] = await db
     .select({ total: sql<number>`count(*)::int` })
@@ -122,18 +102,6 @@ export async function claimRun(
   return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true }
 }
 
-const owned = {
-  id: runs.id,
-  clientId: runs.clientId,
-  agentId: runs.agentId,
-  sessionId: runs.sessionId,
-  leaseToken: runs.leaseToken,
-  input: runs.input,
-  traceId: runs.traceId,
-  createdAt: runs.createdAt,
-  deadlineAt: runs.deadlineAt,
-}
-
 /** Runs that nobody looks after any more, longest first. */
 export async function listAbandoned(db: Db, limit: number): Promise<string[]> {
   const rows = await db
@@ -162,48 +130,6 @@ export const releaseLease = (db: Db, run: OwnedRun) => db.update(runs).set({ lea
 export const expireLeases = (db: Db, owner: string) =>
   db.update(runs).set({ leaseUntil: sql`now()` }).where(sql`${runs.leaseOwner} = ${owner} and ${runs.status} in ('queued', 'running')`)
 
-export const listSteps = (db: Db, runId: string) =>
-  db.select().from(runSteps).where(eq(runSteps.runId, runId)).orderBy(asc(runSteps.startedAt), asc(runSteps.key))
-
-type StepRow = Omit<typeof runSteps.$inferInsert, 'clientId' | 'leaseToken' | 'startedAt' | 'finishedAt'>
-
-/** Writes a step if the run is still ours; false if it is not. */
-export async function saveStep(db: Db, run: OwnedRun, step: StepRow): Promise<boolean> {
-  const finished = step.state === 'open' ? sql`null` : sql`clock_timestamp()`
-  const rows = await db.execute(sql`
-    insert into ${runSteps} (run_id, key, client_id, kind, effect, state, lease_token, input_hash, result, error, started_at, finished_at)
-    select id, ${step.key}, client_id, ${step.kind}, ${step.effect}, ${step.state}, lease_token, ${step.inputHash},
-      ${asJson(step.result)}, ${asJson(step.error)}, clock_timestamp(), ${finished}
-    from ${runs} where ${ours(run)}
-    on conflict (run_id, key) do update set state = excluded.state, lease_token = excluded.lease_token, result = excluded.result, error = excluded.error, finished_at = excluded.finished_at
-    returning 1 as saved`)
-  return rows.length > 0
-}
-
-/** Appends consecutive entries of the event log if the run is still ours; false if it is not. Done twice, it changes nothing. */
-export async function saveLog(db: Db, run: OwnedRun, entries: LogEvent[]): Promise<boolean> {
-  const rows = await db.execute(sql`${insertLog(run, entries)} returning 1 as saved`)
-  return rows.length > 0
-}
-
-/** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */
-export async function saveEvent(
-  db: Db,
-  run: OwnedRun,
-  { id, ordinal, event, entries }: { id: string; ordinal: number; event: AgentEvent; entries: LogEvent[] },
-): Promise<boolean> {
-  const rows = await db.execute(sql`
-    with logged as (${insertLog(run, entries)} returning 1),
-    stored as (
-      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions, branch)
-      select ${id}, client_id, session_id, id, ${ordinal}, ${event.author}, ${asJson(event.content)}, ${asJson(event.actions ?? {})}, ${event.branch ?? null}
-      from ${runs} where ${ours(run)}
-      on conflict (id) do update set ordinal = excluded.ordinal returning 1
-    )
-    select 1 from logged, stored`)
-  return rows.length > 0
-}
-
 /** Ends the run together with its last log entries; false if it is not ours any more, or over already. */
 export async function finishRun(
   db: Db,
@@ -216,61 +142,6 @@ export async function finishRun(
     update ${runs} set status = ${status}, result = ${asJson(result)}, error = ${asJson(error)}, finished_at = ${over}, lease_until = null, lease_owner = null
     from logged where ${ours(run)} returning 1 as saved`)
   return rows.length > 0
-}
-
-const ours = ({ id, leaseToken }: OwnedRun) => sql`${runs.id} = ${id} and ${runs.leaseToken} = ${leaseToken} and ${runs.finishedAt} is null`
-
-const insertLog = (run: OwnedRun, entries: LogEvent[]) => sql`
-  insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
-  select id, ${entries[0]?.seq ?? 0}::bigint, ${entries.at(-1)?.seq ?? 0}::bigint, client_id, ${asJson(entries)} from ${runs} where ${ours(run)}
-  on conflict (run_id, first_seq) do update set last_seq = excluded.last_seq, events = excluded.events`
-
-const asJson = (value: unknown) =>
-  value === undefined || value === null ? sql`null::jsonb` : sql`${storable(JSON.stringify(value))}::text::jsonb`
-
-/** jsonb takes neither NUL nor lone surrogates, and a tool may answer with both. JSON.stringify writes them as escapes, and whole pairs as they are. */
-const storable = (json: string) =>
-  json.includes('\\u') ? json.replace(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/gi, '$1\ufffd') : json
-
-export async function listLog(db: Db, runId: string, { after, limit }: { after: number; limit: number }): Promise<LogEvent[]> {
-  const chunks = await db
-    .select({ events: runEvents.events })
-    .from(runEvents)
-    .where(sql`${runEvents.runId} = ${runId} and ${runEvents.lastSeq} > ${after}`)
-    .orderBy(asc(runEvents.firstSeq))
-    .limit(limit)
-  return chunks.flatMap((chunk) => chunk.events as LogEvent[]).filter(({ seq }) => seq > after)
-}
-
-export async function findLastSeq(db: Db, runId: string): Promise<number> {
-  const [row] = await db
-    .select({ last: sql<number>`coalesce(max(${runEvents.lastSeq}), 0)::int` })
-    .from(runEvents)
-    .where(eq(runEvents.runId, runId))
-  return row?.last ?? 0
-}
-
-/** How many of the agent's events of this run are stored: a repeated execution does not store them again. */
-export async function countStoredEvents(db: Db, runId: string): Promise<number> {
-  const [row] = await db
-    .select({ last: sql<number>`coalesce(max(${events.ordinal}), 0)::int` })
-    .from(events)
-    .where(eq(events.runId, runId))
-  return row?.last ?? 0
-}
-
-/** The session before this turn. */
-export async function listHistory(
-  db: Db,
-  { clientId, sessionId, runId, limit }: { clientId: string; sessionId: string; runId: string; limit: number },
-): Promise<AgentEvent[]> {
-  const rows = await db
-    .select({ author: events.author, content: events.content, actions: events.actions })
-    .from(events)
-    .where(and(eq(events.clientId, clientId), eq(events.sessionId, sessionId), sql`${events.runId} is distinct from ${runId}`))
-    .orderBy(sql`${events.position} desc`)
-    .limit(limit)
-  return rows.reverse().map(({ author, content, actions }) => ({ author, content: content as unknown as AgentEvent['content'], actions }))
 }
 
 const shown = {
@@ -326,20 +197,3 @@ export const requeue = (db: Db, reach: Reach, id: string) =>
     .set({ status: 'running', leaseUntil: sql`now()` })
     .where(and(within(reach, id), eq(runs.status, 'needs_reconcile')))
     .returning({ id: runs.id })
-
-/** Settles a step of unknown outcome. False if there is no such open step. */
-export async function settleStep(
-  db: Db,
-  runId: string,
-  key: string,
-  outcome: { state: 'open'; effect: 'idempotent' } | { state: 'done'; result: unknown },
-): Promise<boolean> {
-  const change =
-    outcome.state === 'done' ? { state: 'done' as const, result: outcome.result, finishedAt: sql`now()` } : { effect: outcome.effect }
-  const settled = await db
-    .update(runSteps)
-    .set(change)
-    .where(and(eq(runSteps.runId, runId), eq(runSteps.key, key), eq(runSteps.state, 'open')))
-    .returning({ key: runSteps.key })
-  return settled.length > 0
-}

@@ -1,0 +1,87 @@
+import { and, asc, eq, sql } from 'drizzle-orm'
+import { events } from '~/features/sessions/table'
+import type { Db } from '~/platform/db'
+import type { AgentEvent } from '~/runtime/types'
+import type { LogEvent } from '../log-event'
+import { runEvents, runs } from '../table'
+import { asJson, type OwnedRun, ours } from './owned'
+
+/** The user's own message is the turn's event number 0. It is stored when the turn begins, behind what an earlier turn still had to say; once only. */
+export const insertUserEvent = (
+  db: Db,
+  { id, clientId, sessionId, content }: Pick<OwnedRun, 'id' | 'clientId' | 'sessionId'> & { content: AgentEvent['content'] },
+) =>
+  db
+    .insert(events)
+    .values({ id: Bun.randomUUIDv7(), clientId, sessionId, runId: id, ordinal: 0, author: 'user', content: { ...content } })
+    .onConflictDoNothing({ target: [events.runId, events.ordinal] })
+
+/** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */
+export async function saveEvent(
+  db: Db,
+  run: OwnedRun,
+  { id, ordinal, event, entries }: { id: string; ordinal: number; event: AgentEvent; entries: LogEvent[] },
+): Promise<boolean> {
+  const rows = await db.execute(sql`
+    with logged as (${insertLog(run, entries)} returning 1),
+    stored as (
+      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions, branch)
+      select ${id}, client_id, session_id, id, ${ordinal}, ${event.author}, ${asJson(event.content)}, ${asJson(event.actions ?? {})}, ${event.branch ?? null}
+      from ${runs} where ${ours(run)}
+      on conflict (id) do update set ordinal = excluded.ordinal returning 1
+    )
+    select 1 from logged, stored`)
+  return rows.length > 0
+}
+
+/** Appends consecutive entries of the event log if the run is still ours; false if it is not. Done twice, it changes nothing. */
+export async function saveLog(db: Db, run: OwnedRun, entries: LogEvent[]): Promise<boolean> {
+  const rows = await db.execute(sql`${insertLog(run, entries)} returning 1 as saved`)
+  return rows.length > 0
+}
+
+export const insertLog = (run: OwnedRun, entries: LogEvent[]) => sql`
+  insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
+  select id, ${entries[0]?.seq ?? 0}::bigint, ${entries.at(-1)?.seq ?? 0}::bigint, client_id, ${asJson(entries)} from ${runs} where ${ours(run)}
+  on conflict (run_id, first_seq) do update set last_seq = excluded.last_seq, events = excluded.events`
+
+export async function listLog(db: Db, runId: string, { after, limit }: { after: number; limit: number }): Promise<LogEvent[]> {
+  const chunks = await db
+    .select({ events: runEvents.events })
+    .from(runEvents)
+    .where(sql`${runEvents.runId} = ${runId} and ${runEvents.lastSeq} > ${after}`)
+    .orderBy(asc(runEvents.firstSeq))
+    .limit(limit)
+  return chunks.flatMap((chunk) => chunk.events as LogEvent[]).filter(({ seq }) => seq > after)
+}
+
+export async function findLastSeq(db: Db, runId: string): Promise<number> {
+  const [row] = await db
+    .select({ last: sql<number>`coalesce(max(${runEvents.lastSeq}), 0)::int` })
+    .from(runEvents)
+    .where(eq(runEvents.runId, runId))
+  return row?.last ?? 0
+}
+
+/** How many of the agent's events of this run are stored: a repeated execution does not store them again. */
+export async function countStoredEvents(db: Db, runId: string): Promise<number> {
+  const [row] = await db
+    .select({ last: sql<number>`coalesce(max(${events.ordinal}), 0)::int` })
+    .from(events)
+    .where(eq(events.runId, runId))
+  return row?.last ?? 0
+}
+
+/** The session before this turn. */
+export async function listHistory(
+  db: Db,
+  { clientId, sessionId, runId, limit }: { clientId: string; sessionId: string; runId: string; limit: number },
+): Promise<AgentEvent[]> {
+  const rows = await db
+    .select({ author: events.author, content: events.content, actions: events.actions })
+    .from(events)
+    .where(and(eq(events.clientId, clientId), eq(events.sessionId, sessionId), sql`${events.runId} is distinct from ${runId}`))
+    .orderBy(sql`${events.position} desc`)
+    .limit(limit)
+  return rows.reverse().map(({ author, content, actions }) => ({ author, content: content as unknown as AgentEvent['content'], actions }))
+}

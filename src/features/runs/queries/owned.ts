@@ -1,0 +1,40 @@
+import { sql } from 'drizzle-orm'
+import type { RunInput } from '~/runtime/types'
+import { runs } from '../table'
+
+/** A run in the hands of one process. Every write carries `leaseToken`, and one of an earlier owner changes nothing. */
+export interface OwnedRun {
+  id: string
+  clientId: string
+  agentId: string
+  sessionId: string
+  leaseToken: number
+  input: RunInput
+  traceId: string
+  createdAt: Date
+  deadlineAt: Date
+  /** Executed before, by a process that is gone. */
+  recovered: boolean
+}
+
+export const owned = {
+  id: runs.id,
+  clientId: runs.clientId,
+  agentId: runs.agentId,
+  sessionId: runs.sessionId,
+  leaseToken: runs.leaseToken,
+  input: runs.input,
+  traceId: runs.traceId,
+  createdAt: runs.createdAt,
+  deadlineAt: runs.deadlineAt,
+}
+
+export const ours = ({ id, leaseToken }: OwnedRun) =>
+  sql`${runs.id} = ${id} and ${runs.leaseToken} = ${leaseToken} and ${runs.finishedAt} is null`
+
+export const asJson = (value: unknown) =>
+  value === undefined || value === null ? sql`null::jsonb` : sql`${storable(JSON.stringify(value))}::text::jsonb`
+
+/** jsonb takes neither NUL nor lone surrogates, and a tool may answer with both. JSON.stringify writes them as escapes, and whole pairs as they are. */
+const storable = (json: string) =>
+  json.includes('\\u') ? json.replace(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/gi, '$1\ufffd') : json
