@@ -76,6 +76,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/admin/users': admin,
   'DELETE /api/v1/admin/users/:user_id': admin,
   'POST /api/v1/admin/users/:user_id/activate': admin,
+  'POST /api/v1/admin/users/:user_id/unlock': admin,
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
