@@ -52,8 +52,8 @@ begin
   if exists (select from pg_roles where rolname = 'evo_tenant') then
     execute format('grant usage on schema %I to evo_tenant', current_schema());
     execute format('grant usage on all sequences in schema %I to evo_tenant', current_schema());
-    -- Keyed by the caller, whom the server names.
-    grant select, insert, update, delete on idempotency_keys to evo_tenant;
+    -- Keyed by the caller, whom the server names, and by who signs in.
+    grant select, insert, update, delete on idempotency_keys, attempt_counters to evo_tenant;
     -- The catalogues are everybody's to read.
     grant select on mcp_servers, tools, schema_migrations to evo_tenant;
   end if;

@@ -17,6 +17,7 @@ const UNBOUND: Record<string, string> = {
   mcp_servers: 'a catalogue for all, which only admins change',
   tools: 'a catalogue for all, which only admins change',
   idempotency_keys: 'keyed by the caller',
+  attempt_counters: 'keyed by who signs in from where',
   dead_letters: 'closed to tenants altogether',
 }
 
