@@ -29,7 +29,7 @@ import { systemRoutes } from './features/system/routes'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
-import type { Db } from './platform/db'
+import { type Db, inRequestScope } from './platform/db'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -66,6 +66,8 @@ export interface AppDeps {
     about: { title: string; description: string; version: string }
     corsOrigins: string[]
     gate: GateOptions
+    /** Whether each request carries whose rows it may touch, see `DATABASE_RLS`. */
+    tenantScopes: boolean
     passwordMinLength: number
     /** Shows the mails that the `mailbox` provider keeps. Never in production. */
     mailboxPage: boolean
@@ -92,6 +94,7 @@ export function createApp(deps: AppDeps) {
       error: (error: Error) => lastResort(error, { apiUrl: settings.apiUrl, log }),
     },
   })
+    .use(settings.tenantScopes ? new Elysia().wrap((handle) => (request: Request) => inRequestScope(() => handle(request))) : new Elysia())
     .use(requestLog({ log }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))

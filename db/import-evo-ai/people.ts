@@ -56,6 +56,7 @@ export async function bringUsers(world: World, rows: SourceRows['users'][]) {
         clientId: isAdmin ? null : user.client_id,
         role: isAdmin ? null : 'owner',
         passwordHash: user.password_hash,
+        passwordIsImported: true,
         isActive: user.is_active === true,
         isAdmin,
         emailVerified: user.email_verified === true,
