@@ -12,6 +12,8 @@ import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { mcpToolRoutes } from './features/mcp-tools/routes'
+import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
 import type { MemberService } from './features/members/service'
 import { providerKeyRoutes } from './features/provider-keys/routes'
@@ -55,6 +57,7 @@ export interface AppDeps {
   impersonation: ImpersonationService
   agents: AgentService
   providerKeys: ProviderKeyService
+  mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
   chat: ChatService
@@ -128,6 +131,7 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session }))
         .use(agentRoutes({ agents: deps.agents, session }))
+        .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session }))
         .use(runRoutes({ runs: deps.runs, session }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
