@@ -104,6 +104,8 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/agents/:agent_id': ofClient('viewer'),
   'PUT /api/v1/agents/:agent_id': ofClient('member'),
   'DELETE /api/v1/agents/:agent_id': ofClient('member'),
+  'GET /api/v1/agents/:agent_id/mcp-tools': ofClient('viewer'),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': ofClient('member'),
 
   'GET /api/v1/sessions/client/:client_id': inClient('viewer'),
   'GET /api/v1/sessions/agent/:agent_id': ofClient('viewer'),
