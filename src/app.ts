@@ -13,6 +13,8 @@ import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { mcpToolRoutes } from './features/mcp-tools/routes'
+import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
 import type { MemberService } from './features/members/service'
 import { providerKeyRoutes } from './features/provider-keys/routes'
@@ -28,7 +30,7 @@ import { systemRoutes } from './features/system/routes'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
-import type { Db } from './platform/db'
+import { type Db, inRequestScope } from './platform/db'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -56,6 +58,7 @@ export interface AppDeps {
   impersonation: ImpersonationService
   agents: AgentService
   providerKeys: ProviderKeyService
+  mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
   chat: ChatService
@@ -65,6 +68,8 @@ export interface AppDeps {
     about: { title: string; description: string; version: string }
     corsOrigins: string[]
     gate: GateOptions
+    /** Whether each request carries whose rows it may touch, see `DATABASE_RLS`. */
+    tenantScopes: boolean
     passwordMinLength: number
     /** Shows the mails that the `mailbox` provider keeps. Never in production. */
     mailboxPage: boolean
@@ -91,6 +96,7 @@ export function createApp(deps: AppDeps) {
       error: (error: Error) => lastResort(error, { apiUrl: settings.apiUrl, log }),
     },
   })
+    .use(settings.tenantScopes ? new Elysia().wrap((handle) => (request: Request) => inRequestScope(() => handle(request))) : new Elysia())
     .use(requestLog({ log }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))
@@ -127,6 +133,7 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session }))
         .use(agentRoutes({ agents: deps.agents, session }))
+        .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session }))
         .use(runRoutes({ runs: deps.runs, session }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))

@@ -81,6 +81,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/admin/users': admin,
   'DELETE /api/v1/admin/users/:user_id': admin,
   'POST /api/v1/admin/users/:user_id/activate': admin,
+  'POST /api/v1/admin/users/:user_id/unlock': admin,
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
@@ -108,6 +109,8 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/agents/:agent_id': ofClient('viewer'),
   'PUT /api/v1/agents/:agent_id': ofClient('member'),
   'DELETE /api/v1/agents/:agent_id': ofClient('member'),
+  'GET /api/v1/agents/:agent_id/mcp-tools': ofClient('viewer'),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': ofClient('member'),
 
   'GET /api/v1/sessions/client/:client_id': inClient('viewer'),
   'GET /api/v1/sessions/agent/:agent_id': ofClient('viewer'),
