@@ -13,6 +13,7 @@ import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import type { RenderMail } from './features/mail/templates'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -63,6 +64,7 @@ export interface AppDeps {
   runs: RunService
   chat: ChatService
   audit: AuditService
+  renderMail: RenderMail
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -120,7 +122,7 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
-    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, admission, session, passwordMinLength: settings.passwordMinLength }))
