@@ -2,6 +2,8 @@ import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { approvalRoutes } from './features/approvals/routes'
+import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
@@ -54,6 +56,7 @@ export interface AppDeps {
   providerKeys: ProviderKeyService
   sessions: SessionService
   runs: RunService
+  approvals: ApprovalService
   chat: ChatService
   settings: {
     apiUrl: string
@@ -122,6 +125,7 @@ export function createApp(deps: AppDeps) {
         .use(agentRoutes({ agents: deps.agents, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session }))
         .use(runRoutes({ runs: deps.runs, session }))
+        .use(approvalRoutes({ approvals: deps.approvals, session }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ db: deps.db, session })),
     )

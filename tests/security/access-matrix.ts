@@ -111,6 +111,10 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/runs/:run_id/cancel': ofClient('member'),
   'POST /api/v1/runs/:run_id/reconcile': ofClient('member'),
 
+  'GET /api/v1/approvals/': { who: 'viewer' },
+  'GET /api/v1/approvals/:approval_id': ofClient('viewer'),
+  'POST /api/v1/approvals/:approval_id/decision': ofClient('member'),
+
   'POST /api/v1/chat/:agent_id/:external_id': ofClient('key'),
 }
 

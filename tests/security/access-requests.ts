@@ -38,6 +38,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   }),
   'PUT /api/v1/agents/:agent_id': () => ({ body: { description: 'changed' } }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
 
