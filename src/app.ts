@@ -14,6 +14,8 @@ import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { mcpToolRoutes } from './features/mcp-tools/routes'
+import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
 import type { MemberService } from './features/members/service'
 import { providerKeyRoutes } from './features/provider-keys/routes'
@@ -22,12 +24,14 @@ import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
+import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
+import type { SignInService } from './features/sign-ins/service'
 import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
-import type { Db } from './platform/db'
+import { type Db, inRequestScope } from './platform/db'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -48,12 +52,14 @@ export interface AppDeps {
   authenticator: Authenticator
   admission: Admission
   auth: AuthService
+  signIns: SignInService
   users: UserService
   clients: ClientService
   members: MemberService
   impersonation: ImpersonationService
   agents: AgentService
   providerKeys: ProviderKeyService
+  mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
   approvals: ApprovalService
@@ -63,6 +69,8 @@ export interface AppDeps {
     about: { title: string; description: string; version: string }
     corsOrigins: string[]
     gate: GateOptions
+    /** Whether each request carries whose rows it may touch, see `DATABASE_RLS`. */
+    tenantScopes: boolean
     passwordMinLength: number
     /** Shows the mails that the `mailbox` provider keeps. Never in production. */
     mailboxPage: boolean
@@ -89,6 +97,7 @@ export function createApp(deps: AppDeps) {
       error: (error: Error) => lastResort(error, { apiUrl: settings.apiUrl, log }),
     },
   })
+    .use(settings.tenantScopes ? new Elysia().wrap((handle) => (request: Request) => inRequestScope(() => handle(request))) : new Elysia())
     .use(requestLog({ log }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))
@@ -116,6 +125,8 @@ export function createApp(deps: AppDeps) {
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, admission, session, passwordMinLength: settings.passwordMinLength }))
+        .use(refreshRoutes({ signIns: deps.signIns, admission }))
+        .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, admission, passwordMinLength: settings.passwordMinLength }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
@@ -123,6 +134,7 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session }))
         .use(agentRoutes({ agents: deps.agents, session }))
+        .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session }))
         .use(runRoutes({ runs: deps.runs, session }))
         .use(approvalRoutes({ approvals: deps.approvals, session }))

@@ -109,11 +109,12 @@ test('a reference between rows of clients carries the client, so that none leads
   const loose = foreignKeys.filter(
     ({ table, target, columns }) => owned.has(table) && owned.has(target) && target !== 'clients' && !columns.includes('client_id'),
   )
-  // All are set to null when the user goes, and an admin, who has no client, may invite; and the client's own column then stays: a composite key would take both.
+  // All are set to null when the user goes, and an admin, who has no client, may invite and make keys; and the client's own column then stays: a composite key would take both.
   expect(loose.map(({ table, target }) => `${table} -> ${target}`).toSorted()).toEqual([
     'audit_logs -> users',
     'deliveries -> users',
     'invitations -> users',
+    'machine_keys -> users',
   ])
 })
 

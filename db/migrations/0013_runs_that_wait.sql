@@ -52,3 +52,13 @@ create table usage_records (
 );
 create index usage_records_client_idx on usage_records (client_id, created_at);
 create index usage_records_agent_idx on usage_records (client_id, agent_id, created_at);
+
+-- Where row-level security came first; else it finds these tables by itself.
+do $$
+begin
+  if to_regprocedure('evo_bind_to_tenant(regclass,text)') is not null then
+    perform evo_bind_to_tenant('approvals');
+    perform evo_bind_to_tenant('usage_records');
+  end if;
+end
+$$;

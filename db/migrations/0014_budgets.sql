@@ -25,3 +25,13 @@ create table budget_reservations (
   primary key (run_id, step_key)
 );
 create index budget_reservations_client_idx on budget_reservations (client_id);
+
+-- Where row-level security came first; else it finds these tables by itself.
+do $$
+begin
+  if to_regprocedure('evo_bind_to_tenant(regclass,text)') is not null then
+    perform evo_bind_to_tenant('budgets');
+    perform evo_bind_to_tenant('budget_reservations');
+  end if;
+end
+$$;

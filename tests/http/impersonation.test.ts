@@ -19,10 +19,12 @@ test('an admin acts as the first owner of a client, with a short token that name
   await app.join('second@example.com', app.ada.clientId, 'owner')
   const { status, body, call } = await impersonate()
   expect(status).toBe(200)
-  expect(Object.keys(body).toSorted()).toEqual(['access_token', 'token_type'])
+  // No refresh token: it ends with the access token.
+  expect(Object.keys(body).toSorted()).toEqual(['access_token', 'expires_in', 'token_type'])
   const claims = claimsOf(body.access_token)
   expect(claims).toMatchObject({ sub: app.ada.userId, is_admin: false, client_id: app.ada.clientId, act: { sub: app.admin.userId } })
-  expect(claims.exp - claims.iat).toBeLessThanOrEqual(1800)
+  expect(claims.exp - claims.iat).toBe(body.expires_in)
+  expect(body.expires_in).toBeLessThanOrEqual(1800)
   expect((await call('POST', '/api/v1/auth/me')).body.id).toBe(app.ada.userId)
 })
 

@@ -63,7 +63,11 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/auth/reset-password': anybody,
   'POST /api/v1/auth/accept-invitation': anybody,
   'POST /api/v1/auth/me': person,
+  'POST /api/v1/auth/refresh': anybody,
+  'GET /api/v1/auth/sessions': person,
+  'DELETE /api/v1/auth/sessions/:sign_in_id': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/logout': person,
+  'POST /api/v1/auth/logout-all': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/change-password': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/register-admin': admin,
 
@@ -72,6 +76,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/admin/users': admin,
   'DELETE /api/v1/admin/users/:user_id': admin,
   'POST /api/v1/admin/users/:user_id/activate': admin,
+  'POST /api/v1/admin/users/:user_id/unlock': admin,
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
@@ -99,6 +104,8 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/agents/:agent_id': ofClient('viewer'),
   'PUT /api/v1/agents/:agent_id': ofClient('member'),
   'DELETE /api/v1/agents/:agent_id': ofClient('member'),
+  'GET /api/v1/agents/:agent_id/mcp-tools': ofClient('viewer'),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': ofClient('member'),
 
   'GET /api/v1/sessions/client/:client_id': inClient('viewer'),
   'GET /api/v1/sessions/agent/:agent_id': ofClient('viewer'),

@@ -18,6 +18,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/auth/accept-invitation': async ({ invitationToken, tenants }) => ({
     body: { token: await invitationToken(tenants.own), name: 'Sam', password: 'four unusual words here' },
   }),
+  'POST /api/v1/auth/refresh': () => ({ body: { refresh_token: 'nothing' } }),
   'POST /api/v1/auth/change-password': () => ({ body: { current_password: 'not the password', new_password: 'four unusual words here' } }),
   'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
   'POST /api/v1/admin/users': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
@@ -37,6 +38,9 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
     body: { client_id: tenants[object].clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
   }),
   'PUT /api/v1/agents/:agent_id': () => ({ body: { description: 'changed' } }),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
+    body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
+  }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
@@ -50,7 +54,10 @@ export const ANSWERS: Record<string, number[]> = {
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],
   'POST /api/v1/auth/reset-password': [400],
+  'POST /api/v1/auth/refresh': [401],
+  'DELETE /api/v1/auth/sessions/:sign_in_id': [404],
   'POST /api/v1/auth/change-password': [400, 422],
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': [422],
   'POST /api/v1/runs/:run_id/reconcile': [409],
 }
 

@@ -51,16 +51,24 @@ export async function createWorld(app: TestApp) {
 
   const signIn = async (email: string) => {
     const { access_token } = await ok(app.stranger('POST', '/api/v1/auth/login', { email, password: PASSWORD }))
-    return { authorization: `Bearer ${access_token}` }
+    return bearer(access_token)
+  }
+  /** Somebody new who is what that caller is, for what ends all sign-ins of a person. */
+  const lookalikeOf = async (caller: Caller): Promise<Record<string, string>> => {
+    if (caller === 'admin') return bearer((await app.signIn(address())).token)
+    const role = caller === 'viewer' || caller === 'member' ? caller : 'owner'
+    if (emails[caller] === undefined) return credentialsOf(caller)
+    const { clientId } = caller === "other client's owner" ? tenants.foreign : tenants.own
+    return bearer((await app.join(address(), clientId, role)).token)
   }
   const credentialsOf = async (caller: Caller): Promise<Record<string, string>> => {
     if (caller === 'stranger') return {}
-    if (caller === 'expired token') return { authorization: `Bearer ${await expiredToken(app)}` }
+    if (caller === 'expired token') return bearer(await expiredToken(app))
     if (caller === "this agent's key") return { 'x-api-key': tenants.own.agentKey }
     if (caller === "other agent's key") return { 'x-api-key': otherAgent.config.api_key }
     if (caller !== 'impersonating admin') return signIn(emails[caller] ?? '')
     const { access_token } = await ok(admin.call('POST', `/api/v1/clients/${tenants.own.clientId}/impersonate`))
-    return { authorization: `Bearer ${access_token}` }
+    return bearer(access_token)
   }
 
   /** By the name of the parameter: the id of something fresh, where a request may use it up. */
@@ -96,6 +104,7 @@ export async function createWorld(app: TestApp) {
       return (await ok(admin.call('GET', '/api/v1/admin/impersonations?limit=1')))[0].id
     },
     name: () => 'not-found',
+    sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',
     token: () => 'nothing',
     id: () => crypto.randomUUID(),
@@ -104,6 +113,7 @@ export async function createWorld(app: TestApp) {
   return {
     tenants,
     credentialsOf,
+    lookalikeOf,
     address,
     /** The token of an invitation into the client, as its mail has it. */
     invitationToken: async (tenant: Tenant) =>
@@ -121,6 +131,8 @@ export async function createWorld(app: TestApp) {
     },
   }
 }
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
 /** Signed with the right key, of a living sign-in, and over. */
 async function expiredToken({ config, ada }: TestApp): Promise<string> {

@@ -1,11 +1,11 @@
 import { and, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
+import { clients } from '~/features/clients/table'
+import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { MemberRole } from '~/platform/principal'
-import { authSessions, oneTimeTokens } from './table'
-
-export const insertAuthSession = (db: Db, session: typeof authSessions.$inferInsert) => db.insert(authSessions).values(session)
+import { oneTimeTokens } from './table'
 
 export interface SignedIn {
   email: string
@@ -15,7 +15,7 @@ export interface SignedIn {
   role: MemberRole | null
   isActive: boolean
   tokensNotBefore: Date | null
-  /** Null when the session is unknown. */
+  /** Null when the session is unknown or has run out. */
   sessionId: string | null
   revokedAt: Date | null
   /** The admin who acts as this user, and whether they still may. Null for an ordinary sign-in. */
@@ -39,48 +39,57 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
       actor: { userId: actors.id, email: actors.email, isActive: actors.isActive, isAdmin: actors.isAdmin },
     })
     .from(users)
-    .leftJoin(authSessions, and(eq(authSessions.userId, users.id), eq(authSessions.id, sessionId)))
+    .leftJoin(authSessions, and(eq(authSessions.userId, users.id), eq(authSessions.id, sessionId), gt(authSessions.expiresAt, sql`now()`)))
     .leftJoin(actors, eq(actors.id, authSessions.actorUserId))
     .where(eq(users.id, userId))
   return row
 }
 
+type Purpose = (typeof oneTimeTokens.$inferSelect)['purpose']
+
+const isUsable = (tokenHash: Buffer, purpose: Purpose) =>
+  and(
+    eq(oneTimeTokens.tokenHash, tokenHash),
+    eq(oneTimeTokens.purpose, purpose),
+    isNull(oneTimeTokens.usedAt),
+    gt(oneTimeTokens.expiresAt, sql`clock_timestamp()`),
+  )
+
 /** Uses the token up: of any number of parallel calls one gets the user. */
-export async function consumeToken(db: Db, tokenHash: Buffer, purpose: 'verify-email' | 'reset-password'): Promise<string | undefined> {
+export async function consumeToken(
+  db: Db,
+  tokenHash: Buffer,
+  purpose: Purpose,
+): Promise<{ userId: string; newEmail: string | null } | undefined> {
   const [row] = await db
     .update(oneTimeTokens)
-    .set({ usedAt: sql`now()` })
-    .where(
-      and(
-        eq(oneTimeTokens.tokenHash, tokenHash),
-        eq(oneTimeTokens.purpose, purpose),
-        isNull(oneTimeTokens.usedAt),
-        gt(oneTimeTokens.expiresAt, sql`now()`),
-      ),
-    )
-    .returning({ userId: oneTimeTokens.userId })
-  return row?.userId
+    .set({ usedAt: sql`clock_timestamp()` })
+    .where(isUsable(tokenHash, purpose))
+    .returning({ userId: oneTimeTokens.userId, newEmail: oneTimeTokens.newEmail })
+  return row
 }
 
-/** Ends the user's sign-ins, all of them or all but one: their tokens are refused from then on. */
-export const revokeSessions = (db: Db, userId: string, { except }: { except?: string } = {}) =>
+/** Whose token it is, as long as it may be used, and what their password must not be made of. */
+export async function findTokenOwner(db: Db, tokenHash: Buffer, purpose: Purpose) {
+  const [row] = await db
+    .select({ userId: users.id, email: users.email, clientName: clients.name })
+    .from(oneTimeTokens)
+    .innerJoin(users, eq(users.id, oneTimeTokens.userId))
+    .leftJoin(clients, eq(clients.id, users.clientId))
+    .where(isUsable(tokenHash, purpose))
+  return row && { userId: row.userId, email: row.email, names: [row.clientName] }
+}
+
+/** Ends the sign-ins of these people, and what they do as others where they are admins; all but one, if asked. Returns those that were alive. */
+export const endSessions = (db: Db, userIds: string[], except?: string): Promise<{ userId: string; sessionId: string }[]> =>
   db
     .update(authSessions)
     .set({ revokedAt: sql`now()` })
     .where(
-      and(eq(authSessions.userId, userId), isNull(authSessions.revokedAt), except === undefined ? undefined : ne(authSessions.id, except)),
+      and(
+        or(inArray(authSessions.userId, userIds), inArray(authSessions.actorUserId, userIds)),
+        isNull(authSessions.revokedAt),
+        except === undefined ? undefined : ne(authSessions.id, except),
+      ),
     )
-
-export const revokeSession = (db: Db, userId: string, sessionId: string) =>
-  db
-    .update(authSessions)
-    .set({ revokedAt: sql`now()` })
-    .where(and(eq(authSessions.userId, userId), eq(authSessions.id, sessionId), isNull(authSessions.revokedAt)))
-
-/** Ends the sign-ins of these people, and what they do as others where they are admins. Returns those that were alive. */
-export const endSessions = (db: Db, userIds: string[]): Promise<{ userId: string; sessionId: string }[]> =>
-  db
-    .update(authSessions)
-    .set({ revokedAt: sql`now()` })
-    .where(and(or(inArray(authSessions.userId, userIds), inArray(authSessions.actorUserId, userIds)), isNull(authSessions.revokedAt)))
     .returning({ userId: authSessions.userId, sessionId: authSessions.id })

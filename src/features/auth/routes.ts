@@ -1,11 +1,12 @@
 import { Elysia } from 'elysia'
+import { SignedIn } from '~/features/sign-ins/schema'
 import { User } from '~/features/users/schema'
 import type { Admission } from '~/platform/admission'
 import { actorOf } from '~/platform/http/actor'
 import { problemsOf } from '~/platform/http/docs/responses'
 import { Message } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
-import { AccessToken, authSchemas } from './schema'
+import { authSchemas } from './schema'
 import type { AuthService } from './service'
 
 /** Sign-up, sign-in and the links of mails: the routes that a stranger may call, each under the sign-in rate of its address. */
@@ -64,8 +65,8 @@ export const authRoutes = ({
     )
     .post('/login', ({ actor, body }) => auth.login(actor, body.email, body.password), {
       body: Login,
-      response: { 200: AccessToken },
-      detail: { summary: 'Sign in and get an access token', security: [], responses: problemsOf(401, 403) },
+      response: { 200: SignedIn },
+      detail: { summary: 'Sign in and get an access and a refresh token', security: [], responses: problemsOf(401, 403) },
     })
     .post(
       '/forgot-password',
@@ -90,14 +91,6 @@ const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; ses
   return new Elysia()
     .use(session)
     .post('/me', ({ principal }) => auth.me(principal), { response: { 200: User }, detail: { summary: 'The signed-in user' } })
-    .post(
-      '/logout',
-      async ({ principal, set }) => {
-        await auth.logout(principal)
-        set.status = 204
-      },
-      { detail: { summary: 'End this sign-in' } },
-    )
     .post(
       '/change-password',
       async ({ principal, body }) => {

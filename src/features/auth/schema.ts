@@ -1,4 +1,4 @@
-import { type Static, t } from 'elysia'
+import { t } from 'elysia'
 import { Email, Name } from '~/platform/http/schema'
 
 /** A password that is only checked: any length that could ever have been set. */
@@ -15,9 +15,6 @@ export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }
     Verification: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }) }),
   }
 }
-
-export const AccessToken = t.Object({ access_token: t.String(), token_type: t.Literal('bearer') }, { title: 'AccessToken' })
-export type AccessToken = Static<typeof AccessToken>
 
 export interface Registration {
   email: string

@@ -9,14 +9,14 @@ export interface EndedSession {
 
 /** Ends the sign-ins of people who lose their access. */
 export interface SignOut {
-  /** In the transaction that takes the access away: PostgreSQL is the truth. What an admin does as others ends with their own sign-ins. */
-  end(tx: Db, userIds: string[]): Promise<EndedSession[]>
+  /** In the transaction that takes the access away: PostgreSQL is the truth. What an admin does as others ends with their own sign-ins. `except`: a sign-in that stays. */
+  end(tx: Db, userIds: string[], except?: string): Promise<EndedSession[]>
   /** After its COMMIT: every replica refuses the tokens from now on, and not only once it has looked the account up again. */
   announce(ended: EndedSession[]): Promise<void>
 }
 
 export const createSignOut = ({ admission }: { admission: Admission }): SignOut => ({
-  end: (tx, userIds) => (userIds.length === 0 ? Promise.resolve([]) : endSessions(tx, userIds)),
+  end: (tx, userIds, except) => (userIds.length === 0 ? Promise.resolve([]) : endSessions(tx, userIds, except)),
 
   async announce(ended) {
     await Promise.all(ended.map(({ userId, sessionId }) => admission.deny(userId, { sessionId })))

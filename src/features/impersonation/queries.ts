@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, isNotNull, isNull, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
-import { authSessions } from '~/features/auth/table'
 import { clients } from '~/features/clients/table'
+import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'

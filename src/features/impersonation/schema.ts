@@ -2,7 +2,7 @@ import { type Static, t } from 'elysia'
 import { Timestamp, Uuid } from '~/platform/http/schema'
 
 export const ImpersonationToken = t.Object(
-  { access_token: t.String(), token_type: t.Literal('bearer') },
+  { access_token: t.String(), token_type: t.Literal('bearer'), expires_in: t.Integer({ description: 'Its life in seconds.' }) },
   { title: 'ImpersonationToken', description: 'There is no refresh token: it ends after half an hour at most.' },
 )
 export type ImpersonationToken = Static<typeof ImpersonationToken>

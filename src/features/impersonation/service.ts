@@ -54,7 +54,7 @@ export const createImpersonationService = ({ db, write, tokens, signOut }: Deps)
       actorId: principal.userId,
       maxSeconds: seconds,
     })
-    return { access_token, token_type: 'bearer' }
+    return { access_token, token_type: 'bearer', expires_in: seconds }
   },
 
   async list(principal: UserPrincipal, page: Page): Promise<{ items: Impersonation[]; total: number }> {

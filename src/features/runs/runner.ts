@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { sqlState } from '~/platform/db'
+import { inTenantScope, sqlState } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable } from '~/platform/redis'
 import { HandedOver } from '~/runtime/pause'
@@ -48,7 +48,8 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   const execute = (run: OwnedRun) => {
     const abort = new AbortController()
-    const done = executeRun(executor, run, { signal: abort.signal, handOver: handOver.signal }).finally(() => {
+    const orders = { signal: abort.signal, handOver: handOver.signal }
+    const done = inTenantScope(run.clientId, () => executeRun(executor, run, orders)).finally(() => {
       running.delete(run.id)
       void announce(redis, { session: run.sessionId }, log)
       claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))

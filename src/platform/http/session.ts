@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import type { RateClass } from '../admission'
+import { bindTenant } from '../db'
 import { DomainError } from '../errors'
 import type { Origin, UserPrincipal } from '../principal'
 import { originOf } from './origin'
@@ -17,7 +18,9 @@ export type Session = ReturnType<typeof createSession>
  */
 export const createSession = ({ authenticator }: { authenticator: Authenticator }) =>
   new Elysia({ name: 'session' }).derive({ as: 'scoped' }, async ({ request }): Promise<{ principal: UserPrincipal }> => {
-    return { principal: await authenticator.user(bearerOf(request), originOf(request)) }
+    const principal = await authenticator.user(bearerOf(request), originOf(request))
+    bindTenant(principal.clientId)
+    return { principal }
   })
 
 /** RFC 6750 §2: one credential, in the Authorization header; a token in the URL would end up in logs. */

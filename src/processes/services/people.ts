@@ -1,6 +1,9 @@
 import type { Config } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
-import { deriveToken, hashToken } from '~/features/auth/one-time-token'
+import { createLinks } from '~/features/auth/links'
+import { createUnlock } from '~/features/auth/lock'
+import { deriveToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
+import { createPasswordCheck } from '~/features/auth/password-check'
 import { createAuthService } from '~/features/auth/service'
 import { createSignOut } from '~/features/auth/sign-out'
 import { createSendVerification } from '~/features/auth/verification'
@@ -8,30 +11,40 @@ import { createClientService } from '~/features/clients/service'
 import { createImpersonationService } from '~/features/impersonation/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
+import { createRefreshTokens } from '~/features/sign-ins/refresh-token'
+import { createSignInService } from '~/features/sign-ins/service'
 import { createUserService } from '~/features/users/service'
 import { createHashNewPassword } from '~/platform/passwords/new-password'
 import type { Machinery } from './machinery'
 
 /** Who may come in, and the organisations they belong to. */
-export function createPeople({ access }: Config, { db, write, passwords, tokens, admission, linkKey }: Machinery) {
+export function createPeople(
+  { access, rates }: Config,
+  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey }: Machinery,
+) {
   const hashNewPassword = createHashNewPassword({ passwords })
-  const sendVerification = createSendVerification({ linkKey, ttlSeconds: access.tokenExpiryHours * 3600 })
+  const ttlSeconds = linkSeconds(access)
+  const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
+  const checkPassword = createPasswordCheck({ db, write, passwords, attempts, bcryptCost: access.bcryptCost })
+  const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
+  const unlock = createUnlock({ attempts })
   const signOut = createSignOut({ admission })
-  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut })
+  const signIns = createSignInService({
+    db,
+    write,
+    tokens,
+    refreshTokens: createRefreshTokens({ key: refreshKey }),
+    signOut,
+    lifeSeconds: access.refreshMaxDays * 86_400,
+    idleSeconds: access.refreshIdleHours * 3600,
+    overlapSeconds: access.refreshOverlapSeconds,
+  })
+  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
     authenticator: createAuthenticator({ db, tokens, admission }),
-    auth: createAuthService({
-      db,
-      write,
-      passwords,
-      tokens,
-      admission,
-      linkKey,
-      bcryptCost: access.bcryptCost,
-      verifySeconds: access.tokenExpiryHours * 3600,
-      resetSeconds: access.resetExpiryHours * 3600,
-    }),
+    auth: createAuthService({ db, write, signIns, signOut, unlock, links, checkPassword, hashNewPassword }),
+    signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
     members: createMemberService({
@@ -46,3 +59,10 @@ export function createPeople({ access }: Config, { db, write, passwords, tokens,
     impersonation: createImpersonationService({ db, write, tokens, signOut }),
   }
 }
+
+/** How long the links of mails work: the code and the mail say the same. */
+export const linkSeconds = ({ tokenExpiryHours, resetExpiryHours }: Config['access']): Record<MailedPurpose, number> => ({
+  'verify-email': tokenExpiryHours * 3600,
+  'reset-password': resetExpiryHours * 3600,
+  'change-email': tokenExpiryHours * 3600,
+})

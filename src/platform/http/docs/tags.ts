@@ -1,6 +1,6 @@
 /** The chapters of the document, in their order. tests/http/docs.test.ts fails for a route whose tag is not here. */
 export const TAGS: { name: string; description: string }[] = [
-  { name: 'auth', description: 'Sign up, sign in, and the links of mails.' },
+  { name: 'auth', description: 'Sign up, sign in, stay signed in, and the links of mails.' },
   { name: 'clients', description: 'The organisations. Each has its own people, agents and keys.' },
   { name: 'members', description: 'The people of a client: roles and invitations.' },
   { name: 'agents', description: 'Define agents: their model, instruction, tools and sub-agents.' },
