@@ -5,6 +5,7 @@ import type { AgentService } from './features/agents/service'
 import { approvalRoutes } from './features/approvals/routes'
 import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
+import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
 import { callerOf, chatRoutes } from './features/chat/routes'
@@ -64,6 +65,7 @@ export interface AppDeps {
   runs: RunService
   approvals: ApprovalService
   chat: ChatService
+  audit: AuditService
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -139,7 +141,7 @@ export function createApp(deps: AppDeps) {
         .use(runRoutes({ runs: deps.runs, session }))
         .use(approvalRoutes({ approvals: deps.approvals, session }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
-        .use(auditRoutes({ db: deps.db, session })),
+        .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)
 }

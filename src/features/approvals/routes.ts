@@ -1,11 +1,10 @@
 import { Elysia, t } from 'elysia'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
-import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
-import { Approval, ApprovalDecision } from './schema'
+import { Approval, ApprovalDecision, ApprovalQuery } from './schema'
 import type { ApprovalService } from './service'
-import { APPROVAL_STATES } from './table'
 
 const Params = t.Object({ approval_id: Uuid })
 
@@ -13,7 +12,7 @@ export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalServ
   new Elysia({ prefix: '/approvals', tags: ['runs'] })
     .use(session)
     .get('/', ({ principal, query }) => approvals.list(principal, { ...pageOf(query), state: query.state, runId: query.run_id }), {
-      query: t.Object({ ...PageQuery, state: t.Optional(choice(APPROVAL_STATES)), run_id: t.Optional(Uuid) }),
+      query: ApprovalQuery,
       response: { 200: t.Array(Approval) },
       detail: { summary: 'What agents want to do and need consent for, newest first' },
     })

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 import { APPROVAL_STATES } from './table'
 
 const Arguments = t.Record(t.String(), t.Unknown())
@@ -32,3 +32,5 @@ export const ApprovalDecision = t.Object({
   reason: t.Optional(t.String({ maxLength: 2000, description: 'Told to the agent.' })),
 })
 export type ApprovalDecision = Static<typeof ApprovalDecision>
+
+export const ApprovalQuery = t.Object({ ...PageQuery, state: t.Optional(choice(APPROVAL_STATES)), run_id: t.Optional(Uuid) })
