@@ -1,21 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { and, eq, sql } from 'drizzle-orm'
-import { type Config, ConfigError, loadConfig } from '~/config'
+import type { Config } from '~/config'
 import { agents } from '~/features/agents/table'
 import { contacts } from '~/features/contacts/table'
 import { folders } from '~/features/folders/table'
 import { mcpServers } from '~/features/mcp-servers/table'
 import { findUserByEmail, insertClient, insertUser } from '~/features/users/queries'
-import { createDatabase, type Database, type Db } from '~/platform/db'
-import { createLog } from '~/platform/log'
+import type { Database, Db } from '~/platform/db'
 import { createPasswords, type Passwords } from '~/platform/passwords/passwords'
-import { createSecrets, type Secrets } from '~/platform/secrets'
-import { startEmbeddedServices } from '~/processes/embedded-services'
-import { createFamily } from '~/processes/family'
-import { reachPostgres } from '~/processes/reach-postgres'
+import type { Secrets } from '~/platform/secrets'
 import { StartError } from '~/processes/start-error'
-import { migrate } from './migrate'
 import { OFFICIAL_MCP_SERVERS } from './official-mcp-servers'
+import { runScript, type ScriptParts } from './script'
 
 export interface SeedDeps {
   database: Database
@@ -116,53 +112,33 @@ async function seedAgent(
   return id
 }
 
-/** `bun run db:seed`: on DATABASE_URL, else on the embedded PostgreSQL, which one process at a time can have. Returns the exit code. */
+/** `bun run db:seed`. Returns the exit code. */
 async function run(env: Record<string, string | undefined>): Promise<number> {
-  const family = createFamily()
-  let release = () => {}
-  try {
-    if (env.NODE_ENV?.trim().toLowerCase() === 'production')
-      throw new StartError('demo data is for development, not for NODE_ENV=production')
-    const given = loadConfig(env)
-    const { demo, access } = given
-    if (demo.password !== undefined && demo.password.length < access.passwordMinLength)
-      throw new StartError(`DEMO_PASSWORD must have at least ${access.passwordMinLength} characters`)
-    const log = createLog({ level: 'warn', pretty: true })
-    // Redis is not needed: an address that nobody calls keeps it from being started.
-    const services = await startEmbeddedServices({ config: { ...given, redis: { ...given.redis, url: 'redis://-' } }, env, family, log })
-    release = services.release
-    await services.ready
-    const config = loadConfig(services.env)
-    await reachPostgres(config.database.url ?? '', 5000)
-    await migrate({ url: config.database.url ?? '', log })
-    await report(config, log)
-    return 0
-  } catch (error) {
-    if (!(error instanceof StartError || error instanceof ConfigError)) throw error
-    process.stderr.write(
-      `Cannot seed: ${error.message}${error.message.startsWith('another server') ? '; stop it first, and start it again afterwards' : ''}\n`,
-    )
+  if (env.NODE_ENV?.trim().toLowerCase() === 'production') {
+    process.stderr.write('Cannot seed: demo data is for development, not for NODE_ENV=production\n')
     return 1
-  } finally {
-    await family.stop(0)
-    release()
   }
+  return runScript(env, 'seed', {
+    prepare({ demo, access }) {
+      if (demo.password !== undefined && demo.password.length < access.passwordMinLength)
+        throw new StartError(`DEMO_PASSWORD must have at least ${access.passwordMinLength} characters`)
+    },
+    work: report,
+  })
 }
 
-async function report(config: Config, log: ReturnType<typeof createLog>) {
-  const { database: settings, access, demo } = config
-  const database = createDatabase({ ...settings, url: settings.url ?? '', poolSize: 1, applicationName: 'evo-seed', log })
+async function report({ config, database, secrets }: ScriptParts): Promise<number> {
+  const { access, demo, apiUrl } = config
   const passwords = createPasswords({ cost: access.bcryptCost, threads: 1 })
   try {
-    const secrets = createSecrets({ keyEncryptionKeys: access.encryptionKeys.split(',') })
     const { created, agentId, password } = await seed({ database, secrets, passwords, demo })
     const lines = created.length === 0 ? ['Nothing to do: the demo data is there.'] : ['Created:', ...created.map((thing) => `  ${thing}`)]
     if (password !== undefined) lines.push(`Sign in as ${demo.email} with the password ${password}`)
-    lines.push(`Talk to the agent at ${config.apiUrl}/api/v1/chat/${agentId}/grace`)
+    lines.push(`Talk to the agent at ${apiUrl}/api/v1/chat/${agentId}/grace`)
     process.stdout.write(`${lines.join('\n')}\n`)
+    return 0
   } finally {
     passwords.close()
-    await database.close()
   }
 }
 

@@ -32,6 +32,8 @@ export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
       .join(','), // empty when absent
     bcryptCost: read.integer('BCRYPT_COST', 'Work factor of new password hashes.', 12, 4, 15),
     passwordMinLength: read.integer('PASSWORD_MIN_LENGTH', 'Least length of a password in characters.', 8, 8, 128),
+    maxLoginAttempts: read.integer('MAX_LOGIN_ATTEMPTS', 'Wrong passwords per account and network, after which it is locked.', 5, 1, 100),
+    lockoutMinutes: read.integer('LOGIN_LOCKOUT_MINUTES', 'How long it stays locked.', 30, 1, 1440),
     tokenExpiryHours: read.integer('TOKEN_EXPIRY_HOURS', 'Validity of a verification link in hours.', 24, 1, 720),
     resetExpiryHours: read.integer('RESET_TOKEN_EXPIRY_HOURS', 'Validity of a password reset link in hours.', 1, 1, 72),
     invitationHours: read.integer('INVITATION_EXPIRY_HOURS', 'Validity of an invitation in hours.', 168, 1, 720),
@@ -59,6 +61,13 @@ export function readRates(read: Reader) {
     signInPerMinute: read.integer(
       'RATE_SIGN_IN_PER_MINUTE',
       'Sign-in, sign-up and mail requests per address and minute.',
+      60,
+      1,
+      1_000_000,
+    ),
+    mailRequestsPerHour: read.integer(
+      'RATE_MAIL_REQUESTS_PER_HOUR',
+      'Requests for a mail (forgotten password, verification) per network and hour.',
       60,
       1,
       1_000_000,

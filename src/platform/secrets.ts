@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
-import { and, desc, eq } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, ne } from 'drizzle-orm'
 import { clientKeys } from './client-keys-table'
 import type { Db } from './db'
 import { DomainError } from './errors'
@@ -9,6 +9,12 @@ export interface Secrets {
   seal(db: Db, clientId: string, context: string, plaintext: string): Promise<string>
   /** @throws DomainError `secret-unavailable` for a foreign, moved or altered ciphertext and for a key that is not at hand. */
   open(db: Db, clientId: string, context: string, sealed: string): Promise<string>
+  /**
+   * Wraps the data keys that an older key-encryption key holds with the newest, `size` at most, those behind the id `after` first. Data keys and ciphertexts
+   * stay as they are, so everybody works on meanwhile. Returns the last id looked at, undefined at the end; a key that changed in between is left to a later round.
+   * @throws DomainError `secret-unavailable` for a data key whose key-encryption key is not configured
+   */
+  rewrap(db: Db, page: { after: string | undefined; size: number }): Promise<{ rewrapped: number; last: string | undefined }>
   /** 32 bytes for one purpose, the same in every process. */
   derive(purpose: string): Buffer
 }
@@ -91,6 +97,25 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
       if (version !== VERSION || id === undefined || body === undefined) throw unavailable(new Error('not a sealed value'))
       const { key } = await keyForOpening(db, clientId, id)
       return decrypt(key, Buffer.from(body, 'base64url'), `${clientId}:${context}`).toString('utf8')
+    },
+    async rewrap(db, { after, size }) {
+      const rows = await db
+        .select()
+        .from(clientKeys)
+        .where(and(ne(clientKeys.kekId, currentId), after === undefined ? undefined : gt(clientKeys.id, after)))
+        .orderBy(asc(clientKeys.id))
+        .limit(size)
+      let rewrapped = 0
+      for (const row of rows) {
+        const { key } = unwrap(row.clientId, row)
+        const changed = await db
+          .update(clientKeys)
+          .set({ kekId: currentId, wrappedKey: encrypt(currentKek, key, `${row.clientId}:${row.id}`) })
+          .where(and(eq(clientKeys.id, row.id), eq(clientKeys.kekId, row.kekId)))
+          .returning({ id: clientKeys.id })
+        rewrapped += changed.length
+      }
+      return { rewrapped, last: rows.at(-1)?.id }
     },
     derive: (purpose) => expand(keyEncryptionKeys.at(-1) as string, purpose),
   }

@@ -11,6 +11,7 @@ import type { Log } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
 import { instanceName, onStop, signalReady } from './child'
 import { createServices } from './services'
+import { linkSeconds } from './services/people'
 import { by, msUntil, stopTimes } from './stop-times'
 
 const RECOVER_EVERY_MS = 500
@@ -21,7 +22,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const { database, redis, linkKey } = services.stores
   const sender = createSender(config)
   const { appUrl, access, email } = config
-  const validity = { verifyTtlSeconds: access.tokenExpiryHours * 3600, resetTtlSeconds: access.resetExpiryHours * 3600 }
+  const ttlSeconds = linkSeconds(access)
   const mail = createMailWorker({
     database,
     redis,
@@ -30,12 +31,15 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
     from: email.provider === 'smtp' ? (email.smtp.from ?? email.from) : email.from,
     sendTimeoutMs: email.sendTimeoutMs,
     unknownHoldSeconds: email.unknownHoldSeconds,
-    links: createLinkTokens({
-      key: linkKey,
-      ttlSeconds: { 'verify-email': validity.verifyTtlSeconds, 'reset-password': validity.resetTtlSeconds },
-    }),
+    links: createLinkTokens({ key: linkKey, ttlSeconds }),
     invitations: services.invitationLinks,
-    render: createTemplates({ appUrl, ...validity, invitationTtlSeconds: access.invitationHours * 3600 }),
+    render: createTemplates({
+      appUrl,
+      verifyTtlSeconds: ttlSeconds['verify-email'],
+      resetTtlSeconds: ttlSeconds['reset-password'],
+      invitationTtlSeconds: access.invitationHours * 3600,
+      lockout: { attempts: access.maxLoginAttempts, seconds: access.lockoutMinutes * 60 },
+    }),
   })
   const audit = createAuditWorker({ database, redis, log })
   const sweeper = createSweeper({ database, redis, log })

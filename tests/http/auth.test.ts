@@ -23,9 +23,14 @@ beforeAll(async () => {
     from: 'noreply@example.com',
     sendTimeoutMs: 1000,
     unknownHoldSeconds: 1,
-    links: createLinkTokens({ key: linkKey, ttlSeconds: { 'verify-email': ttl.verifyTtlSeconds, 'reset-password': ttl.resetTtlSeconds } }),
+    links: createLinkTokens({ key: linkKey, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
     invitations: app.services.invitationLinks,
-    render: createTemplates({ appUrl: 'http://localhost:3000', invitationTtlSeconds: 604_800, ...ttl }),
+    render: createTemplates({
+      appUrl: 'http://localhost:3000',
+      invitationTtlSeconds: 604_800,
+      lockout: { attempts: 5, seconds: 1800 },
+      ...ttl,
+    }),
   })
   working = worker.run(stopping.signal)
 })

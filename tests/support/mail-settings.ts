@@ -7,7 +7,13 @@ import { createInvitationLinks } from '~/features/members/invitation-links'
 export const TOKEN_KEY = Buffer.alloc(32, 7)
 export const APP_URL = 'https://app.example'
 export const composing = {
-  render: createTemplates({ appUrl: APP_URL, verifyTtlSeconds: 86_400, resetTtlSeconds: 3600, invitationTtlSeconds: 604_800 }),
+  render: createTemplates({
+    appUrl: APP_URL,
+    verifyTtlSeconds: 86_400,
+    resetTtlSeconds: 3600,
+    invitationTtlSeconds: 604_800,
+    lockout: { attempts: 5, seconds: 1800 },
+  }),
   invitations: createInvitationLinks({ tokens: { derive: (id) => deriveToken(TOKEN_KEY, id), hash: hashToken } }),
-  links: createLinkTokens({ key: TOKEN_KEY, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600 } }),
+  links: createLinkTokens({ key: TOKEN_KEY, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
 }

@@ -99,6 +99,7 @@ const TEST_SETTINGS = {
   API_URL: 'http://localhost:8000',
   RUN_LEASE_SECONDS: '3',
   RATE_SIGN_IN_PER_MINUTE: '100000',
+  RATE_MAIL_REQUESTS_PER_HOUR: '100000',
 }
 
 const callerAt =

@@ -1,23 +1,25 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import { deriveToken, hashToken, issueToken, type OneTimePurpose } from './one-time-token'
+import { deriveToken, hashToken, issueToken, type MailedPurpose } from './one-time-token'
 import { oneTimeTokens } from './table'
 
 export interface LinkRequest {
   tokenId: string
   userId: string
-  purpose: OneTimePurpose
+  purpose: MailedPurpose
 }
 
 /** What a worker needs to write a mail with a one-time link. */
 export interface LinkTokens {
   /** The token to mail and its row's id, which is another one where the link ran out while the mail waited (F-21); or why there is none to mail. */
-  forMail(tx: Db, request: LinkRequest): Promise<{ id: string; token: string } | { skip: string }>
+  forMail(tx: Db, request: LinkRequest): Promise<{ id: string; token: string; newEmail: string | null } | { skip: string }>
+  /** The address before and the one asked for. */
+  changeOfAddress(tx: Db, tokenId: string): Promise<{ from: string; to: string } | undefined>
 }
 
 export interface LinkTokenSettings {
   key: Buffer
-  ttlSeconds: Record<OneTimePurpose, number>
+  ttlSeconds: Record<MailedPurpose, number>
 }
 
 export const createLinkTokens = ({ key, ttlSeconds }: LinkTokenSettings): LinkTokens => ({
@@ -27,6 +29,8 @@ export const createLinkTokens = ({ key, ttlSeconds }: LinkTokenSettings): LinkTo
         userId: oneTimeTokens.userId,
         purpose: oneTimeTokens.purpose,
         hash: oneTimeTokens.tokenHash,
+        newEmail: oneTimeTokens.newEmail,
+        formerEmail: oneTimeTokens.formerEmail,
         used: sql<boolean>`${oneTimeTokens.usedAt} is not null`,
         expired: sql<boolean>`${oneTimeTokens.expiresAt} <= clock_timestamp()`,
       })
@@ -36,8 +40,18 @@ export const createLinkTokens = ({ key, ttlSeconds }: LinkTokenSettings): LinkTo
     if (row.used) return { skip: 'the link was used already' }
     const token = deriveToken(key, tokenId)
     // Another hash: the row is from the time of a former key.
-    if (!row.expired && hashToken(token).equals(row.hash)) return { id: tokenId, token }
-    const { id } = await issueToken(tx, { key, userId, purpose, ttlSeconds: ttlSeconds[purpose] })
-    return { id, token: deriveToken(key, id) }
+    if (!row.expired && hashToken(token).equals(row.hash)) return { id: tokenId, token, newEmail: row.newEmail }
+    const { newEmail, formerEmail } = row
+    const change = newEmail === null || formerEmail === null ? {} : { change: { newEmail, formerEmail } }
+    const { id } = await issueToken(tx, { key, userId, purpose, ttlSeconds: ttlSeconds[purpose], ...change })
+    return { id, token: deriveToken(key, id), newEmail }
+  },
+
+  async changeOfAddress(tx, tokenId) {
+    const [row] = await tx
+      .select({ from: oneTimeTokens.formerEmail, to: oneTimeTokens.newEmail })
+      .from(oneTimeTokens)
+      .where(eq(oneTimeTokens.id, tokenId))
+    return row === undefined || row.from === null || row.to === null ? undefined : { from: row.from, to: row.to }
   },
 })

@@ -5,6 +5,7 @@ import type { Db } from '~/platform/db'
 import { oneTimeTokens } from './table'
 
 export type OneTimePurpose = (typeof oneTimeTokens.$inferSelect)['purpose']
+export type MailedPurpose = Exclude<OneTimePurpose, 'second-factor'>
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const LENGTH = 32
@@ -33,13 +34,15 @@ export interface NewToken {
   userId: string
   purpose: OneTimePurpose
   ttlSeconds: number
+  /** Of a change of address: where the link goes, and who is told about it. */
+  change?: { newEmail: string; formerEmail: string }
 }
 
 /**
  * Makes a token row and deletes the user's unused ones of that purpose: only the latest link works. The same transaction mails its id.
  * Locks the user's row, so that two at once do not leave two links.
  */
-export async function issueToken(tx: Db, { key, userId, purpose, ttlSeconds }: NewToken): Promise<{ id: string }> {
+export async function issueToken(tx: Db, { key, userId, purpose, ttlSeconds, change }: NewToken): Promise<{ id: string }> {
   await tx.select({ id: users.id }).from(users).where(eq(users.id, userId)).for('no key update')
   await tx
     .delete(oneTimeTokens)
@@ -50,6 +53,7 @@ export async function issueToken(tx: Db, { key, userId, purpose, ttlSeconds }: N
     userId,
     purpose,
     tokenHash: hashToken(deriveToken(key, id)),
+    ...change,
     expiresAt: sql`clock_timestamp() + ${ttlSeconds} * interval '1 second'`,
   })
   return { id }

@@ -1,5 +1,6 @@
 import { and, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
+import { clients } from '~/features/clients/table'
 import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
@@ -44,21 +45,39 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
   return row
 }
 
+type Purpose = (typeof oneTimeTokens.$inferSelect)['purpose']
+
+const isUsable = (tokenHash: Buffer, purpose: Purpose) =>
+  and(
+    eq(oneTimeTokens.tokenHash, tokenHash),
+    eq(oneTimeTokens.purpose, purpose),
+    isNull(oneTimeTokens.usedAt),
+    gt(oneTimeTokens.expiresAt, sql`clock_timestamp()`),
+  )
+
 /** Uses the token up: of any number of parallel calls one gets the user. */
-export async function consumeToken(db: Db, tokenHash: Buffer, purpose: 'verify-email' | 'reset-password'): Promise<string | undefined> {
+export async function consumeToken(
+  db: Db,
+  tokenHash: Buffer,
+  purpose: Purpose,
+): Promise<{ userId: string; newEmail: string | null } | undefined> {
   const [row] = await db
     .update(oneTimeTokens)
-    .set({ usedAt: sql`now()` })
-    .where(
-      and(
-        eq(oneTimeTokens.tokenHash, tokenHash),
-        eq(oneTimeTokens.purpose, purpose),
-        isNull(oneTimeTokens.usedAt),
-        gt(oneTimeTokens.expiresAt, sql`now()`),
-      ),
-    )
-    .returning({ userId: oneTimeTokens.userId })
-  return row?.userId
+    .set({ usedAt: sql`clock_timestamp()` })
+    .where(isUsable(tokenHash, purpose))
+    .returning({ userId: oneTimeTokens.userId, newEmail: oneTimeTokens.newEmail })
+  return row
+}
+
+/** Whose token it is, as long as it may be used, and what their password must not be made of. */
+export async function findTokenOwner(db: Db, tokenHash: Buffer, purpose: Purpose) {
+  const [row] = await db
+    .select({ userId: users.id, email: users.email, clientName: clients.name })
+    .from(oneTimeTokens)
+    .innerJoin(users, eq(users.id, oneTimeTokens.userId))
+    .leftJoin(clients, eq(clients.id, users.clientId))
+    .where(isUsable(tokenHash, purpose))
+  return row && { userId: row.userId, email: row.email, names: [row.clientName] }
 }
 
 /** Ends the sign-ins of these people, and what they do as others where they are admins; all but one, if asked. Returns those that were alive. */

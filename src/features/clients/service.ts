@@ -24,7 +24,7 @@ export const createClientService = ({ db, write, users, hashNewPassword, signOut
   /** A client and its first owner, who gets a mail to confirm the address. @throws DomainError `conflict`: an admin may know what exists. */
   async create(principal: UserPrincipal, { name, email, password }: NewClient): Promise<Client> {
     authorize(principal, 'write', { kind: 'platform' })
-    const passwordHash = await hashNewPassword('/password', password)
+    const passwordHash = await hashNewPassword('/password', { initial: password })
     return write(principal, async (unit) => {
       const { client, owner } = await users.insertClientWithOwner(unit, { name, email, passwordHash })
       unit.audit({

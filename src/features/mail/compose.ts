@@ -25,6 +25,7 @@ export type Composition = Composed | { skip: string; to: string; userId: string 
 /** Looks up what the request only names and writes the mail, or says why there is none to send any more. */
 export async function composeMail(tx: Db, { render, links, invitations }: ComposeSettings, request: MailRequest): Promise<Composition> {
   if (request.template === 'invitation') return composeInvitation(tx, { render, invitations }, request.invitation_id)
+  if (request.template === 'email-change-requested') return composeNotice(tx, { render, links }, request)
   const [user] = await tx
     .select({ email: users.email, clientId: users.clientId })
     .from(users)
@@ -37,8 +38,27 @@ export async function composeMail(tx: Db, { render, links, invitations }: Compos
 
   const link = await links.forMail(tx, { tokenId: request.token_id, userId: request.user_id, purpose: request.template })
   if ('skip' in link) return { ...link, ...recipient }
+  if (link.newEmail !== null && !isOneAddress(link.newEmail)) return { skip: 'the address is not one that can be written to', ...recipient }
   const renewed = link.id === request.token_id ? {} : { renewed: { ...request, token_id: link.id } }
-  return { ...recipient, ...render(request.template, { email: user.email, token: link.token }), ...renewed }
+  return {
+    ...recipient,
+    to: link.newEmail ?? user.email,
+    ...render(request.template, { email: user.email, token: link.token }),
+    ...renewed,
+  }
+}
+
+/** To the address of before, also when the change was confirmed in the meantime. */
+async function composeNotice(
+  tx: Db,
+  { render, links }: Pick<ComposeSettings, 'render' | 'links'>,
+  { template, user_id: userId, token_id: tokenId }: Extract<MailRequest, { template: 'email-change-requested' }>,
+): Promise<Composition> {
+  const change = await links.changeOfAddress(tx, tokenId)
+  if (change === undefined) return { skip: 'a newer change has taken its place', to: '', userId: null, clientId: null }
+  const recipient = { to: change.from, userId, clientId: null }
+  if (!isOneAddress(change.from)) return { skip: 'the address is not one that can be written to', ...recipient }
+  return { ...recipient, ...render(template, { email: change.from, newEmail: change.to }) }
 }
 
 async function composeInvitation(

@@ -9,8 +9,22 @@ const uuid = t.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }
  */
 export const MailRequest = t.Union([
   /** `token_id`: a row of one_time_tokens, from `issueToken` in the same transaction. */
-  t.Object({ template: t.Union([t.Literal('verify-email'), t.Literal('reset-password')]), user_id: uuid, token_id: uuid }),
-  t.Object({ template: t.Union([t.Literal('already-registered'), t.Literal('password-changed')]), user_id: uuid }),
+  t.Object({
+    template: t.Union([t.Literal('verify-email'), t.Literal('reset-password'), t.Literal('change-email')]),
+    user_id: uuid,
+    token_id: uuid,
+  }),
+  t.Object({
+    template: t.Union([
+      t.Literal('already-registered'),
+      t.Literal('password-changed'),
+      t.Literal('account-locked'),
+      t.Literal('second-factor-changed'),
+    ]),
+    user_id: uuid,
+  }),
+  /** To the address that the account has so far. `token_id`: of the `change-email` to the other one. */
+  t.Object({ template: t.Literal('email-change-requested'), user_id: uuid, token_id: uuid }),
   /** To somebody who has no account yet: the address stands in the invitation. */
   t.Object({ template: t.Literal('invitation'), invitation_id: uuid }),
 ])

@@ -6,6 +6,7 @@ const render = createTemplates({
   verifyTtlSeconds: 86_400,
   resetTtlSeconds: 3600,
   invitationTtlSeconds: 604_800,
+  lockout: { attempts: 5, seconds: 1800 },
 })
 
 test.each([
@@ -31,7 +32,13 @@ test.each([
   [7200, '2 hours'],
   [172_800, '48 hours'],
 ])('a validity of %d s reads %s', (verifyTtlSeconds, words) => {
-  const other = createTemplates({ appUrl: 'https://app.example', verifyTtlSeconds, resetTtlSeconds: 3600, invitationTtlSeconds: 604_800 })
+  const other = createTemplates({
+    appUrl: 'https://app.example',
+    verifyTtlSeconds,
+    resetTtlSeconds: 3600,
+    invitationTtlSeconds: 604_800,
+    lockout: { attempts: 5, seconds: 1800 },
+  })
   expect(other('verify-email', { email: 'sam@acme.example', token: 'x' }).text).toContain(`valid for ${words}.`)
 })
 

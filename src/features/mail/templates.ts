@@ -16,6 +16,8 @@ export interface Facts {
   token?: string
   /** Of an invitation: who invites. */
   clientName?: string
+  /** The address that somebody wants to have instead. */
+  newEmail?: string
 }
 
 export interface TemplateSettings {
@@ -24,6 +26,8 @@ export interface TemplateSettings {
   verifyTtlSeconds: number
   resetTtlSeconds: number
   invitationTtlSeconds: number
+  /** So many wrong passwords lock an account for so long. */
+  lockout: { attempts: number; seconds: number }
 }
 
 export type RenderMail = (template: MailTemplate, facts: Facts) => Rendered
@@ -37,8 +41,14 @@ const FOOTER = 'Evo AI sent this mail because of something that was done with yo
 const UNASKED = 'If this was not you, ignore this mail: nothing changes.'
 
 /** Subjects are fixed and names only ever stand in the text, escaped (QUEUE-01). */
-export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds, invitationTtlSeconds }: TemplateSettings): RenderMail {
-  const templates: Record<MailTemplate, (name: string, token: string, clientName: string) => Written> = {
+export function createTemplates({
+  appUrl,
+  verifyTtlSeconds,
+  resetTtlSeconds,
+  invitationTtlSeconds,
+  lockout,
+}: TemplateSettings): RenderMail {
+  const templates: Record<MailTemplate, (name: string, token: string, about: string) => Written> = {
     'verify-email': (name, token) => {
       const link = `${appUrl}/security/verify-email?code=${encodeURIComponent(token)}`
       return {
@@ -80,6 +90,64 @@ export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds, inv
         { note: UNASKED },
       ],
     }),
+    'change-email': (name, token) => {
+      const link = `${appUrl}/security/confirm-email-change?token=${encodeURIComponent(token)}`
+      return {
+        subject: 'Confirm your new address - Evo AI',
+        link,
+        heading: 'Confirm your new address',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: 'this address shall take the place of the one that your account has now. Confirm that it is yours.' },
+          { button: 'Confirm address', link },
+          { note: `The link works once and is valid for ${duration(verifyTtlSeconds)}. ${UNASKED}` },
+        ],
+      }
+    },
+    'email-change-requested': (name, _token, newEmail) => {
+      const link = `${appUrl}/security/forgot-password`
+      return {
+        subject: 'Your address is about to change - Evo AI',
+        link,
+        heading: 'Your address is about to change',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: `somebody who knows your password asked to sign in with ${newEmail} instead of this address from now on.` },
+          { paragraph: 'If this was not you, choose a new password now, before the other address is confirmed.' },
+          { button: 'Choose a new password', link },
+        ],
+      }
+    },
+    'account-locked': (name) => {
+      const link = `${appUrl}/security/forgot-password`
+      return {
+        subject: 'Security Alert - Account Locked',
+        link,
+        heading: 'Your account is locked for a while',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          {
+            paragraph: `somebody gave a wrong password or code for your account ${lockout.attempts} times. Nobody can sign in from there for ${duration(lockout.seconds)}.`,
+          },
+          { paragraph: 'You can sign in at once if you choose a new password.' },
+          { button: 'Choose a new password', link },
+        ],
+      }
+    },
+    'second-factor-changed': (name) => {
+      const link = `${appUrl}/security/forgot-password`
+      return {
+        subject: 'Your second factor was changed - Evo AI',
+        link,
+        heading: 'Your second factor was changed',
+        blocks: [
+          { paragraph: `Hello ${name},` },
+          { paragraph: 'the second factor of your account, or the codes that stand in for it, was set up, renewed or taken away.' },
+          { paragraph: 'If this was not you, somebody else may have your password: choose a new one now.' },
+          { button: 'Choose a new password', link },
+        ],
+      }
+    },
     invitation: (name, token, clientName) => {
       const link = `${appUrl}/security/accept-invitation?token=${encodeURIComponent(token)}`
       return {
@@ -111,8 +179,8 @@ export function createTemplates({ appUrl, verifyTtlSeconds, resetTtlSeconds, inv
       }
     },
   }
-  return (template, { email, token = '', clientName = '' }) => {
-    const { subject, link, ...content } = templates[template](nameOf(email), token, oneLine(clientName))
+  return (template, { email, token = '', clientName = '', newEmail = '' }) => {
+    const { subject, link, ...content } = templates[template](nameOf(email), token, newEmail === '' ? oneLine(clientName) : newEmail)
     const whole = { ...content, footer: FOOTER }
     return { subject, link, text: renderText(whole), html: renderHtml(whole) }
   }

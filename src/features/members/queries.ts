@@ -148,10 +148,11 @@ export const revokeInvitations = (db: Db, clientId: string, which: { id: string 
     )
     .returning({ id: invitations.id, email: invitations.email })
 
-export async function findValidInvitation(db: Db, tokenHash: Buffer): Promise<{ id: string } | undefined> {
+export async function findValidInvitation(db: Db, tokenHash: Buffer): Promise<{ email: string; clientName: string } | undefined> {
   const [row] = await db
-    .select({ id: invitations.id })
+    .select({ email: invitations.email, clientName: clients.name })
     .from(invitations)
+    .innerJoin(clients, eq(clients.id, invitations.clientId))
     .where(and(eq(invitations.tokenHash, tokenHash), isValid))
   return row
 }

@@ -122,8 +122,10 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
   async accept(actor: Actor, { token, name, password }: Acceptance): Promise<User> {
     const tokenHash = tokens.hash(token)
     // Looked at before the password is hashed: a guess must not cost more than a look.
-    if ((await findValidInvitation(db, tokenHash)) === undefined) throw invalidToken()
-    const passwordHash = await hashNewPassword('/password', password)
+    const valid = await findValidInvitation(db, tokenHash)
+    if (valid === undefined) throw invalidToken()
+    const about = { email: valid.email, names: [valid.clientName, name] }
+    const passwordHash = await hashNewPassword('/password', { chosen: password, about })
     return write(actor, async ({ tx, audit }) => {
       const invitation = await acceptInvitation(tx, tokenHash)
       if (invitation === undefined) throw invalidToken()

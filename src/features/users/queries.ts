@@ -38,6 +38,8 @@ export interface Credentials {
   isActive: boolean
   emailVerified: boolean
   passwordHash: string
+  passwordIsImported: boolean
+  clientName: string | null
   /** An initial password that nobody has replaced in time. */
   passwordExpired: boolean
 }
@@ -52,9 +54,12 @@ export async function findCredentials(db: Db, by: { email: string } | { id: stri
       isActive: users.isActive,
       emailVerified: users.emailVerified,
       passwordHash: users.passwordHash,
+      passwordIsImported: users.passwordIsImported,
+      clientName: clients.name,
       passwordExpired: sql<boolean>`coalesce(${users.passwordExpiresAt} <= now(), false)`,
     })
     .from(users)
+    .leftJoin(clients, eq(clients.id, users.clientId))
     .where('email' in by ? emailIs(by.email) : eq(users.id, by.id))
   return row
 }
@@ -87,11 +92,14 @@ export const markVerified = (db: Db, id: string) =>
   db.update(users).set({ emailVerified: true, isActive: true, updatedAt: sql`now()` }).where(eq(users.id, id))
 
 export const setPassword = (db: Db, id: string, passwordHash: string) =>
-  db.update(users).set({ passwordHash, passwordIsInitial: false, passwordExpiresAt: null, updatedAt: sql`now()` }).where(eq(users.id, id))
+  db
+    .update(users)
+    .set({ passwordHash, passwordIsInitial: false, passwordIsImported: false, passwordExpiresAt: null, updatedAt: sql`now()` })
+    .where(eq(users.id, id))
 
 /** The same password at today's cost: nobody is signed out. */
 export const replaceHash = (db: Db, id: string, before: string, passwordHash: string) =>
-  db.update(users).set({ passwordHash }).where(sql`${users.id} = ${id} and ${users.passwordHash} = ${before}`)
+  db.update(users).set({ passwordHash, passwordIsImported: false }).where(sql`${users.id} = ${id} and ${users.passwordHash} = ${before}`)
 
 export async function hasAdmin(db: Db): Promise<boolean> {
   const [row] = await db.select({ id: users.id }).from(users).where(eq(users.isAdmin, true)).limit(1)

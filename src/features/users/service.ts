@@ -31,7 +31,7 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
 
   const createAdmin = async (principal: UserPrincipal, { email, password, name }: NewAdmin, { verified }: { verified: boolean }) => {
     authorize(principal, 'write', { kind: 'platform' })
-    const passwordHash = await hashNewPassword('/password', password)
+    const passwordHash = await hashNewPassword('/password', { initial: password })
     return write(principal, async (unit) => {
       const admin = await insertWithInitialPassword(unit, {
         email,

@@ -11,6 +11,8 @@ export const users = pgTable('users', {
   role: text('role', { enum: MEMBER_ROLES }),
   passwordHash: text('password_hash').notNull(),
   passwordIsInitial: boolean('password_is_initial').notNull().default(false),
+  /** Until the first sign-in: another system hashed it, and may have cut it at 72 bytes. */
+  passwordIsImported: boolean('password_is_imported').notNull().default(false),
   passwordExpiresAt: timestamp('password_expires_at', { withTimezone: true }),
   locale: text('locale').notNull().default('en'),
   isActive: boolean('is_active').notNull().default(false),

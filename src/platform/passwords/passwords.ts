@@ -4,16 +4,23 @@ import { DomainError } from '../errors'
 export interface Passwords {
   /** bcrypt, `$2b$`. @throws DomainError `overloaded` when the queue is longer than two seconds' work. */
   hash(password: string): Promise<string>
-  /** False for an empty password and for a hash that is none. @throws DomainError `overloaded`, as above. */
-  verify(password: string, hash: string): Promise<boolean>
-  /** Costs what `verify` costs and says no: for accounts that do not exist, so that time does not tell. */
-  verifyNothing(password: string): Promise<false>
+  /**
+   * Against a bcrypt hash (`$2a$`, `$2b$`, `$2y$`), or against nothing: a no takes the same time for every account, and for none.
+   * False for an empty password and for a hash that is none. @throws DomainError `overloaded`, as above.
+   */
+  verify(password: string, stored: StoredPassword | undefined): Promise<boolean>
   close(): void
+}
+
+export interface StoredPassword {
+  hash: string
+  /** Made by another system, which may have cut the password at 72 bytes: then the first 72 bytes count as the password. */
+  isImported?: boolean
 }
 
 export type PasswordJob =
   | { id: number; kind: 'hash'; password: string; cost: number }
-  | { id: number; kind: 'verify'; password: string; hash: string }
+  | { id: number; kind: 'verify'; password: string; cost: number; hash: string | undefined; isImported: boolean }
 export type PasswordAnswer = { id: number; value: string | boolean } | { id: number; failure: string }
 
 const MAX_WAIT_MS = 2000
@@ -37,7 +44,6 @@ export function createPasswords({ cost, threads = availableParallelism() }: { co
   const running = new Map<number, Waiting>()
   let nextId = 1
   let typicalMs = 2 ** (cost - 12) * 250
-  let decoy: Promise<string> | undefined
   let closed = false
 
   const start = () => {
@@ -92,18 +98,17 @@ export function createPasswords({ cost, threads = availableParallelism() }: { co
       next()
     })
 
-  const hash = async (password: string) => (await submit({ id: nextId++, kind: 'hash', password, cost })) as string
-  const verify = async (password: string, stored: string) =>
-    (await submit({ id: nextId++, kind: 'verify', password, hash: stored })) as boolean
-
   return {
-    hash,
-    verify,
-    async verifyNothing(password) {
-      decoy ??= hash('a password that nobody has')
-      await verify(password, await decoy)
-      return false
-    },
+    hash: async (password) => (await submit({ id: nextId++, kind: 'hash', password, cost })) as string,
+    verify: async (password, stored) =>
+      (await submit({
+        id: nextId++,
+        kind: 'verify',
+        password,
+        cost,
+        hash: stored?.hash,
+        isImported: stored?.isImported === true,
+      })) as boolean,
     close() {
       closed = true
       for (const worker of all) worker.terminate()

@@ -1,5 +1,6 @@
 import type { Config } from '~/config'
 import { createAdmission } from '~/platform/admission'
+import { createAttempts } from '~/platform/attempts'
 import { systemClock } from '~/platform/clock'
 import type { Log } from '~/platform/log'
 import { createOutbound } from '~/platform/outbound'
@@ -29,6 +30,12 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
     refreshKey: stores.refreshKey,
     write: createWrite({ database, relay }),
     passwords,
+    attempts: createAttempts({
+      db: database.db,
+      key: stores.linkKey,
+      max: access.maxLoginAttempts,
+      windowSeconds: access.lockoutMinutes * 60,
+    }),
     tokens: createTokens({
       secrets: [access.jwtSecret ?? '', ...access.jwtPreviousSecrets],
       issuer: access.issuer,

@@ -1,6 +1,8 @@
 import type { Config } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
-import { deriveToken, hashToken } from '~/features/auth/one-time-token'
+import { createLinks } from '~/features/auth/links'
+import { deriveToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
+import { createPasswordCheck } from '~/features/auth/password-check'
 import { createAuthService } from '~/features/auth/service'
 import { createSignOut } from '~/features/auth/sign-out'
 import { createSendVerification } from '~/features/auth/verification'
@@ -15,9 +17,15 @@ import { createHashNewPassword } from '~/platform/passwords/new-password'
 import type { Machinery } from './machinery'
 
 /** Who may come in, and the organisations they belong to. */
-export function createPeople({ access }: Config, { db, write, passwords, tokens, admission, linkKey, refreshKey }: Machinery) {
+export function createPeople(
+  { access, rates }: Config,
+  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey }: Machinery,
+) {
   const hashNewPassword = createHashNewPassword({ passwords })
-  const sendVerification = createSendVerification({ linkKey, ttlSeconds: access.tokenExpiryHours * 3600 })
+  const ttlSeconds = linkSeconds(access)
+  const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
+  const checkPassword = createPasswordCheck({ db, write, passwords, attempts, bcryptCost: access.bcryptCost })
+  const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
   const signOut = createSignOut({ admission })
   const signIns = createSignInService({
     db,
@@ -33,17 +41,7 @@ export function createPeople({ access }: Config, { db, write, passwords, tokens,
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
     authenticator: createAuthenticator({ db, tokens, admission }),
-    auth: createAuthService({
-      db,
-      write,
-      passwords,
-      signIns,
-      signOut,
-      linkKey,
-      bcryptCost: access.bcryptCost,
-      verifySeconds: access.tokenExpiryHours * 3600,
-      resetSeconds: access.resetExpiryHours * 3600,
-    }),
+    auth: createAuthService({ db, write, signIns, signOut, attempts, links, checkPassword, hashNewPassword }),
     signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
@@ -59,3 +57,10 @@ export function createPeople({ access }: Config, { db, write, passwords, tokens,
     impersonation: createImpersonationService({ db, write, tokens, signOut }),
   }
 }
+
+/** How long the links of mails work: the code and the mail say the same. */
+export const linkSeconds = ({ tokenExpiryHours, resetExpiryHours }: Config['access']): Record<MailedPurpose, number> => ({
+  'verify-email': tokenExpiryHours * 3600,
+  'reset-password': resetExpiryHours * 3600,
+  'change-email': tokenExpiryHours * 3600,
+})

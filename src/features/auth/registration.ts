@@ -1,0 +1,78 @@
+import { findUser, findUserByEmail, insertClient, insertUser, markVerified } from '~/features/users/queries'
+import type { User } from '~/features/users/schema'
+import type { Db } from '~/platform/db'
+import { DomainError } from '~/platform/errors'
+import type { HashNewPassword } from '~/platform/passwords/new-password'
+import type { Actor } from '~/platform/principal'
+import type { Write } from '~/platform/unit-of-work'
+import { type Links, passTime } from './links'
+import { hashToken } from './one-time-token'
+import { consumeToken } from './queries'
+import type { Registration } from './schema'
+
+interface Deps {
+  db: Db
+  write: Write
+  links: Links
+  hashNewPassword: HashNewPassword
+}
+
+/** Signing up, and showing that the address is one's own. */
+export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) => ({
+  /** The answer does not tell whether the address was known, nor does its time: its owner is told by mail. */
+  async register(actor: Actor, { email, password, name }: Registration): Promise<User> {
+    const passwordHash = await hashNewPassword('/password', { chosen: password, about: { email, names: [name] } })
+    return write(actor, async (unit) => {
+      const { tx, audit, mail } = unit
+      const known = await findUserByEmail(tx, email)
+      const client = known === undefined ? await insertClient(tx, { name, email }) : undefined
+      const user = client && (await insertUser(tx, { email, name, passwordHash, clientId: client.id }))
+      if (user !== undefined) {
+        await links.send(unit, email, user, 'verify-email')
+        audit({ action: 'register', resourceType: 'user', resourceId: user.id, clientId: user.client_id })
+        return user
+      }
+      const owner = known ?? (await findUserByEmail(tx, email))
+      if (owner !== undefined && (await links.allowsMail(tx, email))) mail({ template: 'already-registered', user_id: owner.id })
+      await passTime(tx, STATEMENTS_OF_AN_ACCOUNT)
+      audit({ action: 'register_refused', resourceType: 'user', resourceId: owner?.id ?? null, clientId: owner?.client_id ?? null })
+      return pretended(email, name)
+    })
+  },
+
+  /** @throws DomainError `invalid-one-time-token`, the same for every reason. */
+  verifyEmail: (actor: Actor, token: string): Promise<void> =>
+    write(actor, async ({ tx, audit }) => {
+      const used = await consumeToken(tx, hashToken(token), 'verify-email')
+      if (used === undefined) throw new DomainError('invalid-one-time-token', 'Invalid verification token')
+      await markVerified(tx, used.userId)
+      const user = await findUser(tx, used.userId)
+      audit({ action: 'verify_email', resourceType: 'user', resourceId: used.userId, clientId: user?.client_id ?? null })
+    }),
+
+  /** Silent about unknown and verified addresses. @throws DomainError `rate-limited` */
+  async resendVerification(actor: Actor, email: string): Promise<void> {
+    await links.admit(db, actor)
+    await write(actor, async (unit) => {
+      const user = await findUserByEmail(unit.tx, email)
+      await links.send(unit, email, user?.email_verified === false ? user : undefined, 'verify-email')
+      unit.audit({ action: 'resend_verification', resourceType: 'user', resourceId: user?.id ?? null, clientId: user?.client_id ?? null })
+    })
+  },
+})
+
+/** The client, the user and the token that a new address gets. */
+const STATEMENTS_OF_AN_ACCOUNT = 5
+
+/** What a new account would look like, for an address that has one. */
+const pretended = (email: string, name: string): User => ({
+  id: crypto.randomUUID(),
+  email: email.toLowerCase(),
+  name,
+  is_active: false,
+  is_admin: false,
+  client_id: crypto.randomUUID(),
+  email_verified: false,
+  created_at: new Date().toISOString(),
+  updated_at: null,
+})
