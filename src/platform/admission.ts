@@ -1,5 +1,5 @@
 import { DomainError } from './errors'
-import { addressSubject, createLocalRates, type Rate, RATE_WINDOW_SECONDS, rateOf, refuseOverRate } from './rates'
+import { addressSubject, createLocalRates, RATE_WINDOW_SECONDS, type Rate, rateOf, refuseOverRate } from './rates'
 import { type RedisStore, RedisUnavailable, results, script } from './redis'
 
 /** `refused`: credentials that were none, counted by address, so that nobody goes on guessing. */

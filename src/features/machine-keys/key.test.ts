@@ -10,7 +10,8 @@ test('a key shows what it is, and one wrong letter is noticed', () => {
     const mistyped = `${key.slice(0, index)}${key[index] === 'x' ? 'y' : 'x'}${key.slice(index + 1)}`
     expect([mistyped, isMachineKey(mistyped)]).toEqual([mistyped, false])
   }
-  for (const odd of ['', 'evo_mk_', `${key} `, `${key}\n`, key.slice(1), key.toUpperCase(), `${key}0`]) expect(isMachineKey(odd)).toBe(false)
+  for (const odd of ['', 'evo_mk_', `${key} `, `${key}\n`, key.slice(1), key.toUpperCase(), `${key}0`])
+    expect(isMachineKey(odd)).toBe(false)
 })
 
 test('the checksum is the CRC-32 that everybody has', () => {

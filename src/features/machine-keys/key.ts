@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 
-export const MACHINE_KEY_PREFIX = 'evo_mk_'
+const MACHINE_KEY_PREFIX = 'evo_mk_'
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const SECRET_LENGTH = 40
 /** Enough for the 32 bits of a CRC. */
@@ -13,7 +13,8 @@ const SHAPE = new RegExp(`^${MACHINE_KEY_PREFIX}[0-9A-Za-z]{${SECRET_LENGTH + CH
 export function createMachineKey(): string {
   let secret = ''
   while (secret.length < SECRET_LENGTH)
-    for (const byte of randomBytes(SECRET_LENGTH)) if (byte < FAIR && secret.length < SECRET_LENGTH) secret += ALPHABET[byte % ALPHABET.length]
+    for (const byte of randomBytes(SECRET_LENGTH))
+      if (byte < FAIR && secret.length < SECRET_LENGTH) secret += ALPHABET[byte % ALPHABET.length]
   return MACHINE_KEY_PREFIX + secret + checkOf(secret)
 }
 

@@ -6,7 +6,15 @@ import { idOrNull, type Page } from '~/platform/http/schema'
 import type { UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { createMachineKey, hashMachineKey, subjectOfKeyHash } from './key'
-import { countMachineKeys, type Hashes, insertMachineKey, listMachineKeys, lockMachineKey, revokeMachineKey, rotateMachineKey } from './queries'
+import {
+  countMachineKeys,
+  type Hashes,
+  insertMachineKey,
+  listMachineKeys,
+  lockMachineKey,
+  revokeMachineKey,
+  rotateMachineKey,
+} from './queries'
 import type { MachineKey, MachineKeyWithSecret, NewMachineKey } from './schema'
 
 export type MachineKeyService = ReturnType<typeof createMachineKeyService>

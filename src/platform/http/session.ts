@@ -24,20 +24,20 @@ export type OpenSession = ReturnType<typeof createOpenSession>
  */
 export const createSession = ({ authenticator }: { authenticator: Authenticator }) =>
   new Elysia({ name: 'session' })
-    .use(createOpenSession({ authenticator }))
+    .derive({ as: 'scoped' }, async ({ request, set }) => ({ principal: await callerOf(authenticator, request, set) }))
     // A step of its own: by now the caller is known, so that the refusal is audited.
     .derive({ as: 'scoped' }, ({ principal }): { principal: UserPrincipal } => ({ principal: personOf(principal) }))
 
 /** The same for routes that programs may call too: what a machine key opens is decided by its scopes. */
 export const createOpenSession = ({ authenticator }: { authenticator: Authenticator }) =>
-  new Elysia({ name: 'open-session' }).derive(
-    { as: 'scoped' },
-    async ({ request, set }): Promise<{ principal: UserPrincipal | MachineKeyPrincipal }> => {
-      const isRead = request.method === 'GET' || request.method === 'HEAD'
-      const told = tell(set)
-      return { principal: await authenticator.caller(credentialOf(request), originOf(request), isRead ? 'read' : 'write', told) }
-    },
-  )
+  new Elysia({ name: 'open-session' }).derive({ as: 'scoped' }, async ({ request, set }) => ({
+    principal: await callerOf(authenticator, request, set),
+  }))
+
+const callerOf = (authenticator: Authenticator, request: Request, set: { headers: object }) => {
+  const rateClass = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
+  return authenticator.caller(credentialOf(request), originOf(request), rateClass, tell(set))
+}
 
 /** Writes what is left of a rate into an answer, whatever becomes of it. */
 export const tell =
@@ -45,7 +45,7 @@ export const tell =
   (rate) =>
     void Object.assign(set.headers, rateHeaders(rate))
 
-export function personOf(principal: Principal): UserPrincipal {
+function personOf(principal: Principal): UserPrincipal {
   if (principal.kind !== 'user') throw new DomainError('forbidden', 'This is for people who sign in, not for keys.')
   return principal
 }
