@@ -14,6 +14,8 @@ import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { mcpToolRoutes } from './features/mcp-tools/routes'
+import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
 import type { MemberService } from './features/members/service'
 import { providerKeyRoutes } from './features/provider-keys/routes'
@@ -29,7 +31,7 @@ import { systemRoutes } from './features/system/routes'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
-import type { Db } from './platform/db'
+import { type Db, inRequestScope } from './platform/db'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -59,6 +61,7 @@ export interface AppDeps {
   impersonation: ImpersonationService
   agents: AgentService
   providerKeys: ProviderKeyService
+  mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
   chat: ChatService
@@ -67,6 +70,8 @@ export interface AppDeps {
     about: { title: string; description: string; version: string }
     corsOrigins: string[]
     gate: GateOptions
+    /** Whether each request carries whose rows it may touch, see `DATABASE_RLS`. */
+    tenantScopes: boolean
     passwordMinLength: number
     /** Shows the mails that the `mailbox` provider keeps. Never in production. */
     mailboxPage: boolean
@@ -95,6 +100,7 @@ export function createApp(deps: AppDeps) {
       error: (error: Error) => lastResort(error, { apiUrl: settings.apiUrl, log }),
     },
   })
+    .use(settings.tenantScopes ? new Elysia().wrap((handle) => (request: Request) => inRequestScope(() => handle(request))) : new Elysia())
     .use(requestLog({ log }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))
@@ -132,6 +138,7 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
         .use(agentRoutes({ agents: deps.agents, session: openSession }))
+        .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))

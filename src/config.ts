@@ -65,7 +65,7 @@ function checkTogether(read: Reader, { access }: Settings) {
     read.faults.push(`ADMIN_INITIAL_PASSWORD must have at least ${passwordMinLength} characters`)
 }
 
-function requireInProduction(read: Reader, { access, database, redis, email }: Settings) {
+function requireInProduction(read: Reader, { access, database, redis, email, demo }: Settings) {
   // A value that is there but no good has been complained about.
   const demand = (name: string, value: unknown, advice = '') => {
     if (!value && read.raw(name) === undefined) read.faults.push(`${name} is required in production${advice}`)
@@ -76,7 +76,9 @@ function requireInProduction(read: Reader, { access, database, redis, email }: S
   demand('REDIS_URL', redis.url)
   if (email.provider === 'mailbox') read.faults.push('EMAIL_PROVIDER must be sendgrid or smtp in production')
   if (access.adminInitialPassword === SAMPLE_PASSWORD) read.faults.push('ADMIN_INITIAL_PASSWORD is the sample value')
+  if (demo.password === SAMPLE_DEMO_PASSWORD) read.faults.push('DEMO_PASSWORD is the sample value')
 }
 
-/** Stands in the reference's documentation. */
+/** They stand in the reference's documentation. */
 const SAMPLE_PASSWORD = 'strongpassword123'
+const SAMPLE_DEMO_PASSWORD = 'demo123'

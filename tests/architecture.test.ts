@@ -163,6 +163,7 @@ const HOMES = {
   '@elysiajs/openapi': 'platform/http/docs',
   ai: 'runtime/model/',
   '@ai-sdk': 'runtime/model/',
+  '@modelcontextprotocol': 'runtime/mcp/',
   '@electric-sql/pglite': 'processes/pglite/',
   'bun:sqlite': 'processes/lock-file',
   nodemailer: 'features/mail/smtp',

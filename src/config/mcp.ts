@@ -10,6 +10,15 @@ export function readMcp(read: Reader) {
       ['npx', 'uvx'],
       { each: parseCommand, expected: 'names of commands, without a path, and no shells' },
     ),
+    connectTimeoutMs: read.integer('MCP_CONNECT_TIMEOUT_MS', 'Until an MCP server must have told its tools.', 20_000, 100, 300_000),
+    idleSeconds: read.integer('MCP_IDLE_SECONDS', 'How long a connection to a remote MCP server is kept for the next run.', 60, 0, 3600),
+    maxConnections: read.integer(
+      'MCP_MAX_CONNECTIONS',
+      'Remote MCP servers that one process is connected to at the same time.',
+      200,
+      1,
+      10_000,
+    ),
   }
 }
 

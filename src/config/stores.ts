@@ -34,6 +34,12 @@ export function readDatabase(read: Reader) {
       'auto',
       ['auto', 'require', 'verify', 'off'],
     ),
+    rls: read.choice(
+      'DATABASE_RLS',
+      "`enforce` runs each tenant's statements under the role `evo_tenant`, whose row-level security policies show it the tenant's rows alone: a second line behind the checks of the server, at the price of two statements around each.",
+      'off',
+      ['off', 'enforce'],
+    ),
   }
   const fault = url === undefined ? undefined : faultOfDatabaseUrl(url, settings.tls)
   if (fault !== undefined) read.faults.push(`${read.given(DATABASE_URL)} is not usable: ${fault}`)

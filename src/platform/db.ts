@@ -6,10 +6,12 @@ import { createDrizzle } from './db/session'
 import { createStatementRunner } from './db/statement-runner'
 import { createStatementFacts } from './db/statements'
 import { parseTarget } from './db/target'
+import { tenantPrelude } from './db/tenant-scope'
 import { type Isolation, Transaction } from './db/transaction'
 import type { Log } from './log'
 
 export { sqlState } from './db/failures'
+export { bindTenant, inRequestScope, inTenantScope } from './db/tenant-scope'
 
 /** Drizzle's query builder, on the pool or inside a transaction: functions that take a `Db` first serve both. */
 export type Db = Omit<ReturnType<typeof createDrizzle>, 'transaction'>
@@ -47,6 +49,8 @@ export interface DatabaseOptions {
   acquireTimeoutMs: number
   /** `auto`: off for loopback addresses and Unix sockets, else `require`. `sslmode` in the URL wins. */
   tls: 'auto' | 'require' | 'verify' | 'off'
+  /** Whether statements of a tenant's request or run carry the tenant's role, so that the database itself keeps to the tenant's rows. */
+  rls?: 'off' | 'enforce'
   applicationName: string
   log: Log
 }
@@ -55,11 +59,12 @@ export interface DatabaseOptions {
  * PostgreSQL through postgres.js and Drizzle, with every wait bounded. Connects when first asked. A connection that breaks, or whose server falls
  * silent, is replaced by a new one; while there is no server, calls fail at once with `dependency-unavailable` and one attempt at a time looks for it.
  */
-export function createDatabase({ url, tls, poolSize, ...options }: DatabaseOptions): Database {
+export function createDatabase({ url, tls, poolSize, rls, ...options }: DatabaseOptions): Database {
   const pool = new Pool({ ...options, target: parseTarget(url, tls), size: poolSize })
   const factsOf = createStatementFacts(options.prepare)
   const dialect = new PgDialect()
-  const statements = createStatementRunner(pool, factsOf)
+  const prelude = rls === 'enforce' ? tenantPrelude : () => undefined
+  const statements = createStatementRunner(pool, factsOf, prelude)
   let asking: Promise<boolean> | undefined
 
   const ask = () =>
@@ -70,7 +75,7 @@ export function createDatabase({ url, tls, poolSize, ...options }: DatabaseOptio
 
   async function attempt<T>(transaction: Transaction, work: (tx: Db) => Promise<T>, isolation: Isolation | undefined): Promise<T> {
     try {
-      await transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs)
+      await transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs, prelude())
       const result = await work(createDrizzle(dialect, transaction))
       await transaction.commit()
       return result

@@ -45,10 +45,17 @@ export interface Outbound {
   /** A redirect is an error, never followed. Statuses of 400 and above are answers like any other. */
   request(request: OutboundRequest): Promise<OutboundResponse>
   /**
-   * The same guard for SDKs: the response body streams under the default size limit and deadline, a redirect is returned as it is.
-   * A body that is not read keeps its connection until the deadline.
+   * The same guard for SDKs: the response body streams under the default size limit and deadline unless others are given, a redirect is returned
+   * as it is. A body that is not read keeps its connection until the deadline.
    */
-  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
+  fetch(input: string | URL | Request, init?: RequestInit, limits?: Partial<FetchLimits>): Promise<Response>
+}
+
+export interface FetchLimits {
+  /** For the whole exchange, its body included. */
+  timeoutMs: number
+  /** Of the decoded body. */
+  maxBytes: number
 }
 
 export interface OutboundOptions {
@@ -57,7 +64,7 @@ export interface OutboundOptions {
   allowedPorts?: number[]
   log: Log
   /** Of `fetch`. */
-  defaults: { timeoutMs: number; maxBytes: number }
+  defaults: FetchLimits
   /** The system's resolver unless given. */
   lookup?: LookupLike
   /** Authorities (PEM) in place of the system's, for tests. */
@@ -133,16 +140,17 @@ export function createOutbound({ allow, allowedPorts = [80, 443], log, defaults,
       }
     },
 
-    async fetch(input, init) {
+    async fetch(input, init, limits) {
+      const { timeoutMs, maxBytes } = { ...defaults, ...limits }
       const url = input instanceof Request ? input.url : String(input)
-      const deadline = startDeadline(defaults.timeoutMs, init?.signal ?? (input instanceof Request ? input.signal : undefined))
+      const deadline = startDeadline(timeoutMs, init?.signal ?? (input instanceof Request ? input.signal : undefined))
       try {
         rules.check(url) // before `new Request`, whose errors may repeat the URL
         const request = toRequest(input, init)
         const { method } = request
         const headers = [...request.headers] // first: reading the body drops the content type that came with it
         const body = request.body === null ? undefined : new Uint8Array(await deadline.bound(request.arrayBuffer()))
-        return toResponse(await open({ url, method, headers, body, maxBytes: defaults.maxBytes, signal: deadline.signal }), deadline.stop)
+        return toResponse(await open({ url, method, headers, body, maxBytes, signal: deadline.signal }), deadline.stop)
       } catch (error) {
         deadline.stop()
         return record(url, error)

@@ -48,6 +48,7 @@ export const createHttp = (config: Config, services: ReturnType<typeof createSer
         maxBodyBytes: config.limits.bodyBytes,
         uploads: { prefixes: ['/api/v1/chat/', '/api/v1/agents/import'], maxBytes: config.limits.uploadBytes },
       },
+      tenantScopes: config.database.rls === 'enforce',
       passwordMinLength: config.access.passwordMinLength,
       mailboxPage: !config.production && config.email.provider === 'mailbox',
     },

@@ -4,12 +4,14 @@ import type { Log } from '~/platform/log'
 import { createConversations } from './services/conversations'
 import { createDefinitions } from './services/definitions'
 import { createMachinery } from './services/machinery'
+import { createMcp } from './services/mcp'
 import { createPeople } from './services/people'
 
 /** All services, wired. API and worker processes both have them: either may execute runs. `owner` names this process in the leases of its runs. */
 export function createServices(config: Config, { log, owner, recoverEveryMs }: { log: Log; owner: string; recoverEveryMs: number }) {
   const machinery = createMachinery(config, { log, name: `evo-${owner}` })
   const { stores, db, write, passwords, admission } = machinery
+  const mcp = createMcp(config, machinery)
   const definitions = createDefinitions(config, machinery)
   const { live, ...conversations } = createConversations(config, machinery, definitions, { owner, recoverEveryMs })
   return {
@@ -21,11 +23,13 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...createPeople(config, machinery),
     ...definitions,
     ...conversations,
+    mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */
     interrupt: live.interrupt,
     async close() {
       live.close()
+      await mcp.close()
       await machinery.close()
     },
   }

@@ -88,6 +88,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/admin/users': admin,
   'DELETE /api/v1/admin/users/:user_id': admin,
   'POST /api/v1/admin/users/:user_id/activate': admin,
+  'POST /api/v1/admin/users/:user_id/unlock': admin,
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
@@ -122,6 +123,8 @@ export const RULES: Record<string, Rule> = {
   'PUT /api/v1/agents/:agent_id': or(ofClient('member'), 'agents:write'),
   // What is deleted here is a fresh agent, and so no key's.
   'DELETE /api/v1/agents/:agent_id': or(ofClient('member'), 'agents:write', [404, 404]),
+  'GET /api/v1/agents/:agent_id/mcp-tools': or(ofClient('viewer'), 'agents:read'),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': or(ofClient('member'), 'agents:write'),
 
   'GET /api/v1/sessions/client/:client_id': or(inClient('viewer'), 'sessions:read', [403, 403]),
   'GET /api/v1/sessions/agent/:agent_id': or(ofClient('viewer'), 'sessions:read'),

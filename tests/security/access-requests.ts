@@ -39,6 +39,9 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
     body: { client_id: tenants[object].clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
   }),
   'PUT /api/v1/agents/:agent_id': () => ({ body: { description: 'changed' } }),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
+    body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
+  }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
@@ -54,6 +57,7 @@ export const ANSWERS: Record<string, number[]> = {
   'POST /api/v1/auth/refresh': [401],
   'DELETE /api/v1/auth/sessions/:sign_in_id': [404],
   'POST /api/v1/auth/change-password': [400, 422],
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': [422],
   'POST /api/v1/runs/:run_id/reconcile': [409],
 }
 

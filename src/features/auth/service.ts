@@ -1,9 +1,9 @@
 import type { SignInService } from '~/features/sign-ins/service'
-import type { Attempts } from '~/platform/attempts'
 import type { Db } from '~/platform/db'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
+import type { Unlock } from './lock'
 import { createOwnPassword } from './own-password'
 import type { PasswordCheck } from './password-check'
 import { createRegistration } from './registration'
@@ -17,7 +17,7 @@ interface Deps {
   write: Write
   signIns: Pick<SignInService, 'start'>
   signOut: SignOut
-  attempts: Attempts
+  unlock: Unlock
   links: Links
   checkPassword: PasswordCheck
   hashNewPassword: HashNewPassword

@@ -2,6 +2,7 @@ import { Elysia, t } from 'elysia'
 import type { AgentService } from '~/features/agents/service'
 import { eventStream } from '~/features/runs/event-stream'
 import type { Admission } from '~/platform/admission'
+import { bindTenant } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { problemsOf } from '~/platform/http/docs/responses'
@@ -74,11 +75,17 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
     )
 
 /** An access token or machine key, else the agent's own key; a token that fails leaves the word to the key, if there is one. */
-export async function callerOf(
+export async function callerOf(request: Request, agentId: string, deps: Omit<Deps, 'chat'>, told?: Told): Promise<Principal> {
+  const principal = await identify(request, agentId, deps, told)
+  bindTenant(principal.clientId)
+  return principal
+}
+
+async function identify(
   request: Request,
   agentId: string,
   { agents, authenticator, admission }: Omit<Deps, 'chat'>,
-  told?: Told,
+  told: Told | undefined,
 ): Promise<Principal> {
   const origin = originOf(request)
   const key = request.headers.get('x-api-key')

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { sqlState } from '~/platform/db'
+import { inTenantScope, sqlState } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable } from '~/platform/redis'
 import { type ExecutorDeps, executeRun, ProcessStopping, RunCancelled } from './executor'
@@ -46,7 +46,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   const execute = (run: OwnedRun) => {
     const abort = new AbortController()
-    const done = executeRun(executor, run, abort.signal).finally(() => {
+    const done = inTenantScope(run.clientId, () => executeRun(executor, run, abort.signal)).finally(() => {
       running.delete(run.id)
       void announce(redis, { session: run.sessionId }, log)
       claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))

@@ -1,3 +1,4 @@
+import type { Connection, Result } from './connection'
 import { ConnectionLost, isConflict, isLostConnection, outcomeUnknown, toCallerError } from './failures'
 import type { Company, Pool } from './pool'
 import { MAX_RETRIES, pauseBeforeRetry, RECONNECT_WITHIN_MS } from './retry'
@@ -11,18 +12,25 @@ const SLOW_MS = 100
  * Runs single statements on whatever connection is free. One that the server cannot have seen, or that changes nothing, is tried once more when its
  * connection goes away; one that lost against another change is tried again as a transaction is.
  */
-export const createStatementRunner = (pool: Pool, factsOf: (text: string) => StatementFacts): Runner => ({
+export const createStatementRunner = (
+  pool: Pool,
+  factsOf: (text: string) => StatementFacts,
+  tenantPrelude: () => string | undefined,
+): Runner => ({
   async run(text, parameters, shape) {
     const facts = factsOf(text)
     const { isRead, named } = facts
     const startedAt = performance.now()
-    let company: Company = isRead ? companyOf(facts) : 'alone'
+    const prelude = tenantPrelude()
+    let company: Company = isRead && prelude === undefined ? companyOf(facts) : 'alone'
     for (let retries = 0; ; retries++) {
       const connection = await pool.lease(company)
       const sentAt = performance.now()
       let failure: unknown
       try {
-        const result = await connection.run(text, parameters, shape, named)
+        const result = await (prelude === undefined
+          ? connection.run(text, parameters, shape, named)
+          : runAlone(connection, prelude, () => connection.run(text, parameters, shape, named)))
         facts.bestMs = Math.min(performance.now() - sentAt, facts.bestMs * 1.01 + 0.01)
         return result
       } catch (error) {
@@ -45,6 +53,16 @@ export const createStatementRunner = (pool: Pool, factsOf: (text: string) => Sta
     }
   },
 })
+
+/** One statement in a transaction of its own behind `prelude`: all is sent at once, so that it costs one round trip still. */
+async function runAlone(connection: Connection, prelude: string, statement: () => Promise<Result>): Promise<Result> {
+  const begun = connection.run(`begin; ${prelude}`, [], 'rows', false)
+  const answered = statement()
+  const committed = connection.run('commit', [], 'rows', false)
+  // All have settled before the connection goes to somebody else. What failed first is why the rest did.
+  for (const outcome of await Promise.allSettled([begun, answered, committed])) if (outcome.status === 'rejected') throw outcome.reason
+  return answered
+}
 
 /** Quick reads go out together; a slow one, or one not known yet, shall keep nobody waiting. */
 function companyOf({ bestMs }: StatementFacts): Company {

@@ -16,10 +16,11 @@ export class Transaction implements Runner {
     private readonly factsOf: (text: string) => StatementFacts,
   ) {}
 
-  begin(isolation: Isolation | undefined, localStatementTimeoutMs: number | undefined): Promise<Result> {
+  /** `prelude`: further statements without parameters that go out with it. */
+  begin(isolation: Isolation | undefined, localStatementTimeoutMs: number | undefined, prelude: string | undefined): Promise<Result> {
     const begin = isolation ? `begin isolation level ${isolation}` : 'begin'
     const limits = localStatementTimeoutMs === undefined ? '' : `; set local statement_timeout = ${localStatementTimeoutMs}`
-    return this.run(begin + limits, [], 'rows')
+    return this.run(begin + limits + (prelude === undefined ? '' : `; ${prelude}`), [], 'rows')
   }
 
   async run(text: string, parameters: unknown[], shape: Shape): Promise<Result> {

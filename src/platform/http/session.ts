@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import type { RateClass } from '../admission'
+import { bindTenant } from '../db'
 import { DomainError } from '../errors'
 import type { MachineKeyPrincipal, Origin, Principal, UserPrincipal } from '../principal'
 import { type Rate, rateHeaders } from '../rates'
@@ -34,9 +35,11 @@ export const createOpenSession = ({ authenticator }: { authenticator: Authentica
     principal: await callerOf(authenticator, request, set),
   }))
 
-const callerOf = (authenticator: Authenticator, request: Request, set: { headers: object }) => {
+async function callerOf(authenticator: Authenticator, request: Request, set: { headers: object }) {
   const rateClass = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
-  return authenticator.caller(credentialOf(request), originOf(request), rateClass, tell(set))
+  const principal = await authenticator.caller(credentialOf(request), originOf(request), rateClass, tell(set))
+  bindTenant(principal.clientId)
+  return principal
 }
 
 /** Writes what is left of a rate into an answer, whatever becomes of it. */

@@ -1,6 +1,7 @@
 import type { Config } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
 import { createLinks } from '~/features/auth/links'
+import { createUnlock } from '~/features/auth/lock'
 import { deriveToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
 import { createPasswordCheck } from '~/features/auth/password-check'
 import { createAuthService } from '~/features/auth/service'
@@ -28,6 +29,7 @@ export function createPeople(
   const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
   const checkPassword = createPasswordCheck({ db, write, passwords, attempts, bcryptCost: access.bcryptCost })
   const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
+  const unlock = createUnlock({ attempts })
   const signOut = createSignOut({ admission })
   const signIns = createSignInService({
     db,
@@ -39,11 +41,11 @@ export function createPeople(
     idleSeconds: access.refreshIdleHours * 3600,
     overlapSeconds: access.refreshOverlapSeconds,
   })
-  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut })
+  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
     authenticator: createAuthenticator({ db, tokens, admission, machineKeys: createMachineKeyring({ db, log }), log }),
-    auth: createAuthService({ db, write, signIns, signOut, attempts, links, checkPassword, hashNewPassword }),
+    auth: createAuthService({ db, write, signIns, signOut, unlock, links, checkPassword, hashNewPassword }),
     signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),

@@ -34,6 +34,8 @@ export interface CatalogueServer {
   name: string
   /** `{url, headers}` for a remote one, `{command, args, env}` for one of the runner's: the presence of `url` decides. */
   configJson: Record<string, unknown>
+  /** What the catalogue says about its tools: agents may choose by these ids. */
+  tools: { id?: unknown; name?: unknown }[]
   /** What its tools say about themselves (read-only, idempotent) is believed. */
   trusted: boolean
 }
@@ -50,8 +52,38 @@ export interface McpOwner {
   agentId: string
 }
 
-/** The tools of an agent's servers, one source for each server. Nothing is connected before a source is opened. */
-export type CreateMcpSources = (owner: McpOwner, selection: McpSelection) => Promise<ToolSource[]>
+/** The catalogue entries of these ids, as far as there are any. */
+export type FindCatalogueServers = (ids: string[]) => Promise<CatalogueServer[]>
+
+/**
+ * The tools of an agent's MCP servers, as one source: none where there is no server. Nothing is connected before it is opened. `taken` are names
+ * that the agent's other tools have: an MCP tool never gets one of them.
+ */
+export type CreateMcpSources = (owner: McpOwner, selection: McpSelection, taken?: Iterable<string>) => ToolSource[]
+
+/** A tool of one of an agent's servers, by the hash of its whole definition. */
+export interface OfferedTool {
+  name: string
+  hash: string
+  definition: McpTool
+}
+
+/**
+ * Which definitions an agent's owner knows. A server's tools are accepted as they are when they are first seen; what changes or comes later waits
+ * until somebody has accepted it.
+ */
+export interface ToolPins {
+  /** `tools` undefined: the server is not at hand; what is known of it tells its names. */
+  check(owner: McpOwner, servers: { key: string; name: string; tools: OfferedTool[] | undefined }[]): Promise<PinnedServer[]>
+}
+
+/** In the order of the servers that were asked about. */
+export interface PinnedServer {
+  /** Names of the tools that were accepted just as they are offered; of a server that is not at hand, as they were last seen. */
+  accepted: Set<string>
+  /** Names of the tools that are new or not as they were, and wait to be accepted. */
+  waiting: string[]
+}
 
 /**
  * Asks a server for its tools, for the catalogue: `envs` are the values of the entry's `env@@NAME`.

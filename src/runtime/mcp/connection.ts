@@ -1,0 +1,185 @@
+import { Client, SSEClientTransport, StreamableHTTPClientTransport, type Tool, type Transport } from '@modelcontextprotocol/client'
+import { DomainError } from '~/platform/errors'
+import type { Outbound } from '~/platform/outbound'
+import { toAnswer } from './answer'
+import { isBroken, isSessionLost, toFailure } from './failure'
+import { createGuardedFetch } from './guarded-fetch'
+import type { McpServer, McpTool, RemoteServer, StdioServer } from './types'
+import { unlessAborted } from './unless-aborted'
+
+/** One server that is listening to us. */
+export interface Connection {
+  /** What it offered when the connection was made. */
+  tools: McpTool[]
+  /**
+   * The tool's answer, or a `ToolError` if it says that it failed.
+   * @throws DomainError, or the signal's reason once that aborts
+   */
+  call(request: { name: string; args: Record<string, unknown>; idempotencyKey?: string; signal: AbortSignal }): Promise<unknown>
+  /** Of no more use: ended by the other side, broken, or closed. */
+  isClosed(): boolean
+  close(): Promise<void>
+}
+
+/** The server has lost our session before it did what it was asked: another connection may be asked again. */
+export class SessionLost extends Error {
+  override name = 'SessionLost'
+}
+
+export interface DialDeps {
+  outbound: Outbound
+  /** How commands are reached. Undefined: there are none here. */
+  stdio: ((server: StdioServer) => Transport) | undefined
+  /** Until the server's tools are known. */
+  connectTimeoutMs: number
+  callTimeoutMs: number
+  /** Of one answer. */
+  maxBytes: number
+  /** How long a connection may be kept. */
+  maxAgeMs: number
+}
+
+export type Dial = (server: McpServer, signal: AbortSignal) => Promise<Connection>
+
+const MAX_TOOLS = 256
+const MAX_DEFINITION_LENGTH = 65_536
+const CLOSE_MS = 1000
+/** As the older transport's servers name their endpoint. */
+const SSE_PATH = /\/sse\/?$/
+
+/** Connects, in whichever revision and by whichever transport the server speaks, and asks for its tools. */
+export function createDial(deps: DialDeps): Dial {
+  const { stdio, connectTimeoutMs } = deps
+
+  async function connectRemote(server: RemoteServer, signal: AbortSignal): Promise<Connection> {
+    deps.outbound.check(server.url)
+    deps.outbound.checkHeaders(server.headers)
+    const [first, second] = SSE_PATH.test(new URL(server.url).pathname) ? ([sse, streamable] as const) : ([streamable, sse] as const)
+    try {
+      return await connect(deps, first(deps, server), signal)
+    } catch (error) {
+      if (!(error instanceof Unconnected && error.speaksHttp)) throw error
+      // What is said about the first is what its author expects to read.
+      return connect(deps, second(deps, server), signal).catch(() => {
+        throw error
+      })
+    }
+  }
+
+  return async (server, caller) => {
+    const signal = AbortSignal.any([caller, AbortSignal.timeout(connectTimeoutMs)])
+    try {
+      if (server.transport === 'http') return await connectRemote(server, signal)
+      if (stdio === undefined) throw new DomainError('validation-failed', 'MCP servers that are commands are turned off here.')
+      return await connect(deps, { transport: stdio(server), fault: () => undefined }, signal)
+    } catch (error) {
+      caller.throwIfAborted()
+      if (signal.aborted) throw new DomainError('upstream-timeout', 'The MCP server did not answer in time.', { cause: error })
+      throw error instanceof Unconnected ? error.failure : toFailure(error)
+    }
+  }
+}
+
+class Unconnected extends Error {
+  /** `speaksHttp`: the other side answered, if not in this protocol. */
+  constructor(
+    readonly failure: DomainError,
+    readonly speaksHttp: boolean,
+  ) {
+    super(failure.message)
+  }
+}
+
+interface Line {
+  transport: Transport
+  fault(): DomainError | undefined
+}
+
+const streamable = ({ outbound, callTimeoutMs, maxAgeMs, maxBytes }: DialDeps, server: RemoteServer): Line => {
+  const guard = createGuardedFetch({ outbound, server, streams: false, timeoutMs: callTimeoutMs, streamMs: maxAgeMs, maxBytes })
+  const transport = new StreamableHTTPClientTransport(new URL(server.url), { fetch: guard.fetch, requestInit: { redirect: 'error' } })
+  return { transport, fault: guard.fault }
+}
+
+const sse = ({ outbound, callTimeoutMs, maxAgeMs, maxBytes }: DialDeps, server: RemoteServer): Line => {
+  const guard = createGuardedFetch({ outbound, server, streams: true, timeoutMs: callTimeoutMs, streamMs: maxAgeMs, maxBytes })
+  const transport = new SSEClientTransport(new URL(server.url), { fetch: guard.fetch, requestInit: { redirect: 'error' } })
+  return { transport, fault: guard.fault }
+}
+
+async function connect(
+  { connectTimeoutMs, callTimeoutMs }: DialDeps,
+  { transport, fault }: Line,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const client = new Client(
+    { name: 'evo-ai', version: '1.0.0' },
+    {
+      // Nothing that a server could ask of us: no sampling, no elicitation, no roots.
+      capabilities: {},
+      versionNegotiation: { mode: 'auto' },
+      inputRequired: { autoFulfill: false },
+      listMaxPages: 8,
+      // Its schemas are a stranger's: compiling their patterns is not for this process.
+      jsonSchemaValidator: { getValidator: () => (input: unknown) => ({ valid: true, data: input as never, errorMessage: undefined }) },
+    },
+  )
+  let closed = false
+  client.onclose = () => {
+    closed = true
+  }
+  const close = async () => {
+    closed = true
+    await Promise.race([client.close(), Bun.sleep(CLOSE_MS)]).catch(() => undefined) // it is gone either way
+  }
+  const options = { signal, timeout: connectTimeoutMs }
+  try {
+    await unlessAborted(signal, client.connect(transport, options))
+    const { tools } = await unlessAborted(signal, client.listTools(undefined, { ...options, cacheMode: 'refresh' }))
+    return { tools: checkTools(tools), call, isClosed: () => closed, close }
+  } catch (error) {
+    await close()
+    const failure = toFailure(error, fault())
+    throw new Unconnected(failure, fault() === undefined && failure.problem === 'upstream-error')
+  }
+
+  async function call({ name, args, idempotencyKey, signal }: Parameters<Connection['call']>[0]): Promise<unknown> {
+    const meta = idempotencyKey === undefined ? {} : { _meta: { 'evo-ai/idempotency-key': idempotencyKey } }
+    try {
+      const result = await client.callTool({ name, arguments: args, ...meta }, { signal, timeout: callTimeoutMs })
+      return toAnswer(result)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (isSessionLost(error)) {
+        await close()
+        throw new SessionLost('the session is gone', { cause: error })
+      }
+      if (isBroken(error)) await close()
+      throw toFailure(error, fault())
+    }
+  }
+}
+
+/** What is stored, shown and sent to models has to be readable by them all. */
+function checkTools(tools: Tool[]): McpTool[] {
+  const refused = (reason: string) => new DomainError('upstream-error', `The MCP server offers ${reason}.`)
+  if (tools.length > MAX_TOOLS) throw refused(`more than ${MAX_TOOLS} tools`)
+  const checked = tools.map(({ name, description = '', inputSchema, annotations }) => {
+    const tool = { name, description, inputSchema, annotations: toHints(annotations) }
+    const text = JSON.stringify(tool)
+    if (!TOOL_NAME.test(name) || UNREADABLE.test(text)) throw refused('a tool with a name or description that is not text')
+    if (text.length > MAX_DEFINITION_LENGTH) throw refused('a tool whose description is too large')
+    return tool
+  })
+  if (new Set(checked.map(({ name }) => name)).size < checked.length) throw refused('two tools of one name')
+  return checked
+}
+
+const TOOL_NAME = /^[^\p{Cc}\p{Cs}]{1,200}$/u
+/** NUL and lone surrogates, as JSON spells them. */
+const UNREADABLE = /\\u(?:0000|[dD][89a-fA-F])/
+
+const HINTS = ['readOnlyHint', 'idempotentHint', 'destructiveHint', 'openWorldHint'] as const
+
+const toHints = (annotations: Tool['annotations'] = {}): McpTool['annotations'] =>
+  Object.fromEntries(HINTS.flatMap((hint) => (annotations[hint] === undefined ? [] : [[hint, annotations[hint]]])))

@@ -1,0 +1,25 @@
+import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client'
+import { DomainError } from '~/platform/errors'
+
+const MAX_SHOWN = 500
+
+/** What went wrong between us and a server, in the product's words. `fault` is our own guard's, which the SDK may have wrapped. */
+export function toFailure(error: unknown, fault?: DomainError): DomainError {
+  if (error instanceof DomainError) return error
+  if (SdkError.isInstance(error) && error.code === SdkErrorCode.RequestTimeout)
+    return new DomainError('upstream-timeout', 'The MCP server did not answer in time.', { cause: error })
+  if (fault !== undefined) return fault
+  if (ProtocolError.isInstance(error)) return new DomainError('upstream-error', `The MCP server refused: ${shown(error)}`, { cause: error })
+  if (SdkHttpError.isInstance(error))
+    return new DomainError('upstream-error', `The MCP server answered with HTTP status ${error.status}.`, { cause: error })
+  return new DomainError('upstream-error', 'The MCP server could not be reached, or does not speak the protocol.', { cause: error })
+}
+
+/** The server has forgotten the session that the connection belongs to; it did not do what it was asked. */
+export const isSessionLost = (error: unknown) => SdkHttpError.isInstance(error) && error.status === 404
+
+/** The connection is of no use any more. A refusal of the server, and one answer that was late, say nothing about the next call. */
+export const isBroken = (error: unknown) =>
+  !ProtocolError.isInstance(error) && !(SdkError.isInstance(error) && error.code === SdkErrorCode.RequestTimeout)
+
+const shown = ({ message }: Error) => message.replace(/[\p{Cc}\p{Cs}]+/gu, ' ').slice(0, MAX_SHOWN)
