@@ -123,6 +123,7 @@ const LAYERS: Rule[] = [
     breaks: ({ from, to }) =>
       isIn(from, 'features') && isIn(to, 'features') && areaOf(from) !== areaOf(to) && !['table', 'schema'].includes(fileOf(to)),
     exceptions: {
+      'features/auth/email-change -> features/users/queries': 'an address is a column of its user, changed in the same transaction',
       'features/auth/own-password -> features/users/queries': 'a password is a column of its user, changed in the same transaction',
       'features/auth/password-check -> features/users/queries': 'a hash of another day is replaced in its user',
       'features/auth/registration -> features/users/queries': 'signing up is about users, in the same transaction',

@@ -80,6 +80,8 @@ export const RULES: Record<string, Rule> = {
   'DELETE /api/v1/auth/sessions/:sign_in_id': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/logout': person,
   'POST /api/v1/auth/logout-all': { who: 'person', notAsAnother: true },
+  'POST /api/v1/auth/confirm-email-change': anybody,
+  'POST /api/v1/auth/change-email': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/change-password': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/register-admin': admin,
 

@@ -86,6 +86,10 @@ export async function findTokenOwner(db: Db, tokenHash: Buffer, purpose: Purpose
   return row && { userId: row.userId, email: row.email, names: [row.clientName] }
 }
 
+/** Every link of the user that is still waiting to be used. */
+export const deleteTokens = (db: Db, userId: string) =>
+  db.delete(oneTimeTokens).where(and(eq(oneTimeTokens.userId, userId), isNull(oneTimeTokens.usedAt)))
+
 /** Ends the sign-ins of these people, and what they do as others where they are admins; all but one, if asked. Returns those that were alive. */
 export const endSessions = (db: Db, userIds: string[], except?: string): Promise<{ userId: string; sessionId: string }[]> =>
   db

@@ -79,10 +79,22 @@ export const authRoutes = ({
       },
       { body: Reset, response: { 200: Message }, detail: { summary: 'Set a new password with the link of the mail', security: [] } },
     )
+    .post(
+      '/confirm-email-change',
+      async ({ actor, body }) => {
+        await auth.confirmEmailChange(actor, body.token)
+        return { message: 'Email changed successfully. Sign in with the new address from now on.' }
+      },
+      {
+        body: Verification,
+        response: { 200: Message },
+        detail: { summary: 'Confirm a new address by the link of the mail', security: [] },
+      },
+    )
 }
 
 const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; session: Session; passwordMinLength: number }) => {
-  const { Change } = authSchemas({ passwordMinLength })
+  const { Change, EmailChange } = authSchemas({ passwordMinLength })
   return new Elysia()
     .use(session)
     .post('/me', ({ principal }) => auth.me(principal), { response: { 200: User }, detail: { summary: 'The signed-in user' } })
@@ -93,5 +105,13 @@ const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; ses
         return { message: 'Password changed successfully' }
       },
       { body: Change, response: { 200: Message }, detail: { summary: 'Change the own password; every other sign-in ends' } },
+    )
+    .post(
+      '/change-email',
+      async ({ principal, body }) => {
+        await auth.requestEmailChange(principal, body.current_password, body.new_email)
+        return { message: 'If the address is free, a mail with a link went to it.' }
+      },
+      { body: EmailChange, response: { 200: Message }, detail: { summary: 'Ask for another address; a mail to it confirms the change' } },
     )
 }

@@ -45,7 +45,18 @@ export function createPeople(
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
     authenticator: createAuthenticator({ db, tokens, admission, machineKeys: createMachineKeyring({ db, log }), log }),
-    auth: createAuthService({ db, write, signIns, signOut, unlock, links, checkPassword, hashNewPassword }),
+    auth: createAuthService({
+      db,
+      write,
+      signIns,
+      signOut,
+      unlock,
+      links,
+      checkPassword,
+      hashNewPassword,
+      linkKey,
+      emailChangeSeconds: ttlSeconds['change-email'],
+    }),
     signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
