@@ -28,7 +28,8 @@ export const PURPOSES: Record<string, string> = {
   outbox: 'mails and audit entries that follow from committed changes, until they are done',
   deliveries: 'one row a mail: its state, its attempts',
   dead_letters: 'what no worker could do, with the reason',
-  audit_logs: 'who did what, from where',
+  audit_logs: 'who did what, from where: chains of hashes, in monthly partitions',
+  audit_chains: 'where the chain of each client begins and ends',
 }
 
 interface Column {

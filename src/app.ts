@@ -3,6 +3,7 @@ import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
 import { auditRoutes } from './features/audit/routes'
+import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
 import { callerOf, chatRoutes } from './features/chat/routes'
@@ -65,6 +66,7 @@ export interface AppDeps {
   sessions: SessionService
   runs: RunService
   chat: ChatService
+  audit: AuditService
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -142,7 +144,7 @@ export function createApp(deps: AppDeps) {
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
-        .use(auditRoutes({ db: deps.db, session })),
+        .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)
 }

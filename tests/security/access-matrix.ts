@@ -86,6 +86,11 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/auth/register-admin': admin,
 
   'GET /api/v1/admin/audit-logs': admin,
+  'GET /api/v1/admin/audit-logs/export': admin,
+  'GET /api/v1/admin/audit-logs/verify': admin,
+  'POST /api/v1/admin/audit-logs/erase': admin,
+  'GET /api/v1/clients/:client_id/audit-logs': inClient('owner'),
+  'GET /api/v1/clients/:client_id/audit-logs/export': inClient('owner'),
   'GET /api/v1/admin/users': admin,
   'POST /api/v1/admin/users': admin,
   'DELETE /api/v1/admin/users/:user_id': admin,

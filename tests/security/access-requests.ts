@@ -24,6 +24,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/auth/confirm-email-change': () => ({ body: { token: 'nothing' } }),
   'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
   'POST /api/v1/admin/users': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
+  'POST /api/v1/admin/audit-logs/erase': () => ({ body: { user_id: crypto.randomUUID() } }),
   'POST /api/v1/clients/': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id': ({ address }) => ({ body: { email: address(), name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id/members/:user_id': () => ({ body: { role: 'viewer' } }),

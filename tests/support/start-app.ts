@@ -116,7 +116,7 @@ const callerAt =
 
 async function emptyStores({ stores: { database, redis } }: ReturnType<typeof createServices>) {
   await database.db.execute(
-    sql`truncate clients, users, outbox, deliveries, dead_letters, audit_logs, idempotency_keys, mcp_servers, tools cascade`,
+    sql`truncate clients, users, outbox, deliveries, dead_letters, audit_logs, audit_chains, idempotency_keys, mcp_servers, tools cascade`,
   )
   await redis.run((client) => client.flushdb())
 }
