@@ -2,13 +2,13 @@ import { Elysia, t } from 'elysia'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageOf, Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { Approval, ApprovalDecision, ApprovalQuery } from './schema'
 import type { ApprovalService } from './service'
 
 const Params = t.Object({ approval_id: Uuid })
 
-export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalService; session: Session }) =>
+export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalService; session: OpenSession }) =>
   new Elysia({ prefix: '/approvals', tags: ['runs'] })
     .use(session)
     .get('/', ({ principal, query }) => approvals.list(principal, { ...pageOf(query), state: query.state, runId: query.run_id }), {
