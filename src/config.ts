@@ -1,4 +1,5 @@
 import { readAccess, readDemo, readRates } from './config/access'
+import { readAudit } from './config/audit'
 import { readMail } from './config/mail'
 import { readMcp } from './config/mcp'
 import { type Env, Reader, type Setting } from './config/reader'
@@ -50,6 +51,7 @@ function readAll(read: Reader) {
     demo: readDemo(read),
     rates: readRates(read),
     email: readMail(read),
+    audit: readAudit(read),
     models: readModels(read),
     runs: readRuns(read),
     mcp: readMcp(read),
@@ -65,7 +67,7 @@ function checkTogether(read: Reader, { access }: Settings) {
     read.faults.push(`ADMIN_INITIAL_PASSWORD must have at least ${passwordMinLength} characters`)
 }
 
-function requireInProduction(read: Reader, { role, access, database, redis, email, mcp }: Settings) {
+function requireInProduction(read: Reader, { role, access, database, redis, email, demo, mcp }: Settings) {
   // A value that is there but no good has been complained about.
   const demand = (name: string, value: unknown, advice = '') => {
     if (!value && read.raw(name) === undefined) read.faults.push(`${name} is required in production${advice}`)
@@ -78,7 +80,9 @@ function requireInProduction(read: Reader, { role, access, database, redis, emai
   demand('REDIS_URL', redis.url)
   if (email.provider === 'mailbox') read.faults.push('EMAIL_PROVIDER must be sendgrid or smtp in production')
   if (access.adminInitialPassword === SAMPLE_PASSWORD) read.faults.push('ADMIN_INITIAL_PASSWORD is the sample value')
+  if (demo.password === SAMPLE_DEMO_PASSWORD) read.faults.push('DEMO_PASSWORD is the sample value')
 }
 
-/** Stands in the reference's documentation. */
+/** They stand in the reference's documentation. */
 const SAMPLE_PASSWORD = 'strongpassword123'
+const SAMPLE_DEMO_PASSWORD = 'demo123'

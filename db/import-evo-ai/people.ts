@@ -56,6 +56,7 @@ export async function bringUsers(world: World, rows: SourceRows['users'][]) {
         clientId: isAdmin ? null : user.client_id,
         role: isAdmin ? null : 'owner',
         passwordHash: user.password_hash,
+        // Made by a library that cuts at 72 bytes: a longer password is taken once in its cut form, and hashed whole then.
         passwordIsImported: true,
         isActive: user.is_active === true,
         isAdmin,

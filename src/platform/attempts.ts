@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, ne, type SQL, sql } from 'drizzle-orm'
 import { attemptCounters as counters } from './attempts-table'
 import type { Db } from './db'
 import { DomainError } from './errors'
@@ -41,25 +41,36 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
   const window = sql`clock_timestamp() + ${windowSeconds} * interval '1 second'`
   let prunedAt = performance.now()
 
-  /** The number of this try and whether it comes from a known network; undefined when none is left. */
-  const take = async (subject: Buffer, network: string, limit: number) => {
-    const [row] = await db
-      .insert(counters)
-      .values({ subject, network, count: 1, expiresAt: window })
-      .onConflictDoUpdate({
-        target: [counters.subject, counters.network],
-        set: { count: sql`case when ${isOver} then 1 else ${counters.count} + 1 end`, expiresAt: window },
-        setWhere: sql`${isOver} or ${counters.count} < ${limit}`,
-      })
-      .returning({ count: counters.count, isKnown: sql<boolean>`coalesce(${counters.succeededAt} > now() - ${KNOWN_FOR}, false)` })
+  /**
+   * The number of this try from the network, and altogether, in one statement whatever comes of it: its time tells nothing. No row: none is left there.
+   * No number altogether, though the network is none of the owner's: none is left for strangers. Locks the network's row first, as everything here.
+   */
+  const take = async (subject: Buffer, network: string, everywhere: number) => {
+    const [row] = await db.execute<{ here: number; is_known: boolean; altogether: number | null }>(sql`
+      with here as (
+        insert into ${counters} (subject, network, count, expires_at) values (${subject}, ${network}, 1, ${window})
+        on conflict (subject, network) do update set count = ${nextCount}, expires_at = excluded.expires_at
+        where ${isOver} or ${counters.count} < ${max}
+        returning count, coalesce(succeeded_at > now() - ${KNOWN_FOR}, false) as is_known
+      ), altogether as (
+        insert into ${counters} (subject, network, count, expires_at)
+        select ${subject}::bytea, ${EVERYWHERE}::text, 1, ${window} from here where not is_known
+        on conflict (subject, network) do update set count = ${nextCount}, expires_at = excluded.expires_at
+        where ${isOver} or ${counters.count} < ${everywhere}
+        returning count
+      )
+      select here.count as here, here.is_known, altogether.count as altogether from here left join altogether on true`)
     return row
   }
 
-  const giveBack = (subject: Buffer, networks: string[]) =>
-    db
-      .update(counters)
-      .set({ count: sql`greatest(${counters.count} - 1, 0)` })
-      .where(and(eq(counters.subject, subject), inArray(counters.network, networks)))
+  /** One row a statement: two at once would be locked in an order of the planner's choice. */
+  const set = async (subject: Buffer, networks: string[], change: { count: SQL | number; succeededAt?: SQL }) => {
+    for (const network of networks)
+      await db
+        .update(counters)
+        .set(change)
+        .where(and(eq(counters.subject, subject), eq(counters.network, network)))
+  }
 
   const refusal = async (subject: Buffer, network: string) => {
     const [row] = await db
@@ -88,30 +99,25 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
     async guess({ subject: name, address, everywhere = MAX_EVERYWHERE }, isRight) {
       await prune()
       const [subject, network] = [nameOf(name), networkOf(address)]
-      const taken = [network]
-      const here = await take(subject, network, max)
-      if (here === undefined) throw await refusal(subject, network)
-      let altogether: { count: number } | undefined
+      const taken = await take(subject, network, everywhere)
+      if (taken === undefined) throw await refusal(subject, network)
+      const { here, altogether, is_known: isKnown } = taken
+      if (!isKnown && altogether === null) {
+        await set(subject, [network], fewer)
+        throw await refusal(subject, EVERYWHERE)
+      }
+      const counted = isKnown ? [network] : [network, EVERYWHERE]
+      let right: boolean
       try {
-        if (!here.isKnown) {
-          altogether = await take(subject, EVERYWHERE, everywhere)
-          if (altogether === undefined) throw await refusal(subject, EVERYWHERE)
-          taken.push(EVERYWHERE)
-        }
-        const right = await isRight()
-        if (!right) return { right, isLast: here.count === max || altogether?.count === everywhere }
+        right = await isRight()
       } catch (error) {
-        await giveBack(subject, taken)
+        await set(subject, counted, fewer)
         throw error
       }
-      await db
-        .update(counters)
-        .set({
-          count: 0,
-          succeededAt: sql`case when ${counters.network} = ${EVERYWHERE} then null else clock_timestamp() end`,
-        })
-        .where(and(eq(counters.subject, subject), inArray(counters.network, [network, EVERYWHERE])))
-      return { right: true, isLast: false }
+      if (!right) return { right, isLast: here === max || altogether === everywhere }
+      await set(subject, [network], { count: 0, succeededAt: sql`clock_timestamp()` })
+      if (!isKnown) await set(subject, [EVERYWHERE], { count: 0 })
+      return { right, isLast: false }
     },
 
     async spend(tx, subject, { max: limit, seconds }) {
@@ -122,7 +128,7 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
         .onConflictDoUpdate({
           target: [counters.subject, counters.network],
           set: {
-            count: sql`case when ${isOver} then 1 else ${counters.count} + 1 end`,
+            count: nextCount,
             expiresAt: sql`case when ${isOver} then ${ends} else ${counters.expiresAt} end`,
           },
           setWhere: sql`${isOver} or ${counters.count} < ${limit}`,
@@ -132,12 +138,15 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
     },
 
     async unlock(tx, subject) {
-      await tx
-        .update(counters)
-        .set({ count: 0 })
-        .where(eq(counters.subject, nameOf(subject)))
+      for (const network of [ne(counters.network, EVERYWHERE), eq(counters.network, EVERYWHERE)])
+        await tx
+          .update(counters)
+          .set({ count: 0 })
+          .where(and(eq(counters.subject, nameOf(subject)), network))
     },
   }
 }
 
 const isOver = sql`${counters.expiresAt} <= clock_timestamp()`
+const nextCount = sql`case when ${isOver} then 1 else ${counters.count} + 1 end`
+const fewer = { count: sql`greatest(${counters.count} - 1, 0)` }

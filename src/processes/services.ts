@@ -1,4 +1,5 @@
 import type { Config } from '~/config'
+import { createAuditService } from '~/features/audit/service'
 import { createHealth } from '~/features/system/health'
 import type { Log } from '~/platform/log'
 import { createConversations } from './services/conversations'
@@ -23,6 +24,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...createPeople(config, machinery),
     ...definitions,
     ...conversations,
+    audit: createAuditService({ db, write }),
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */

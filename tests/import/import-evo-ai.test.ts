@@ -9,7 +9,7 @@ import { showReport } from '../../db/import-evo-ai/report'
 import { SourceError } from '../../db/import-evo-ai/source'
 import { startPglite } from '../support/pglite'
 import { startApp, type TestApp } from '../support/start-app'
-import { ADA_PASSWORD, IDS, makeOldDatabase, OLD_KEY, PROVIDER_KEY } from './old-database'
+import { ADA_PASSWORD, IDS, makeOldDatabase, OLD_KEY, PROVIDER_KEY, ROOT_PASSWORD } from './old-database'
 
 const folder = mkdtempSync(join(tmpdir(), 'evo-import-'))
 let old: Awaited<ReturnType<typeof startPglite>>
@@ -105,7 +105,14 @@ test('people sign in with their old passwords and see what is theirs', async () 
     config: { api_key: 'the-old-agent-key', load_memory: true },
   })
   expect((await app.stranger('POST', '/api/v1/auth/login', { email: 'bob@globex.example', password: 'bobs password' })).status).toBe(403)
-  expect((await app.stranger('POST', '/api/v1/auth/login', { email: 'root@evo.example', password: 'roots password' })).status).toBe(200)
+})
+
+test('PWD-06: a password that the old server cut at 72 bytes is taken whole, and from then on the cut one is refused', async () => {
+  expect(ROOT_PASSWORD).toHaveLength(80)
+  const signIn = (password: string) => app.stranger('POST', '/api/v1/auth/login', { email: 'root@evo.example', password })
+  expect((await signIn(ROOT_PASSWORD)).status).toBe(200)
+  expect((await signIn(ROOT_PASSWORD.slice(0, 72))).status).toBe(401)
+  expect((await signIn(ROOT_PASSWORD)).status).toBe(200)
 })
 
 test('a conversation keeps its order and goes on, with the old key of the agent', async () => {

@@ -4,6 +4,8 @@ import postgres from 'postgres'
 /** The old server's ENCRYPTION_KEY. */
 export const OLD_KEY = Buffer.alloc(32, 3).toString('base64url')
 export const ADA_PASSWORD = 'the old password of ada'
+/** 80 bytes, of which the old server's library hashed 72. */
+export const ROOT_PASSWORD = 'a root password that is longer than the seventy-two bytes that bcrypt looks at!!'
 export const PROVIDER_KEY = 'sk-old-provider-key-0001'
 
 const id = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
@@ -100,7 +102,7 @@ export async function makeOldDatabase(url: string) {
       {
         id: IDS.root,
         email: 'root@evo.example',
-        password_hash: await hash('roots password'),
+        password_hash: await hash(ROOT_PASSWORD.slice(0, 72)),
         client_id: null,
         is_active: true,
         is_admin: true,

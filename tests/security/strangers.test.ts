@@ -33,6 +33,7 @@ const PUBLIC = new Set([
   'POST /api/v1/auth/resend-verification',
   'POST /api/v1/auth/forgot-password',
   'POST /api/v1/auth/reset-password',
+  'POST /api/v1/auth/confirm-email-change',
   'POST /api/v1/auth/accept-invitation',
 ])
 

@@ -1,14 +1,14 @@
 import { findCredentials, findUser, findUserByEmail, setPassword } from '~/features/users/queries'
 import { authorize } from '~/platform/access'
-import type { Attempts } from '~/platform/attempts'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Actor, UserPrincipal } from '~/platform/principal'
 import type { Unit, Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
+import type { Unlock } from './lock'
 import { hashToken } from './one-time-token'
-import { type PasswordCheck, refuseWrong, signInOf } from './password-check'
+import { type PasswordCheck, refuseWrong } from './password-check'
 import { consumeToken, findTokenOwner } from './queries'
 import type { EndedSession, SignOut } from './sign-out'
 
@@ -16,14 +16,14 @@ interface Deps {
   db: Db
   write: Write
   links: Links
-  attempts: Attempts
+  unlock: Unlock
   signOut: SignOut
   checkPassword: PasswordCheck
   hashNewPassword: HashNewPassword
 }
 
 /** How a person sets another password: with the old one, or with a link. */
-export function createOwnPassword({ db, write, links, attempts, signOut, checkPassword, hashNewPassword }: Deps) {
+export function createOwnPassword({ db, write, links, unlock, signOut, checkPassword, hashNewPassword }: Deps) {
   /** Everybody who was signed in with the old password is signed out, except the one who changes it. Announce them after COMMIT. */
   const replacePassword = async (unit: Unit, userId: string, passwordHash: string, except?: string): Promise<EndedSession[]> => {
     await setPassword(unit.tx, userId, passwordHash)
@@ -53,7 +53,7 @@ export function createOwnPassword({ db, write, links, attempts, signOut, checkPa
         const used = await consumeToken(unit.tx, tokenHash, 'reset-password')
         const user = used && (await findUser(unit.tx, used.userId))
         if (user === undefined) throw invalidToken()
-        await attempts.unlock(unit.tx, signInOf(user.email))
+        await unlock(unit.tx, user)
         unit.audit({ action: 'reset_password', resourceType: 'user', resourceId: user.id, clientId: user.client_id })
         return replacePassword(unit, user.id, passwordHash)
       })

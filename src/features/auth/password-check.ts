@@ -5,6 +5,7 @@ import { DomainError } from '~/platform/errors'
 import type { Passwords } from '~/platform/passwords/passwords'
 import type { Actor } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
+import { passwordOf } from './lock'
 
 /**
  * Whether a password is the user's, for an address that may have no user: each wrong one counts against the address, alike for both. The last one that
@@ -21,15 +22,12 @@ interface Deps {
   bcryptCost: number
 }
 
-/** The name of what is guessed at when somebody signs in. */
-export const signInOf = (email: string) => `sign-in:${email.toLowerCase()}`
-
 export const createPasswordCheck =
   ({ db, write, passwords, attempts, bcryptCost }: Deps): PasswordCheck =>
   async (actor, email, user, password) => {
     const stored = user && { hash: user.passwordHash, isImported: user.passwordIsImported }
     const { right, isLast } = await attempts.guess(
-      { subject: signInOf(email), address: actor.origin.address },
+      { subject: passwordOf(email), address: actor.origin.address },
       async () => (await passwords.verify(password, stored)) && user?.passwordExpired === false,
     )
     if (right && user !== undefined) {

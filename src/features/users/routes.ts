@@ -55,6 +55,11 @@ export const userRoutes = ({ users, session }: { users: UserService; session: Se
       response: { 200: User },
       detail: { summary: 'Switch a user on again' },
     })
+    .post('/admin/users/:user_id/unlock', ({ principal, params }) => users.unlock(principal, params.user_id), {
+      params: Params,
+      response: { 200: User },
+      detail: { summary: 'End the lock of an account that had too many failed attempts' },
+    })
     .post(
       '/auth/register-admin',
       async ({ principal, body, request, status }) =>

@@ -1,3 +1,4 @@
+import type { Unlock } from '~/features/auth/lock'
 import type { EndedSession, SignOut } from '~/features/auth/sign-out'
 import type { SendVerification } from '~/features/auth/verification'
 import { authorize } from '~/platform/access'
@@ -18,9 +19,10 @@ interface Deps {
   hashNewPassword: HashNewPassword
   sendVerification: SendVerification
   signOut: SignOut
+  unlock: Unlock
 }
 
-export function createUserService({ db, write, hashNewPassword, sendVerification, signOut }: Deps) {
+export function createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock }: Deps) {
   /** The first password is only for the start: it dies unless its owner signs in and sets one of their own. */
   const insertWithInitialPassword = async ({ tx }: Unit, user: Omit<Parameters<typeof insertUser>[1], 'passwordIsInitial'>) => {
     const passwordExpiresAt = new Date(Date.now() + INITIAL_PASSWORD_DAYS * 86_400_000)
@@ -95,6 +97,18 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
         const user = before && (await setActive(tx, id, true))
         if (user === undefined) throw notFound('User')
         audit({ action: 'activate', resourceType: user.is_admin ? 'admin_user' : 'user', resourceId: id, clientId: user.client_id })
+        return user
+      })
+    },
+
+    /** Lets a person whose account is locked after too many failed attempts try again at once. */
+    unlock(principal: UserPrincipal, id: string): Promise<User> {
+      authorize(principal, 'write', { kind: 'platform' })
+      return write(principal, async ({ tx, audit }) => {
+        const user = await findUser(tx, id)
+        if (user === undefined) throw notFound('User')
+        await unlock(tx, user)
+        audit({ action: 'unlock', resourceType: user.is_admin ? 'admin_user' : 'user', resourceId: id, clientId: user.client_id })
         return user
       })
     },

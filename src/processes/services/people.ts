@@ -1,6 +1,7 @@
 import type { Config } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
 import { createLinks } from '~/features/auth/links'
+import { createUnlock } from '~/features/auth/lock'
 import { deriveToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
 import { createPasswordCheck } from '~/features/auth/password-check'
 import { createAuthService } from '~/features/auth/service'
@@ -8,6 +9,8 @@ import { createSignOut } from '~/features/auth/sign-out'
 import { createSendVerification } from '~/features/auth/verification'
 import { createClientService } from '~/features/clients/service'
 import { createImpersonationService } from '~/features/impersonation/service'
+import { createMachineKeyring } from '~/features/machine-keys/keyring'
+import { createMachineKeyService } from '~/features/machine-keys/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
 import { createRefreshTokens } from '~/features/sign-ins/refresh-token'
@@ -19,13 +22,14 @@ import type { Machinery } from './machinery'
 /** Who may come in, and the organisations they belong to. */
 export function createPeople(
   { access, rates }: Config,
-  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey }: Machinery,
+  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey, log }: Machinery,
 ) {
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
   const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
   const checkPassword = createPasswordCheck({ db, write, passwords, attempts, bcryptCost: access.bcryptCost })
   const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
+  const unlock = createUnlock({ attempts })
   const signOut = createSignOut({ admission })
   const signIns = createSignInService({
     db,
@@ -37,11 +41,22 @@ export function createPeople(
     idleSeconds: access.refreshIdleHours * 3600,
     overlapSeconds: access.refreshOverlapSeconds,
   })
-  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut })
+  const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
-    authenticator: createAuthenticator({ db, tokens, admission }),
-    auth: createAuthService({ db, write, signIns, signOut, attempts, links, checkPassword, hashNewPassword }),
+    authenticator: createAuthenticator({ db, tokens, admission, machineKeys: createMachineKeyring({ db, log }), log }),
+    auth: createAuthService({
+      db,
+      write,
+      signIns,
+      signOut,
+      unlock,
+      links,
+      checkPassword,
+      hashNewPassword,
+      linkKey,
+      emailChangeSeconds: ttlSeconds['change-email'],
+    }),
     signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
@@ -54,6 +69,7 @@ export function createPeople(
       invitationSeconds: access.invitationHours * 3600,
     }),
     invitationLinks: createInvitationLinks({ tokens: invitationTokens }),
+    machineKeys: createMachineKeyService({ db, write, admission }),
     impersonation: createImpersonationService({ db, write, tokens, signOut }),
   }
 }

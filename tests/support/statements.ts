@@ -1,0 +1,16 @@
+import { spyOn } from 'bun:test'
+import { Connection } from '~/platform/db/connection'
+
+/** What goes on behind every request: the relay marks what it published, the runner looks for runs that nobody has. */
+const BACKGROUND = /^\s*update "?outbox|\bruns\b/i
+
+/** How many statements this process sends to PostgreSQL meanwhile, without those of the background. */
+export async function statementsDuring(work: () => Promise<unknown>): Promise<number> {
+  const sent = spyOn(Connection.prototype, 'run')
+  try {
+    await work()
+    return sent.mock.calls.filter(([text]) => !BACKGROUND.test(text)).length
+  } finally {
+    sent.mockRestore()
+  }
+}
