@@ -29,6 +29,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'PUT /api/v1/clients/:client_id': ({ address }) => ({ body: { email: address(), name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id/members/:user_id': () => ({ body: { role: 'viewer' } }),
   'POST /api/v1/clients/:client_id/invitations': ({ address }) => ({ body: { email: address(), role: 'viewer' } }),
+  'POST /api/v1/clients/:client_id/machine-keys': () => ({ body: { name: 'a program', scopes: ['chat'] } }),
   'GET /api/v1/agents/apikeys/': ofHeader(),
   'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
     body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },
@@ -45,6 +46,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
   }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
 
