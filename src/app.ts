@@ -16,7 +16,10 @@ import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
+import type { MailEventService } from './features/mail/event-service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { emailRoutes, mailEventRoutes } from './features/mail/routes'
+import type { EmailService } from './features/mail/service'
 import type { RenderMail } from './features/mail/templates'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
@@ -72,6 +75,8 @@ export interface AppDeps {
   chat: ChatService
   audit: AuditService
   renderMail: RenderMail
+  emails: EmailService
+  mailEvents: MailEventService
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -150,6 +155,8 @@ export function createApp(deps: AppDeps) {
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(emailRoutes({ emails: deps.emails, session }))
+        .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)

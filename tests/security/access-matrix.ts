@@ -101,6 +101,13 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
+  'GET /api/v1/admin/emails': admin,
+  'GET /api/v1/admin/emails/:email_id': admin,
+  'POST /api/v1/admin/emails/:email_id/resend': admin,
+  'GET /api/v1/admin/email-suppressions': admin,
+  'DELETE /api/v1/admin/email-suppressions/:email': admin,
+  'POST /api/v1/webhooks/sendgrid': anybody,
+
   'GET /api/v1/clients/': person,
   'POST /api/v1/clients/': admin,
   'GET /api/v1/clients/:client_id': inClient('viewer'),

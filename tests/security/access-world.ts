@@ -119,6 +119,8 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    email_id: () => crypto.randomUUID(),
+    email: () => 'nobody@example.com',
     locale: () => 'pt',
     sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',

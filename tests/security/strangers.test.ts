@@ -37,6 +37,8 @@ const PUBLIC = new Set([
   'POST /api/v1/auth/reset-password',
   'POST /api/v1/auth/confirm-email-change',
   'POST /api/v1/auth/accept-invitation',
+  // Known by its signature.
+  'POST /api/v1/webhooks/sendgrid',
 ])
 
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`
