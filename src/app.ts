@@ -5,8 +5,9 @@ import type { AgentService } from './features/agents/service'
 import { auditRoutes } from './features/audit/routes'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
-import { callerOf, chatRoutes } from './features/chat/routes'
+import { callerOf, chatRoutes, chatSocketRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
+import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
@@ -61,6 +62,7 @@ export interface AppDeps {
   sessions: SessionService
   runs: RunService
   chat: ChatService
+  sockets: ChatSockets
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -87,6 +89,16 @@ export function createApp(deps: AppDeps) {
     handler: { standardHostname: false },
     // A schema that cannot be compiled is found at boot.
     precompile: true,
+    websocket: {
+      // A message carries files.
+      maxPayloadLength: settings.gate.uploads.maxBytes,
+      // A quiet socket is pinged after 8 s, and closed after 8 more without an answer.
+      idleTimeout: 16,
+      sendPings: true,
+      // Never met: whoever sends waits for the room it needs. Beyond it Bun would drop frames.
+      backpressureLimit: 268_435_456,
+      perMessageDeflate: false,
+    },
     serve: {
       maxRequestBodySize: Math.max(settings.gate.maxBodyBytes, settings.gate.uploads.maxBytes),
       // Bun's own error page shows source code.
@@ -135,6 +147,7 @@ export function createApp(deps: AppDeps) {
         .use(sessionRoutes({ sessions: deps.sessions, session }))
         .use(runRoutes({ runs: deps.runs, session }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(auditRoutes({ db: deps.db, session })),
     )
   return unknownRoutes(app)
