@@ -18,6 +18,7 @@ export const PURPOSES: Record<string, string> = {
   agents: 'agents: what they are and how they run; their own key as a hash and sealed',
   contacts: 'end users of a client, by the id that its systems give them',
   mcp_servers: 'the catalogue of MCP servers, for all clients',
+  mcp_tools: 'what an agent has accepted of the tools of its MCP servers',
   tools: 'the catalogue of HTTP tools, for all clients',
   sessions: 'conversations of one contact with one agent',
   events: 'what was said in a session, in order',
@@ -27,7 +28,8 @@ export const PURPOSES: Record<string, string> = {
   outbox: 'mails and audit entries that follow from committed changes, until they are done',
   deliveries: 'one row a mail: its state, its attempts',
   dead_letters: 'what no worker could do, with the reason',
-  audit_logs: 'who did what, from where',
+  audit_logs: 'who did what, from where: chains of hashes, in monthly partitions',
+  audit_chains: 'where the chain of each client begins and ends',
 }
 
 interface Column {

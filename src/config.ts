@@ -1,4 +1,5 @@
 import { readAccess, readDemo, readRates } from './config/access'
+import { readAudit } from './config/audit'
 import { readMail } from './config/mail'
 import { readMcp } from './config/mcp'
 import { type Env, Reader, type Setting } from './config/reader'
@@ -50,6 +51,7 @@ function readAll(read: Reader) {
     demo: readDemo(read),
     rates: readRates(read),
     email: readMail(read),
+    audit: readAudit(read),
     models: readModels(read),
     runs: readRuns(read),
     mcp: readMcp(read),

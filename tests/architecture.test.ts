@@ -89,7 +89,6 @@ const LAYERS: Rule[] = [
   {
     guarantee: 'routes reach the database through their service',
     breaks: ({ from, to }) => fileOf(from) === 'routes' && isIn(from, 'features') && ['queries', 'table'].includes(fileOf(to)),
-    exceptions: { 'features/audit/routes -> features/audit/queries': 'one read-only list: its only rule is that the caller is an admin' },
   },
   {
     guarantee: 'queries and tables know nothing above them',
@@ -111,7 +110,6 @@ const LAYERS: Rule[] = [
     guarantee: 'SQL is known to queries and tables alone',
     breaks: ({ from, to }) => isIn(from, 'features') && SQL.test(to) && !['queries', 'table'].includes(fileOf(from)),
     exceptions: {
-      'features/audit/worker -> drizzle-orm': 'two statements that are the whole worker',
       'features/auth/link-tokens -> drizzle-orm': 'issuing a link is its one statement',
       'features/auth/one-time-token -> drizzle-orm': 'redeeming a link is its one statement',
       'features/mail/compose -> drizzle-orm': 'one look at the recipient',
@@ -123,6 +121,7 @@ const LAYERS: Rule[] = [
     breaks: ({ from, to }) =>
       isIn(from, 'features') && isIn(to, 'features') && areaOf(from) !== areaOf(to) && !['table', 'schema'].includes(fileOf(to)),
     exceptions: {
+      'features/auth/email-change -> features/users/queries': 'an address is a column of its user, changed in the same transaction',
       'features/auth/own-password -> features/users/queries': 'a password is a column of its user, changed in the same transaction',
       'features/auth/password-check -> features/users/queries': 'a hash of another day is replaced in its user',
       'features/auth/registration -> features/users/queries': 'signing up is about users, in the same transaction',
@@ -131,6 +130,9 @@ const LAYERS: Rule[] = [
       'features/chat/schema -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/chat/service -> features/runs/event-stream': 'a chat answers with the events of its run',
       'features/chat/service -> features/sessions/event-view': 'a chat answers with events: a shape',
+      'features/chat/socket-face -> features/runs/event-stream': 'a chat shows the events of its run',
+      'features/chat/socket-face -> features/runs/log-event': 'a chat shows the events of its run',
+      'features/chat/socket-face -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/runs/event-stream -> features/sessions/event-view': 'a run streams events: a shape',
       'features/runs/service -> features/sessions/session-id': 'a run finds its session by id',
     },
@@ -213,7 +215,7 @@ test('no file is named after nothing in particular', () => {
 
 test('no file is longer than 300 lines, and no list of test cases than 500', async () => {
   const root = join(SRC, '..')
-  const paths = [...new Glob('{src,db,tests}/**/*.ts').scanSync(root)].toSorted()
+  const paths = [...new Glob('{src,db,tests}/**/*.ts').scanSync(root)].filter((path) => !/node_modules|\/generated\//.test(path)).toSorted()
   const sizes = await Promise.all(
     paths.map(async (path) => ({ path, lines: (await Bun.file(join(root, path)).text()).split('\n').length - 1 })),
   )

@@ -30,6 +30,7 @@ const LEAST_ROLE = {
   members: { read: 'viewer', write: 'owner' },
   invitations: { read: 'owner', write: 'owner' },
   'machine-keys': { read: 'owner', write: 'owner' },
+  audit: { read: 'owner', write: 'owner' },
 } as const satisfies Record<string, Record<Action, MemberRole>>
 
 const RANK: Record<Role, number> = { viewer: 1, member: 2, owner: 3, admin: 4 }
@@ -73,6 +74,7 @@ export function authorizeReach(principal: Principal, action: Action, kind: Tenan
 function reachOf(principal: Principal, action: Action, kind: TenantKind): Reach | undefined {
   switch (principal.kind) {
     case 'user':
+      if (wouldOutliveIt(principal, action, kind)) return undefined
       if (principal.role === 'admin') return { clientId: null, agentId: null }
       return RANK[principal.role] >= RANK[LEAST_ROLE[kind][action]] ? { clientId: principal.clientId, agentId: null } : undefined
     case 'agent-key':
@@ -84,11 +86,17 @@ function reachOf(principal: Principal, action: Action, kind: TenantKind): Reach 
   }
 }
 
+/** An admin acts as somebody else for half an hour: a key made meanwhile would work for longer. */
+const wouldOutliveIt = (principal: Principal, action: Action, kind: TenantKind) =>
+  kind === 'machine-keys' && action === 'write' && principal.kind === 'user' && principal.actor !== undefined
+
 /** The scope that a machine key needs; there is none for people, clients and keys, so those are out of its reach. */
 const scopeOf = (action: Action, kind: TenantKind) => (kind === 'chat' ? 'chat' : `${kind}:${action}`)
 
 function refused(principal: Principal, action: Action, kind: TenantKind): DomainError {
   if (principal.kind === 'machine-key') return new DomainError('forbidden', `This key does not allow ${scopeOf(action, kind)} here.`)
   if (principal.kind === 'agent-key') return new DomainError('forbidden', 'The key of an agent opens that agent alone.')
+  if (wouldOutliveIt(principal, action, kind))
+    return new DomainError('forbidden', 'Keys are not made or changed in the name of somebody else.')
   return new DomainError('forbidden', `This needs the role ${LEAST_ROLE[kind][action]} in the client.`)
 }

@@ -1,8 +1,10 @@
 import type { Config } from '~/config'
+import { createAuditService } from '~/features/audit/service'
 import { createHealth } from '~/features/system/health'
 import type { Log } from '~/platform/log'
 import { createConversations } from './services/conversations'
 import { createDefinitions } from './services/definitions'
+import { createFaces } from './services/faces'
 import { createMachinery } from './services/machinery'
 import { createMcp } from './services/mcp'
 import { createPeople } from './services/people'
@@ -14,20 +16,25 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   const mcp = createMcp(config, machinery)
   const definitions = createDefinitions(config, machinery)
   const { live, ...conversations } = createConversations(config, machinery, definitions, { owner, recoverEveryMs })
+  const people = createPeople(config, machinery)
+  const faces = createFaces(config, machinery, { ...people, ...definitions, ...conversations })
   return {
     db,
     stores,
     write,
     passwords,
     admission,
-    ...createPeople(config, machinery),
+    ...people,
     ...definitions,
     ...conversations,
+    ...faces,
+    audit: createAuditService({ db, write }),
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */
     interrupt: live.interrupt,
     async close() {
+      faces.sockets.close()
       live.close()
       await mcp.close()
       await machinery.close()

@@ -1,4 +1,5 @@
 import type { Config } from '~/config'
+import { createAuditUpkeep } from '~/features/audit/upkeep'
 import { createAuditWorker } from '~/features/audit/worker'
 import { createLinkTokens } from '~/features/auth/link-tokens'
 import { createMailbox } from '~/features/mail/mailbox'
@@ -42,10 +43,11 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
     }),
   })
   const audit = createAuditWorker({ database, redis, log })
+  const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })
   const sweeper = createSweeper({ database, redis, log })
 
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, sweeper].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, upkeep, sweeper].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

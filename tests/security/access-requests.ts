@@ -20,12 +20,16 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   }),
   'POST /api/v1/auth/refresh': () => ({ body: { refresh_token: 'nothing' } }),
   'POST /api/v1/auth/change-password': () => ({ body: { current_password: 'not the password', new_password: 'four unusual words here' } }),
+  'POST /api/v1/auth/change-email': ({ address }) => ({ body: { current_password: PASSWORD, new_email: address() } }),
+  'POST /api/v1/auth/confirm-email-change': () => ({ body: { token: 'nothing' } }),
   'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
   'POST /api/v1/admin/users': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
+  'POST /api/v1/admin/audit-logs/erase': () => ({ body: { user_id: crypto.randomUUID() } }),
   'POST /api/v1/clients/': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id': ({ address }) => ({ body: { email: address(), name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id/members/:user_id': () => ({ body: { role: 'viewer' } }),
   'POST /api/v1/clients/:client_id/invitations': ({ address }) => ({ body: { email: address(), role: 'viewer' } }),
+  'POST /api/v1/clients/:client_id/machine-keys': () => ({ body: { name: 'a program', scopes: ['chat'] } }),
   'GET /api/v1/agents/apikeys/': ofHeader(),
   'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
     body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },
@@ -47,12 +51,15 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
 
 /** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
 export const ANSWERS: Record<string, number[]> = {
+  // Without an upgrade, which the socket's own tests make.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': [400],
   'GET /readyz': [200, 503],
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],
   'POST /api/v1/auth/reset-password': [400],
+  'POST /api/v1/auth/confirm-email-change': [400],
   'POST /api/v1/auth/refresh': [401],
   'DELETE /api/v1/auth/sessions/:sign_in_id': [404],
   'POST /api/v1/auth/change-password': [400, 422],

@@ -110,7 +110,7 @@ export async function openBackground({ redisUrl = services.redisUrl }: { redisUr
         await db
           .select({ id: auditLogs.id })
           .from(auditLogs)
-          .where(sql`${auditLogs.outboxId} = any(${sql.param(ids)}::uuid[])`)
+          .where(sql`${auditLogs.id} = any(${sql.param(ids)}::uuid[])`)
       ).length,
 
     /** A real worker process; SIGKILL it at will. */

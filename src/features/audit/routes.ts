@@ -1,46 +1,88 @@
 import { Elysia, t } from 'elysia'
-import { authorize } from '~/platform/access'
-import type { Db } from '~/platform/db'
-import { PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
+import { nextLink, positionOf } from '~/platform/http/cursor'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { idempotent } from '~/platform/http/idempotency'
+import { pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
-import { listAuditLogs } from './queries'
+import { textStream } from '~/platform/http/text-stream'
+import { AdminExportQuery, AdminListQuery, AuditLog, Erased, Erasure, ExportQuery, ListQuery, Verification, VerifyQuery } from './schema'
+import type { AuditService } from './service'
 
-const AuditLog = t.Object(
-  {
-    id: Uuid,
-    user_id: t.Nullable(Uuid),
-    actor_user_id: t.Nullable(Uuid),
-    client_id: t.Nullable(Uuid),
-    action: t.String(),
-    resource_type: t.String(),
-    resource_id: t.Nullable(t.String()),
-    details: t.Nullable(t.Record(t.String(), t.Any())),
-    ip_address: t.Nullable(t.String()),
-    user_agent: t.Nullable(t.String()),
-    trace_id: t.Nullable(t.String()),
-    created_at: Timestamp,
+const NDJSON = 'application/x-ndjson'
+const exported = {
+  200: {
+    description: 'One row a line, each with `seq`, `prev_hash` and `hash`: its place in the chain.',
+    content: { [NDJSON]: { schema: { type: 'string' as const } } },
   },
-  { title: 'AuditLog' },
-)
-const Text = t.Optional(t.String({ minLength: 1, maxLength: 200 }))
-const Moment = t.Optional(t.String({ format: 'date-time', error: 'Must be a date and time as in RFC 3339' }))
-const Query = t.Object({
-  ...PageQuery,
-  user_id: t.Optional(Uuid),
-  actor_user_id: t.Optional(Uuid),
-  action: Text,
-  resource_type: Text,
-  resource_id: Text,
-  start_date: Moment,
-  end_date: Moment,
-})
+}
+const nextPage = {
+  200: {
+    description: 'A page of the list',
+    headers: { Link: { description: 'RFC 8288: the `next` page.', schema: { type: 'string' as const } } },
+  },
+}
 
-export const auditRoutes = ({ db, session }: { db: Db; session: Session }) =>
-  new Elysia({ prefix: '/admin', tags: ['admin'] }).use(session).get(
-    '/audit-logs',
-    ({ principal, query }) => {
-      authorize(principal, 'read', { kind: 'platform' })
-      return listAuditLogs(db, query, pageOf(query))
-    },
-    { query: Query, response: { 200: t.Array(AuditLog) }, detail: { summary: 'Who did what, newest first; admins only' } },
-  )
+export const auditRoutes = ({ audit, session }: { audit: AuditService; session: Session }) =>
+  new Elysia()
+    .use(session)
+    .get(
+      '/admin/audit-logs',
+      async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const { items, last } = await audit.list(principal, filter, page)
+        Object.assign(set.headers, nextLink(request, last))
+        return items
+      },
+      {
+        query: AdminListQuery,
+        response: { 200: t.Array(AuditLog) },
+        detail: { tags: ['audit'], summary: 'Who did what, newest first; admins only', responses: nextPage },
+      },
+    )
+    .get('/admin/audit-logs/export', async ({ principal, query }) => textStream(NDJSON, await audit.export(principal, query)), {
+      query: AdminExportQuery,
+      detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported },
+    })
+    .get(
+      '/admin/audit-logs/verify',
+      ({ principal, query: { client_id, after, anchor_seq, anchor_hash } }) =>
+        audit.verify(principal, {
+          clientId: client_id ?? null,
+          after: after === undefined ? undefined : Number(after),
+          anchor: anchor_seq === undefined || anchor_hash === undefined ? undefined : { seq: Number(anchor_seq), hash: anchor_hash },
+        }),
+      {
+        query: VerifyQuery,
+        response: { 200: Verification },
+        detail: { tags: ['audit'], summary: 'Check a chain: rows that were altered, removed or reordered are found' },
+      },
+    )
+    .post('/admin/audit-logs/erase', ({ principal, body, request }) => audit.erase(idempotent(principal, request, body), body), {
+      body: Erasure,
+      response: { 200: Erased },
+      detail: { tags: ['audit'], summary: 'Erase the personal part of rows; the chains stay whole', parameters: [idempotencyKey] },
+    })
+    .get(
+      '/clients/:client_id/audit-logs',
+      async ({ principal, params, query: { skip, limit, cursor, ...filter }, request, set }) => {
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const { items, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
+        Object.assign(set.headers, nextLink(request, last))
+        return items
+      },
+      {
+        params: t.Object({ client_id: Uuid }),
+        query: ListQuery,
+        response: { 200: t.Array(AuditLog) },
+        detail: { tags: ['audit'], summary: 'Who did what in a client, newest first; owners only', responses: nextPage },
+      },
+    )
+    .get(
+      '/clients/:client_id/audit-logs/export',
+      async ({ principal, params, query }) => textStream(NDJSON, await audit.export(principal, { ...query, client_id: params.client_id })),
+      {
+        params: t.Object({ client_id: Uuid }),
+        query: ExportQuery,
+        detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported },
+      },
+    )

@@ -18,6 +18,8 @@ export interface SignedIn {
   /** Null when the session is unknown or has run out. */
   sessionId: string | null
   revokedAt: Date | null
+  /** Not yet noted as seen within the last minutes. */
+  isUnnoted: boolean
   /** The admin who acts as this user, and whether they still may. Null for an ordinary sign-in. */
   actor: { userId: string; email: string; isActive: boolean; isAdmin: boolean } | null
 }
@@ -36,6 +38,7 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
       tokensNotBefore: users.tokensNotBefore,
       sessionId: authSessions.id,
       revokedAt: authSessions.revokedAt,
+      isUnnoted: sql<boolean>`coalesce(${authSessions.lastSeenAt} < now() - interval '5 minutes', false)`,
       actor: { userId: actors.id, email: actors.email, isActive: actors.isActive, isAdmin: actors.isAdmin },
     })
     .from(users)
@@ -44,6 +47,9 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
     .where(eq(users.id, userId))
   return row
 }
+
+export const noteSeen = (db: Db, sessionId: string) =>
+  db.update(authSessions).set({ lastSeenAt: sql`now()` }).where(eq(authSessions.id, sessionId))
 
 type Purpose = (typeof oneTimeTokens.$inferSelect)['purpose']
 
@@ -79,6 +85,10 @@ export async function findTokenOwner(db: Db, tokenHash: Buffer, purpose: Purpose
     .where(isUsable(tokenHash, purpose))
   return row && { userId: row.userId, email: row.email, names: [row.clientName] }
 }
+
+/** Every link of the user that is still waiting to be used. */
+export const deleteTokens = (db: Db, userId: string) =>
+  db.delete(oneTimeTokens).where(and(eq(oneTimeTokens.userId, userId), isNull(oneTimeTokens.usedAt)))
 
 /** Ends the sign-ins of these people, and what they do as others where they are admins; all but one, if asked. Returns those that were alive. */
 export const endSessions = (db: Db, userIds: string[], except?: string): Promise<{ userId: string; sessionId: string }[]> =>

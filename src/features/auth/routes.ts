@@ -1,34 +1,29 @@
 import { Elysia } from 'elysia'
 import { SignedIn } from '~/features/sign-ins/schema'
 import { User } from '~/features/users/schema'
-import type { Admission } from '~/platform/admission'
-import { actorOf } from '~/platform/http/actor'
 import { problemsOf } from '~/platform/http/docs/responses'
 import { Message } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
+import type { Stranger } from '~/platform/http/stranger'
 import { authSchemas } from './schema'
 import type { AuthService } from './service'
 
 /** Sign-up, sign-in and the links of mails: the routes that a stranger may call, each under the sign-in rate of its address. */
 export const authRoutes = ({
   auth,
-  admission,
+  stranger,
   session,
   passwordMinLength,
 }: {
   auth: AuthService
-  admission: Admission
+  stranger: Stranger
   session: Session
   passwordMinLength: number
 }) => {
   const { Registration, Login, EmailOnly, Reset, Verification } = authSchemas({ passwordMinLength })
   return new Elysia({ prefix: '/auth', tags: ['auth'] })
     .use(signedIn({ auth, session, passwordMinLength }))
-    .derive(async ({ request }) => {
-      const actor = actorOf(request)
-      await admission.admit(`address:${actor.origin.address}`, 'sign-in')
-      return { actor }
-    })
+    .use(stranger)
     .post('/register', async ({ actor, body, status }) => status(201, await auth.register(actor, body)), {
       body: Registration,
       response: { 201: User },
@@ -84,10 +79,22 @@ export const authRoutes = ({
       },
       { body: Reset, response: { 200: Message }, detail: { summary: 'Set a new password with the link of the mail', security: [] } },
     )
+    .post(
+      '/confirm-email-change',
+      async ({ actor, body }) => {
+        await auth.confirmEmailChange(actor, body.token)
+        return { message: 'Email changed successfully. Sign in with the new address from now on.' }
+      },
+      {
+        body: Verification,
+        response: { 200: Message },
+        detail: { summary: 'Confirm a new address by the link of the mail', security: [] },
+      },
+    )
 }
 
 const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; session: Session; passwordMinLength: number }) => {
-  const { Change } = authSchemas({ passwordMinLength })
+  const { Change, EmailChange } = authSchemas({ passwordMinLength })
   return new Elysia()
     .use(session)
     .post('/me', ({ principal }) => auth.me(principal), { response: { 200: User }, detail: { summary: 'The signed-in user' } })
@@ -98,5 +105,13 @@ const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; ses
         return { message: 'Password changed successfully' }
       },
       { body: Change, response: { 200: Message }, detail: { summary: 'Change the own password; every other sign-in ends' } },
+    )
+    .post(
+      '/change-email',
+      async ({ principal, body }) => {
+        await auth.requestEmailChange(principal, body.current_password, body.new_email)
+        return { message: 'If the address is free, a mail with a link went to it.' }
+      },
+      { body: EmailChange, response: { 200: Message }, detail: { summary: 'Ask for another address; a mail to it confirms the change' } },
     )
 }

@@ -12,6 +12,7 @@ export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }
     EmailOnly: t.Object({ email: Email }),
     Reset: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }), new_password: NewPassword }),
     Change: t.Object({ current_password: GivenPassword, new_password: NewPassword }),
+    EmailChange: t.Object({ current_password: GivenPassword, new_email: Email }),
     Verification: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }) }),
   }
 }

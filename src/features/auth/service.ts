@@ -2,6 +2,7 @@ import type { SignInService } from '~/features/sign-ins/service'
 import type { Db } from '~/platform/db'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Write } from '~/platform/unit-of-work'
+import { createEmailChange } from './email-change'
 import type { Links } from './links'
 import type { Unlock } from './lock'
 import { createOwnPassword } from './own-password'
@@ -21,7 +22,14 @@ interface Deps {
   links: Links
   checkPassword: PasswordCheck
   hashNewPassword: HashNewPassword
+  linkKey: Buffer
+  emailChangeSeconds: number
 }
 
-/** What people do to come in: sign up, sign in, and see to their password. */
-export const createAuthService = (deps: Deps) => ({ ...createRegistration(deps), ...createSignIn(deps), ...createOwnPassword(deps) })
+/** What people do to come in: sign up, sign in, and see to their password and address. */
+export const createAuthService = (deps: Deps) => ({
+  ...createRegistration(deps),
+  ...createSignIn(deps),
+  ...createOwnPassword(deps),
+  ...createEmailChange(deps),
+})

@@ -2,10 +2,10 @@ import { invalid } from '~/platform/errors'
 
 /** How files of these types begin, in Latin-1. What begins otherwise is something else under a false name. */
 const BEGINNINGS: Record<string, RegExp> = {
-  'image/png': /^\x89PNG\r\n\x1a\n/,
+  'image/png': /^.PNG\r\n/,
   'image/jpeg': /^\xff\xd8\xff/,
   'image/gif': /^GIF8[79]a/,
-  'image/webp': /^RIFF[^]{4}WEBP/,
+  'image/webp': /^RIFF[\s\S]{4}WEBP/,
   // A PDF may have anything in its first kilobyte.
   'application/pdf': /%PDF-/,
 }

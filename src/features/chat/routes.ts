@@ -6,7 +6,7 @@ import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
-import { bearerOf } from '~/platform/http/session'
+import { bearerOf, credentialOf, type Told, tell } from '~/platform/http/session'
 import type { Principal } from '~/platform/principal'
 import { type CallerDeps, identify } from './caller'
 import { ChatAnswer, ChatMessage } from './schema'
@@ -26,13 +26,10 @@ const Query = t.Object({
 
 export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
   new Elysia({ prefix: '/chat', tags: ['chat'] })
-    .derive(async ({ request, params }) => ({
-      principal: await callerOf(request, (params as Record<string, string | undefined>).agent_id ?? '', {
-        agents,
-        authenticator,
-        admission,
-      }),
-    }))
+    .derive(async ({ request, params, set }) => {
+      const { agent_id = '' } = params as Record<string, string | undefined>
+      return { principal: await callerOf(request, agent_id, { agents, authenticator, admission }, tell(set)) }
+    })
     .post(
       '/:agent_id/:external_id',
       async function* ({ principal, params, query, body, request, server, set }) {
@@ -57,7 +54,7 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
         body: ChatMessage,
         detail: {
           summary: 'Say something to an agent; `?stream=true` answers with server-sent events',
-          description: 'With an access token of the agent’s client, or with the agent’s own key in `x-api-key`.',
+          description: 'With an access token or machine key of the agent’s client, or with the agent’s own key in `x-api-key`.',
           security: [{ bearer: [] }, { agentKey: [] }],
           parameters: [idempotencyKey],
           responses: {
@@ -75,16 +72,13 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
     )
 
 /** Who a request comes from, and whose rows it may touch. */
-export const callerOf = (request: Request, agentId: string, deps: CallerDeps): Promise<Principal> =>
-  identify(
-    {
-      token: () => bearerOf(request),
-      hasToken: request.headers.get('authorization') !== null,
-      key: request.headers.get('x-api-key'),
-    },
-    { agentId, origin: originOf(request), rateClass: 'chat' },
-    deps,
-  )
+export function callerOf(request: Request, agentId: string, deps: CallerDeps, told?: Told): Promise<Principal> {
+  const key = request.headers.get('x-api-key')
+  const credentials = key?.startsWith('evo_')
+    ? { token: () => credentialOf(request), hasToken: true, key: null }
+    : { token: () => bearerOf(request), hasToken: request.headers.get('authorization') !== null, key }
+  return identify(credentials, { agentId, origin: originOf(request), rateClass: 'chat', told }, deps)
+}
 
 const SocketParams = t.Object({
   agent_id: Uuid,

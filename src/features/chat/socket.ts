@@ -44,7 +44,7 @@ export const CLOSE = { policy: 1008, tooLarge: 1009, failed: 1011, restart: 1012
 export class ChatSocket {
   private ws: ServerWebSocket<unknown> | undefined
   private sender: Sender | undefined
-  private face: SocketFace = logEntries
+  private face: SocketFace
   private caller: { frame: Extract<ClientFrame, { kind: 'authorization' }>; userId: string | undefined } | undefined
   private waiting: (string | Uint8Array)[] = []
   private waitingBytes = 0
@@ -63,7 +63,9 @@ export class ChatSocket {
     private readonly talk: Conversation,
     /** Told once, when the caller is known or gone. */
     private readonly onSettled: (socket: ChatSocket, outcome: 'known' | 'gone') => void,
-  ) {}
+  ) {
+    this.face = talk.deltas ? logEntries : wholeEvents({ agentName: 'agent' })
+  }
 
   open(ws: ServerWebSocket<unknown>) {
     this.ws = ws
@@ -104,7 +106,7 @@ export class ChatSocket {
   async checkAgain(): Promise<void> {
     if (this.caller === undefined || this.hasEnded) return
     try {
-      await inRequestScope(async () => this.deps.chat.authorize(await this.identify('request'), this.talk.agentId))
+      await inRequestScope(async () => this.deps.chat.authorize(await this.identify('read'), this.talk.agentId))
       this.admittedAt = performance.now()
     } catch (error) {
       // Whoever is away says nothing about the caller.
@@ -165,7 +167,7 @@ export class ChatSocket {
       const frame = readFrame(raw)
       if (frame.kind !== 'authorization') return this.end(CLOSE.policy, 'Not authorized')
       this.caller = { frame, userId: undefined }
-      const principal = await this.identify('request')
+      const principal = await this.identify('read')
       const { name } = await this.deps.chat.authorize(principal, this.talk.agentId)
       this.caller = { frame, userId: principal.kind === 'user' ? principal.userId : undefined }
       this.face = (frame.deltas ?? this.talk.deltas) ? logEntries : wholeEvents({ agentName: name })
@@ -185,7 +187,7 @@ export class ChatSocket {
     const before = this.caller
     this.caller = { frame, userId: before?.userId }
     try {
-      await this.identify('request')
+      await this.identify('read')
     } catch (error) {
       this.caller = before
       throw error
@@ -194,11 +196,14 @@ export class ChatSocket {
   }
 
   /** @throws DomainError for credentials that are not good any more, or are somebody else's */
-  private async identify(rateClass: 'request' | 'chat'): Promise<Principal> {
+  private async identify(rateClass: 'read' | 'chat'): Promise<Principal> {
     const { frame, userId } = this.caller ?? {}
-    const token = frame?.token
+    // A machine key is taken wherever it stands.
+    const isMachineKey = frame?.apiKey?.startsWith('evo_') === true
+    const token = frame?.token ?? (isMachineKey ? frame?.apiKey : undefined)
+    const key = isMachineKey ? null : (frame?.apiKey ?? null)
     const principal = await identify(
-      { token: () => token ?? '', hasToken: token !== undefined, key: frame?.apiKey ?? null },
+      { token: () => token ?? '', hasToken: token !== undefined, key },
       { agentId: this.talk.agentId, origin: this.talk.origin, rateClass },
       this.deps,
     )

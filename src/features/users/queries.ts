@@ -97,6 +97,16 @@ export const setPassword = (db: Db, id: string, passwordHash: string) =>
     .set({ passwordHash, passwordIsInitial: false, passwordIsImported: false, passwordExpiresAt: null, updatedAt: sql`now()` })
     .where(eq(users.id, id))
 
+/** The address was shown to be the user's. @throws a unique violation when somebody else has it */
+export async function setEmail(db: Db, id: string, email: string): Promise<User | undefined> {
+  const [user] = await db
+    .update(users)
+    .set({ email: email.toLowerCase(), emailVerified: true, updatedAt: sql`now()` })
+    .where(eq(users.id, id))
+    .returning(view)
+  return user
+}
+
 /** The same password at today's cost: nobody is signed out. */
 export const replaceHash = (db: Db, id: string, before: string, passwordHash: string) =>
   db.update(users).set({ passwordHash, passwordIsImported: false }).where(sql`${users.id} = ${id} and ${users.passwordHash} = ${before}`)

@@ -9,6 +9,8 @@ import { createSignOut } from '~/features/auth/sign-out'
 import { createSendVerification } from '~/features/auth/verification'
 import { createClientService } from '~/features/clients/service'
 import { createImpersonationService } from '~/features/impersonation/service'
+import { createMachineKeyring } from '~/features/machine-keys/keyring'
+import { createMachineKeyService } from '~/features/machine-keys/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
 import { createRefreshTokens } from '~/features/sign-ins/refresh-token'
@@ -20,7 +22,7 @@ import type { Machinery } from './machinery'
 /** Who may come in, and the organisations they belong to. */
 export function createPeople(
   { access, rates }: Config,
-  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey }: Machinery,
+  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey, log }: Machinery,
 ) {
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
@@ -42,8 +44,19 @@ export function createPeople(
   const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
-    authenticator: createAuthenticator({ db, tokens, admission }),
-    auth: createAuthService({ db, write, signIns, signOut, unlock, links, checkPassword, hashNewPassword }),
+    authenticator: createAuthenticator({ db, tokens, admission, machineKeys: createMachineKeyring({ db, log }), log }),
+    auth: createAuthService({
+      db,
+      write,
+      signIns,
+      signOut,
+      unlock,
+      links,
+      checkPassword,
+      hashNewPassword,
+      linkKey,
+      emailChangeSeconds: ttlSeconds['change-email'],
+    }),
     signIns,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
@@ -56,6 +69,7 @@ export function createPeople(
       invitationSeconds: access.invitationHours * 3600,
     }),
     invitationLinks: createInvitationLinks({ tokens: invitationTokens }),
+    machineKeys: createMachineKeyService({ db, write, admission }),
     impersonation: createImpersonationService({ db, write, tokens, signOut }),
   }
 }

@@ -1,0 +1,91 @@
+import { createHash, randomBytes } from 'node:crypto'
+
+/** What may be erased from a row without breaking its chain: the chain holds a salted hash of it. */
+export interface Personal {
+  resource_id: string | null
+  details: Record<string, unknown> | null
+  ip_address: string | null
+  user_agent: string | null
+}
+
+/** A row as its hash sees it. Moments in microseconds, `2026-01-02T03:04:05.678000Z`; hashes and salts in hex. */
+export interface Entry extends Personal {
+  id: string
+  client_id: string | null
+  user_id: string | null
+  actor_user_id: string | null
+  action: string
+  resource_type: string
+  trace_id: string | null
+  created_at: string
+}
+
+export interface Link extends Entry {
+  chain_id: string
+  seq: number
+  recorded_at: string
+  salt: string | null
+  personal_hash: string
+  prev_hash: string
+  hash: string
+}
+
+/** The end of a chain: what the next row follows. */
+export interface Head {
+  seq: number
+  hash: string
+}
+
+/** The chain of what belongs to no client. */
+export const PLATFORM_CHAIN = '00000000-0000-0000-0000-000000000000'
+export const chainOf = (clientId: string | null) => clientId ?? PLATFORM_CHAIN
+/** What the first row of a chain follows. */
+export const GENESIS: Head = { seq: 0, hash: '0'.repeat(64) }
+
+export function linkEntry(entry: Entry, head: Head, recordedAt: string): Link {
+  const salt = randomBytes(16).toString('hex')
+  const link = {
+    ...entry,
+    chain_id: chainOf(entry.client_id),
+    seq: head.seq + 1,
+    recorded_at: recordedAt,
+    salt,
+    personal_hash: hashPersonal(salt, entry),
+    prev_hash: head.hash,
+  }
+  return { ...link, hash: hashLink(link) }
+}
+
+/** Salted, so that what was erased cannot be found by trying. */
+export const hashPersonal = (salt: string, { resource_id, details, ip_address, user_agent }: Personal): string =>
+  sha256([salt, resource_id, details, ip_address, user_agent])
+
+export const hashLink = (link: Omit<Link, 'hash' | 'salt' | keyof Personal>): string =>
+  sha256([
+    'v1',
+    link.prev_hash,
+    link.chain_id,
+    link.seq,
+    link.id,
+    link.client_id,
+    link.user_id,
+    link.actor_user_id,
+    link.action,
+    link.resource_type,
+    link.trace_id,
+    link.created_at,
+    link.recorded_at,
+    link.personal_hash,
+  ])
+
+const sha256 = (values: unknown[]) => createHash('sha256').update(canonicalJson(values)).digest('hex')
+
+/** JSON with the names of objects in order, as PostgreSQL's jsonb does not keep theirs. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
+  const members = Object.entries(value).filter(([, item]) => item !== undefined)
+  // By code unit: the order of a locale is not the same everywhere.
+  members.sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join(',')}}`
+}

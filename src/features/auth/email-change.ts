@@ -1,0 +1,67 @@
+import { findCredentials, findUserByEmail, setEmail } from '~/features/users/queries'
+import { authorize } from '~/platform/access'
+import { type Db, sqlState } from '~/platform/db'
+import { DomainError, invalid, notFound } from '~/platform/errors'
+import type { Actor, UserPrincipal } from '~/platform/principal'
+import type { Write } from '~/platform/unit-of-work'
+import type { Links } from './links'
+import { hashToken, issueToken } from './one-time-token'
+import { type PasswordCheck, refuseWrong } from './password-check'
+import { consumeToken, deleteTokens } from './queries'
+
+interface Deps {
+  db: Db
+  write: Write
+  links: Links
+  linkKey: Buffer
+  emailChangeSeconds: number
+  checkPassword: PasswordCheck
+}
+
+/** How a person signs in with another address from now on: asked for with the password, confirmed by the owner of the new one. */
+export const createEmailChange = ({ db, write, links, linkKey, emailChangeSeconds, checkPassword }: Deps) => ({
+  /**
+   * Mails a link to the new address and a notice to the present one. An address that has an account already gets no link; the answer does not tell.
+   * @throws DomainError `incorrect-password`, `too-many-attempts`, `rate-limited`
+   */
+  async requestEmailChange(principal: UserPrincipal, password: string, newEmail: string): Promise<void> {
+    authorize(principal, 'write', { kind: 'account', userId: principal.userId })
+    await links.admit(db, principal)
+    const user = await findCredentials(db, { id: principal.userId })
+    if (user === undefined) throw notFound('User')
+    refuseWrong(await checkPassword(principal, user.email, user, password))
+    if (newEmail.toLowerCase() === user.email) throw invalid('/new_email', 'unchanged', 'Is the address that you have already')
+    await write(principal, async ({ tx, audit, mail }) => {
+      const change = { newEmail: newEmail.toLowerCase(), formerEmail: user.email }
+      const { id } = await issueToken(tx, {
+        key: linkKey,
+        userId: user.id,
+        purpose: 'change-email',
+        ttlSeconds: emailChangeSeconds,
+        change,
+      })
+      const isFree = (await findUserByEmail(tx, newEmail)) === undefined
+      const request = { user_id: user.id, token_id: id }
+      if ((await links.allowsMail(tx, newEmail)) && isFree) mail({ template: 'change-email', ...request })
+      if (await links.allowsMail(tx, user.email)) mail({ template: 'email-change-requested', ...request })
+      audit({ action: 'request_email_change', resourceType: 'user', resourceId: user.id, details: { to: change.newEmail } })
+    })
+  },
+
+  /** The user stays signed in; links that were mailed to the former address die. @throws DomainError `invalid-one-time-token`, the same for every reason */
+  async confirmEmailChange(actor: Actor, token: string): Promise<void> {
+    await write(actor, async ({ tx, audit }) => {
+      const used = await consumeToken(tx, hashToken(token), 'change-email')
+      const changed = used !== undefined && used.newEmail !== null && (await setEmail(tx, used.userId, used.newEmail))
+      if (!changed) throw invalidToken()
+      await deleteTokens(tx, changed.id)
+      const details = { to: changed.email }
+      audit({ action: 'change_email', resourceType: 'user', resourceId: changed.id, clientId: changed.client_id, details })
+    }).catch((error) => {
+      // Somebody else has the address by now.
+      throw sqlState(error)?.code === '23505' ? invalidToken() : error
+    })
+  },
+})
+
+const invalidToken = () => new DomainError('invalid-one-time-token', 'Invalid link')

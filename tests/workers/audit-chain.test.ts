@@ -1,0 +1,199 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
+import { type Entry, GENESIS, type Link, linkEntry } from '~/features/audit/chain'
+import { parseEntry } from '~/features/audit/entry'
+import { appendLinks, lockHeads } from '~/features/audit/queries/append'
+import { makePartition } from '~/features/audit/queries/partitions'
+import { erasePersonal } from '~/features/audit/queries/read'
+import { createAuditUpkeep } from '~/features/audit/upkeep'
+import { verifyChain } from '~/features/audit/verify'
+import { createAuditWorker } from '~/features/audit/worker'
+import { silentLog } from '~/platform/log'
+import { auditPayload, type Background, openBackground, until } from '../support/background'
+
+setDefaultTimeout(30_000)
+
+let world: Background
+beforeAll(async () => {
+  world = await openBackground()
+})
+afterAll(() => world.close())
+
+const db = () => world.db
+const verify = (clientId: string | null, options = {}) => verifyChain(db(), { clientId, ...options })
+
+/** Entries of a client, through `workers` workers at once; their ids in the order in which they happened. */
+async function record(clientId: string | null, count: number, workers = 1, details: Record<string, unknown> = { name: 'Scout' }) {
+  const ids: string[] = []
+  for (let i = 0; i < count; i++) ids.push(await world.requestAudit({ client_id: clientId, details: { ...details, i } }))
+  const stop = new AbortController()
+  const { database, redis } = world
+  const running = Array.from({ length: workers }, () =>
+    createAuditWorker({ database, redis, log: silentLog, batchSize: 7, claimAfterMs: 500 }).run(stop.signal),
+  )
+  for (const id of ids.toReversed()) await world.append('audit', 'id', id)
+  await until(async () => (await world.lengthOf('audit')) === 0 && (await world.countAudits(ids)) === count)
+  stop.abort()
+  await Promise.all(running)
+  return ids
+}
+
+test('each client has a chain without gaps, in the order in which it happened, with several workers and entries that come in disorder', async () => {
+  const [a, b] = [crypto.randomUUID(), crypto.randomUUID()]
+  const [ofA, ofB] = await Promise.all([record(a, 40, 2), record(b, 25, 2)])
+  for (const [client, ids] of [
+    [a, ofA],
+    [b, ofB],
+  ] as const) {
+    const rows = await db().execute<{ id: string; seq: number }>(
+      sql`select id, seq from audit_logs where chain_id = ${client} order by seq`,
+    )
+    expect(rows.map(({ seq }) => seq)).toEqual(ids.map((_, index) => index + 1))
+    expect(rows.map(({ id }) => id)).toEqual(ids.toSorted())
+    expect(await verify(client)).toMatchObject({ valid: true, complete: true, rows: ids.length, verified_to: ids.length, faults: [] })
+  }
+})
+
+test('a client of which nothing was written has an empty chain', async () => {
+  expect(await verify(crypto.randomUUID())).toMatchObject({ valid: true, complete: true, rows: 0, verified_to: 0, head: { seq: 0 } })
+})
+
+test('a long chain is verified in parts', async () => {
+  const client = crypto.randomUUID()
+  await record(client, 12)
+  const first = await verify(client, { maxRows: 5 })
+  expect(first).toMatchObject({ valid: true, complete: false, rows: 5, verified_to: 5 })
+  const second = await verify(client, { maxRows: 5, after: 5 })
+  expect(second).toMatchObject({ valid: true, complete: false, rows: 5, verified_to: 10 })
+  expect(await verify(client, { maxRows: 5, after: 10 })).toMatchObject({ valid: true, complete: true, rows: 2, verified_to: 12 })
+})
+
+describe('whatever is done to a row is found', () => {
+  let client: string
+  beforeEach(async () => {
+    client = crypto.randomUUID()
+    await record(client, 6, 1, { text: 'ünï "quoted" 🙂', nested: { b: [1.5, null, true], a: -0 }, big: 1e21 })
+    expect(await verify(client)).toMatchObject({ valid: true, rows: 6 })
+  })
+  const row = (seq: number) => sql`chain_id = ${client} and seq = ${seq}`
+
+  test.each<[string, string]>([
+    ['action', "'delete'"],
+    ['user_id', 'gen_random_uuid()'],
+    ['actor_user_id', 'gen_random_uuid()'],
+    ['client_id', 'gen_random_uuid()'],
+    ['resource_type', "'key'"],
+    ['resource_id', "'another'"],
+    ['details', `'{"name":"Eve"}'`],
+    ['details', 'null'],
+    ['ip_address', "'198.51.100.7'"],
+    ['user_agent', 'null'],
+    ['trace_id', 'null'],
+    ['created_at', "created_at + interval '1 microsecond'"],
+    ['recorded_at', "recorded_at + interval '1 microsecond'"],
+    ['salt', 'null'],
+    ['hash', "decode(repeat('00', 32), 'hex')"],
+    ['prev_hash', "decode(repeat('00', 32), 'hex')"],
+    ['personal_hash', "decode(repeat('00', 32), 'hex')"],
+    ['erased_at', 'now()'],
+  ])('%s set to %s', async (column, value) => {
+    await db().execute(sql`update audit_logs set ${sql.identifier(column)} = ${sql.raw(value)} where ${row(3)}`)
+    const found = await verify(client)
+    expect(found.valid).toBe(false)
+    expect(found.faults.every(({ seq }) => seq === 3 || (seq === 4 && column === 'hash'))).toBe(true)
+    expect(found.faults.map(({ kind }) => kind)).toContain('altered')
+  })
+
+  test('a row taken from the middle', async () => {
+    await db().execute(sql`delete from audit_logs where ${row(3)}`)
+    expect(await verify(client)).toMatchObject({ valid: false, rows: 5, faults: [{ seq: 4, kind: 'missing' }] })
+  })
+
+  test('the first row', async () => {
+    await db().execute(sql`delete from audit_logs where ${row(1)}`)
+    expect((await verify(client)).faults).toMatchObject([{ seq: 2, kind: 'missing' }])
+  })
+
+  test('the last rows', async () => {
+    await db().execute(sql`delete from audit_logs where chain_id = ${client} and seq > 4`)
+    expect(await verify(client)).toMatchObject({ valid: false, faults: [{ seq: 5, kind: 'end-removed' }] })
+  })
+
+  test('all rows', async () => {
+    await db().execute(sql`delete from audit_logs where chain_id = ${client}`)
+    expect(await verify(client)).toMatchObject({ valid: false, faults: [{ seq: 1, kind: 'end-removed' }] })
+  })
+
+  test('two rows that changed places', async () => {
+    await db().execute(sql`update audit_logs set seq = 100 where ${row(3)}`)
+    await db().execute(sql`update audit_logs set seq = 3 where ${row(4)}`)
+    await db().execute(sql`update audit_logs set seq = 4 where ${row(100)}`)
+    const { valid, faults } = await verify(client)
+    expect(valid).toBe(false)
+    expect(new Set(faults.map(({ seq }) => seq))).toEqual(new Set([3, 4, 5]))
+  })
+
+  test('a row that was made up, behind the end and in between', async () => {
+    const copy = (seq: number, from: number) =>
+      db().execute(sql`
+        insert into audit_logs select gen_random_uuid(), chain_id, ${seq}::bigint, client_id, user_id, actor_user_id, action, resource_type, trace_id,
+          created_at, recorded_at + interval '1 second', resource_id, details, ip_address, user_agent, salt, personal_hash, erased_at, prev_hash, hash
+        from audit_logs where ${row(from)}`)
+    await copy(7, 6)
+    expect((await verify(client)).faults).toMatchObject([{ seq: 7, kind: 'surplus' }])
+    await copy(3, 3)
+    expect((await verify(client)).faults.some(({ seq }) => seq === 3)).toBe(true)
+  })
+
+  test('a chain that was written anew as a whole, by a hash noted down before', async () => {
+    const { head } = await verify(client)
+    expect((await verify(client, { anchor: head })).valid).toBe(true)
+    expect((await verify(client, { anchor: { seq: head.seq, hash: 'f'.repeat(64) } })).faults).toMatchObject([
+      { seq: 6, kind: 'anchor-differs' },
+    ])
+  })
+})
+
+test('what is erased is gone, and the chain is whole', async () => {
+  const client = crypto.randomUUID()
+  const userId = await world.addUser()
+  await record(client, 3)
+  const ids = [await world.requestAudit({ client_id: client, user_id: userId, details: { phone: '+49 30 1234' } })]
+  await record(client, 2)
+  expect(await world.countAudits(ids)).toBe(1)
+  expect(await world.database.transaction((tx) => erasePersonal(tx, { user_id: userId }))).toBe(1)
+  const [row] = await db().execute(sql`select * from audit_logs where id = ${ids[0]}`)
+  expect(JSON.stringify(row)).not.toMatch(/\+49 30|192\.0\.2/)
+  expect(await verify(client)).toMatchObject({ valid: true, rows: 6, erased: 1 })
+  await db().execute(sql`update audit_logs set details = '{}' where id = ${ids[0]}`)
+  expect(await verify(client)).toMatchObject({ valid: false, faults: [{ kind: 'altered' }] })
+})
+
+test('partitions are made ahead; the oldest goes with the retention, and what is left of a chain can still be verified', async () => {
+  const client = crypto.randomUUID()
+  const { database } = world
+  await createAuditUpkeep({ database, log: silentLog, retentionMonths: 0 }).round()
+  await recordLongAgo(client, 2)
+  await record(client, 2)
+  expect(await verify(client)).toMatchObject({ valid: true, first_seq: 1, rows: 4 })
+  const { dropped } = await createAuditUpkeep({ database, log: silentLog, retentionMonths: 1 }).round()
+  expect(dropped).toEqual(['2020-01'])
+  expect(await verify(client)).toMatchObject({ valid: true, first_seq: 3, rows: 2 })
+  await record(client, 1)
+  expect(await verify(client)).toMatchObject({ valid: true, first_seq: 3, rows: 3 })
+  expect(await createAuditUpkeep({ database, log: silentLog, retentionMonths: 1 }).round()).toEqual({ made: [], dropped: [] })
+})
+
+/** Rows at the beginning of a chain, as a worker of January 2020 would have written them. */
+async function recordLongAgo(clientId: string, count: number) {
+  await world.database.transaction((tx) => makePartition(tx, '2020-01'))
+  await world.database.transaction(async (tx) => {
+    const { heads } = await lockHeads(tx, [clientId], GENESIS)
+    const links: Link[] = []
+    for (let i = 0; i < count; i++) {
+      const entry = parseEntry(Bun.randomUUIDv7(), { ...auditPayload(clientId), created_at: '2020-01-05T00:00:00.000Z' })
+      links.push(linkEntry(entry as Entry, links.at(-1) ?? heads.get(clientId) ?? GENESIS, '2020-01-05T00:00:00.000000Z'))
+    }
+    await appendLinks(tx, links)
+  })
+}
