@@ -6,6 +6,7 @@ import { createConversations } from './services/conversations'
 import { createDefinitions } from './services/definitions'
 import { createFaces } from './services/faces'
 import { createMachinery } from './services/machinery'
+import { createMails } from './services/mails'
 import { createMcp } from './services/mcp'
 import { createPeople } from './services/people'
 
@@ -29,6 +30,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...conversations,
     ...faces,
     audit: createAuditService({ db, write }),
+    ...createMails(config),
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */
