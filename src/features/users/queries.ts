@@ -1,5 +1,6 @@
 import { and, asc, count, eq, sql } from 'drizzle-orm'
 import { clients } from '~/features/clients/table'
+import { secondFactors } from '~/features/second-factors/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { User } from './schema'
@@ -39,6 +40,7 @@ export interface Credentials {
   emailVerified: boolean
   passwordHash: string
   passwordIsImported: boolean
+  hasSecondFactor: boolean
   clientName: string | null
   /** An initial password that nobody has replaced in time. */
   passwordExpired: boolean
@@ -55,11 +57,13 @@ export async function findCredentials(db: Db, by: { email: string } | { id: stri
       emailVerified: users.emailVerified,
       passwordHash: users.passwordHash,
       passwordIsImported: users.passwordIsImported,
+      hasSecondFactor: sql<boolean>`${secondFactors.confirmedAt} is not null`,
       clientName: clients.name,
       passwordExpired: sql<boolean>`coalesce(${users.passwordExpiresAt} <= now(), false)`,
     })
     .from(users)
     .leftJoin(clients, eq(clients.id, users.clientId))
+    .leftJoin(secondFactors, eq(secondFactors.userId, users.id))
     .where('email' in by ? emailIs(by.email) : eq(users.id, by.id))
   return row
 }
