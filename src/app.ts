@@ -12,6 +12,8 @@ import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
+import { machineKeyRoutes } from './features/machine-keys/routes'
+import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
@@ -39,7 +41,8 @@ import { jsonBody } from './platform/http/json-body'
 import { lastResort, problems } from './platform/http/problems'
 import { requestLog } from './platform/http/request-log'
 import { unknownRoutes } from './platform/http/routes'
-import { type Authenticator, createSession } from './platform/http/session'
+import { type Authenticator, createOpenSession, createSession } from './platform/http/session'
+import { createStranger } from './platform/http/stranger'
 import { target } from './platform/http/target'
 import { trail } from './platform/http/trail'
 import type { Log } from './platform/log'
@@ -58,6 +61,7 @@ export interface AppDeps {
   users: UserService
   clients: ClientService
   members: MemberService
+  machineKeys: MachineKeyService
   impersonation: ImpersonationService
   agents: AgentService
   providerKeys: ProviderKeyService
@@ -85,6 +89,8 @@ export type App = ReturnType<typeof createApp>
 export function createApp(deps: AppDeps) {
   const { log, settings, admission, authenticator } = deps
   const session = createSession({ authenticator })
+  const openSession = createOpenSession({ authenticator })
+  const stranger = createStranger({ admission })
   const app = new Elysia({
     // Unknown properties are refused, not dropped.
     normalize: false,
@@ -109,7 +115,7 @@ export function createApp(deps: AppDeps) {
         origin: corsRule(settings.corsOrigins),
         methods: ['GET', 'POST', 'PUT', 'DELETE'],
         allowedHeaders: ['authorization', 'x-api-key', 'x-client-id', 'content-type', 'idempotency-key', 'last-event-id', 'traceparent'],
-        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'retry-after'],
+        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'retry-after', 'ratelimit', 'ratelimit-policy'],
         credentials: false,
         maxAge: 600,
       }),
@@ -126,20 +132,21 @@ export function createApp(deps: AppDeps) {
     .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
     .group('/api/v1', (api) =>
       api
-        .use(authRoutes({ auth: deps.auth, admission, session, passwordMinLength: settings.passwordMinLength }))
-        .use(refreshRoutes({ signIns: deps.signIns, admission }))
+        .use(authRoutes({ auth: deps.auth, stranger, session, passwordMinLength: settings.passwordMinLength }))
+        .use(refreshRoutes({ signIns: deps.signIns, stranger }))
         .use(signInRoutes({ signIns: deps.signIns, session }))
-        .use(acceptanceRoutes({ members: deps.members, admission, passwordMinLength: settings.passwordMinLength }))
+        .use(acceptanceRoutes({ members: deps.members, stranger, passwordMinLength: settings.passwordMinLength }))
         .use(secondFactorRoutes({ secondFactors: deps.secondFactors, session }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
         .use(memberRoutes({ members: deps.members, session }))
+        .use(machineKeyRoutes({ machineKeys: deps.machineKeys, session }))
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
-        .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session }))
-        .use(agentRoutes({ agents: deps.agents, session }))
-        .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session }))
-        .use(sessionRoutes({ sessions: deps.sessions, session }))
-        .use(runRoutes({ runs: deps.runs, session }))
+        .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
+        .use(agentRoutes({ agents: deps.agents, session: openSession }))
+        .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
+        .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
+        .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )

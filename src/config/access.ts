@@ -62,22 +62,39 @@ export function readDemo(read: Reader) {
 
 export function readRates(read: Reader) {
   read.group = 'Rates'
+  const perMinute = (name: string, doc: string, fallback: number, shown?: string) =>
+    read.integer(name, doc, fallback, 1, 100_000_000, shown === undefined ? {} : { shown })
+  const signInPerMinute = perMinute('RATE_SIGN_IN_PER_MINUTE', 'Sign-in, refresh, sign-up and mail requests per address and minute.', 60)
+  const mailRequestsPerHour = read.integer(
+    'RATE_MAIL_REQUESTS_PER_HOUR',
+    'Requests for a mail (forgotten password, verification) per network and hour.',
+    60,
+    1,
+    1_000_000,
+  )
+  const requestsPerMinute = perMinute('RATE_REQUESTS_PER_MINUTE', 'Requests per caller and minute that change nothing.', 6000)
   return {
-    signInPerMinute: read.integer(
-      'RATE_SIGN_IN_PER_MINUTE',
-      'Sign-in, sign-up and mail requests per address and minute.',
-      60,
-      1,
-      1_000_000,
+    signInPerMinute,
+    mailRequestsPerHour,
+    requestsPerMinute,
+    writesPerMinute: perMinute(
+      'RATE_WRITES_PER_MINUTE',
+      'Requests per caller and minute that change something.',
+      Math.max(1, Math.floor(requestsPerMinute / 5)),
+      'a fifth of RATE_REQUESTS_PER_MINUTE',
     ),
-    mailRequestsPerHour: read.integer(
-      'RATE_MAIL_REQUESTS_PER_HOUR',
-      'Requests for a mail (forgotten password, verification) per network and hour.',
-      60,
-      1,
-      1_000_000,
+    chatsPerMinute: perMinute('RATE_CHATS_PER_MINUTE', 'Runs started per caller and minute.', 600),
+    refusedPerMinute: perMinute(
+      'RATE_REFUSED_PER_MINUTE',
+      'Bad tokens and keys per address and minute that are answered 401, not 429.',
+      600,
     ),
-    requestsPerMinute: read.integer('RATE_REQUESTS_PER_MINUTE', 'Requests per caller and minute.', 6000, 1, 100_000_000),
-    chatsPerMinute: read.integer('RATE_CHATS_PER_MINUTE', 'Runs started per caller and minute.', 600, 1, 10_000_000),
+    replicas: read.integer(
+      'EVO_API_REPLICAS',
+      'Containers that serve the API. While Redis is away, each process allows its share of the rates, at sign-in half of it.',
+      1,
+      1,
+      10_000,
+    ),
   }
 }

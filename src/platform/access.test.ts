@@ -68,6 +68,12 @@ describe('people', () => {
   })
 })
 
+test('an admin who acts as an owner makes no keys: they would outlive the half hour', () => {
+  const actedFor = person('owner', { actor: { userId: 'root', email: 'root@example.com' } })
+  const keys = { kind: 'machine-keys', clientId: 'acme' } as const
+  expect([can(person('owner'), 'write', keys), can(actedFor, 'read', keys), can(actedFor, 'write', keys)]).toEqual([true, true, false])
+})
+
 describe('keys', () => {
   test("an agent's key opens its agent's chat and runs, and nothing of another", () => {
     expect(rightsOf(agentKey, 'acme', 'scout')).toEqual(['runs:read', 'runs:write', 'chat:read', 'chat:write'])

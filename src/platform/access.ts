@@ -77,6 +77,7 @@ function reachOf(principal: Principal, action: Action, kind: TenantKind): Reach 
   switch (principal.kind) {
     case 'user':
       if (mustEnrolFirst(principal)) return undefined
+      if (wouldOutliveIt(principal, action, kind)) return undefined
       if (principal.role === 'admin') return { clientId: null, agentId: null }
       return RANK[principal.role] >= RANK[LEAST_ROLE[kind][action]] ? { clientId: principal.clientId, agentId: null } : undefined
     case 'agent-key':
@@ -94,11 +95,17 @@ const isOpenBefore = (action: Action, resource: Resource) =>
   resource.kind === 'account' && (action === 'read' || resource.settingUp === 'second-factor')
 const secondFactorRequired = () => new DomainError('second-factor-required', 'Set up a second factor first: POST /api/v1/auth/mfa/totp')
 
+/** An admin acts as somebody else for half an hour: a key made meanwhile would work for longer. */
+const wouldOutliveIt = (principal: Principal, action: Action, kind: TenantKind) =>
+  kind === 'machine-keys' && action === 'write' && principal.kind === 'user' && principal.actor !== undefined
+
 /** The scope that a machine key needs; there is none for people, clients and keys, so those are out of its reach. */
 const scopeOf = (action: Action, kind: TenantKind) => (kind === 'chat' ? 'chat' : `${kind}:${action}`)
 
 function refused(principal: Principal, action: Action, kind: TenantKind): DomainError {
   if (principal.kind === 'machine-key') return new DomainError('forbidden', `This key does not allow ${scopeOf(action, kind)} here.`)
   if (principal.kind === 'agent-key') return new DomainError('forbidden', 'The key of an agent opens that agent alone.')
+  if (wouldOutliveIt(principal, action, kind))
+    return new DomainError('forbidden', 'Keys are not made or changed in the name of somebody else.')
   return new DomainError('forbidden', `This needs the role ${LEAST_ROLE[kind][action]} in the client.`)
 }

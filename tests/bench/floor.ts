@@ -31,8 +31,9 @@ const LIMIT_PER_MINUTE = 100_000_000
 async function admitted(request: Request): Promise<boolean> {
   const caller = request.headers.get('authorization')?.slice(-36)
   if (caller === undefined) return false
-  const keys = [`floor:rate:{${caller}}:request`, `floor:deny:{${caller}}`]
-  return (await redis.evalsha(admitScript, 2, ...keys, 60_000 / LIMIT_PER_MINUTE, LIMIT_PER_MINUTE, caller, caller)) === 0
+  const keys = [`floor:rate:{${caller}}:request`, `floor:state:{${caller}}`]
+  const [waitMs] = (await redis.evalsha(admitScript, 2, ...keys, 60_000 / LIMIT_PER_MINUTE, LIMIT_PER_MINUTE, caller)) as [number]
+  return waitMs === 0
 }
 
 const refused = () => new Response(null, { status: 429 })

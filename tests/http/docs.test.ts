@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { listRoutes } from '~/platform/http/routes'
+import { answerCheckOf } from '../support/documented-answers'
 import { startApp, type TestApp } from '../support/start-app'
 
 /** Routes that are for browsers and developers, not for clients of the API. */
@@ -109,6 +110,15 @@ test('every operation says what it answers: a schema, or nothing with 204', () =
       expect(`${name} ${schemas.length > 0 && schemas.every((schema) => Object.keys(schema).length > 0)}`).toBe(`${name} true`)
     }
   }
+})
+
+test('the check that all tests hold their answers against refuses what the document does not say', () => {
+  const check = answerCheckOf(document)
+  const health = { status: 200, mediaType: 'application/json' }
+  expect(() => check('GET', '/api/v1/health', { ...health, body: { what: 'ever' } })).toThrow('not as the API document says')
+  expect(() => check('GET', '/api/v1/health', { ...health, status: 204, body: '' })).toThrow('does not know')
+  expect(() => check('GET', '/api/v1/health', { ...health, mediaType: 'text/html', body: '<p>' })).toThrow('as text/html')
+  expect(() => check('GET', '/no/route', { ...health, body: {} })).not.toThrow()
 })
 
 test('every operation names its problems by one schema', () => {

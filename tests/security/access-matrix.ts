@@ -1,3 +1,5 @@
+import type { Scope } from '~/platform/principal'
+
 /**
  * Who may call which route: what is expected, held against the running app by access-matrix.test.ts and printed by `bun run access:matrix`.
  * Written by hand and on purpose not derived from platform/access.ts: it is the second opinion.
@@ -14,6 +16,10 @@ export const CALLERS = [
   'admin',
   "this agent's key",
   "other agent's key",
+  'machine key',
+  'machine key of another scope',
+  'machine key for this agent',
+  'machine key for another agent',
 ] as const
 export type Caller = (typeof CALLERS)[number]
 
@@ -31,6 +37,10 @@ export interface Rule {
   foreign?: 403 | 404
   /** Open to the person, closed to an admin who acts as them. */
   notAsAnother?: true
+  /** What a machine key needs; without one the route is for people. */
+  scope?: Scope
+  /** What the key for one agent is told, where that does not follow: of this agent, and of another one. */
+  ofAgent?: [Expected, Expected]
 }
 
 const anybody: Rule = { who: 'anybody' }
@@ -40,6 +50,8 @@ const admin: Rule = { who: 'admin' }
 const inClient = (who: Rule['who']): Rule => ({ who, foreign: 403 })
 /** The request names the object, and its client is found by it. */
 const ofClient = (who: Rule['who']): Rule => ({ who, foreign: 404 })
+/** Programs too, with a key of that scope. */
+const or = (rule: Rule, scope: Scope, ofAgent?: [Expected, Expected]): Rule => ({ ...rule, scope, ...(ofAgent && { ofAgent }) })
 
 export const RULES: Record<string, Rule> = {
   'GET /': anybody,
@@ -100,32 +112,39 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/clients/:client_id/invitations': inClient('owner'),
   'DELETE /api/v1/clients/:client_id/invitations/:invitation_id': inClient('owner'),
 
-  'GET /api/v1/agents/apikeys/': inClient('viewer'),
-  'POST /api/v1/agents/apikeys/': inClient('member'),
-  'GET /api/v1/agents/apikeys/:key_id': inClient('viewer'),
-  'PUT /api/v1/agents/apikeys/:key_id': inClient('member'),
-  'DELETE /api/v1/agents/apikeys/:key_id': inClient('member'),
+  'GET /api/v1/clients/:client_id/machine-keys': inClient('owner'),
+  'POST /api/v1/clients/:client_id/machine-keys': { ...inClient('owner'), notAsAnother: true },
+  'POST /api/v1/clients/:client_id/machine-keys/:machine_key_id/rotate': { ...inClient('owner'), notAsAnother: true },
+  'DELETE /api/v1/clients/:client_id/machine-keys/:machine_key_id': { ...inClient('owner'), notAsAnother: true },
 
-  'GET /api/v1/agents/': inClient('viewer'),
-  'POST /api/v1/agents/': inClient('member'),
-  'GET /api/v1/agents/:agent_id': ofClient('viewer'),
-  'PUT /api/v1/agents/:agent_id': ofClient('member'),
-  'DELETE /api/v1/agents/:agent_id': ofClient('member'),
-  'GET /api/v1/agents/:agent_id/mcp-tools': ofClient('viewer'),
-  'POST /api/v1/agents/:agent_id/mcp-tools/accept': ofClient('member'),
+  'GET /api/v1/agents/apikeys/': or(inClient('viewer'), 'keys:read', [403, 403]),
+  'POST /api/v1/agents/apikeys/': or(inClient('member'), 'keys:write', [403, 403]),
+  'GET /api/v1/agents/apikeys/:key_id': or(inClient('viewer'), 'keys:read', [403, 403]),
+  'PUT /api/v1/agents/apikeys/:key_id': or(inClient('member'), 'keys:write', [403, 403]),
+  'DELETE /api/v1/agents/apikeys/:key_id': or(inClient('member'), 'keys:write', [403, 403]),
 
-  'GET /api/v1/sessions/client/:client_id': inClient('viewer'),
-  'GET /api/v1/sessions/agent/:agent_id': ofClient('viewer'),
-  'GET /api/v1/sessions/:session_id': ofClient('viewer'),
-  'GET /api/v1/sessions/:session_id/messages': ofClient('viewer'),
-  'DELETE /api/v1/sessions/:session_id': ofClient('member'),
+  // A list shows what the key's agent has to do with.
+  'GET /api/v1/agents/': or(inClient('viewer'), 'agents:read', ['ok', 'ok']),
+  'POST /api/v1/agents/': or(inClient('member'), 'agents:write', [403, 403]),
+  'GET /api/v1/agents/:agent_id': or(ofClient('viewer'), 'agents:read'),
+  'PUT /api/v1/agents/:agent_id': or(ofClient('member'), 'agents:write'),
+  // What is deleted here is a fresh agent, and so no key's.
+  'DELETE /api/v1/agents/:agent_id': or(ofClient('member'), 'agents:write', [404, 404]),
+  'GET /api/v1/agents/:agent_id/mcp-tools': or(ofClient('viewer'), 'agents:read'),
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept': or(ofClient('member'), 'agents:write'),
 
-  'GET /api/v1/runs/:run_id': ofClient('viewer'),
-  'GET /api/v1/runs/:run_id/events': ofClient('viewer'),
-  'POST /api/v1/runs/:run_id/cancel': ofClient('member'),
-  'POST /api/v1/runs/:run_id/reconcile': ofClient('member'),
+  'GET /api/v1/sessions/client/:client_id': or(inClient('viewer'), 'sessions:read', [403, 403]),
+  'GET /api/v1/sessions/agent/:agent_id': or(ofClient('viewer'), 'sessions:read'),
+  'GET /api/v1/sessions/:session_id': or(ofClient('viewer'), 'sessions:read'),
+  'GET /api/v1/sessions/:session_id/messages': or(ofClient('viewer'), 'sessions:read'),
+  'DELETE /api/v1/sessions/:session_id': or(ofClient('member'), 'sessions:write'),
 
-  'POST /api/v1/chat/:agent_id/:external_id': ofClient('key'),
+  'GET /api/v1/runs/:run_id': or(ofClient('viewer'), 'runs:read'),
+  'GET /api/v1/runs/:run_id/events': or(ofClient('viewer'), 'runs:read'),
+  'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
+  'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
+
+  'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
 }
 
 const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }
@@ -139,13 +158,24 @@ const STANDING: Record<string, { rank: number; home?: ObjectOf }> = {
   admin: { rank: 4 },
 }
 
-export function expectedOf({ who, foreign, notAsAnother }: Rule, caller: Caller, object: ObjectOf): Expected {
+export function expectedOf(rule: Rule, caller: Caller, object: ObjectOf): Expected {
+  const { who, foreign, notAsAnother } = rule
   if (who === 'anybody') return 'ok'
+  if (caller.startsWith('machine key')) return expectedOfMachine(rule, caller, object)
   if (caller === "this agent's key" && who === 'key' && object === 'own') return 'ok'
   const standing = STANDING[caller]
   if (standing === undefined) return 401
   if (standing.rank < RANK[who] || (notAsAnother && caller === 'impersonating admin')) return 403
   return standing.home === undefined || standing.home === object || foreign === undefined ? 'ok' : foreign
+}
+
+function expectedOfMachine({ scope, foreign, ofAgent }: Rule, caller: Caller, object: ObjectOf): Expected {
+  if (scope === undefined || caller === 'machine key of another scope') return 403
+  if (ofAgent?.[0] === 403 && caller !== 'machine key') return 403
+  if (object === 'foreign') return foreign ?? 'ok'
+  if (caller === 'machine key for this agent') return ofAgent?.[0] ?? 'ok'
+  if (caller === 'machine key for another agent') return ofAgent?.[1] ?? 404
+  return 'ok'
 }
 
 /** Routes that are about no client's object are asked once. */

@@ -29,6 +29,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'PUT /api/v1/clients/:client_id': ({ address }) => ({ body: { email: address(), name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id/members/:user_id': () => ({ body: { role: 'viewer' } }),
   'POST /api/v1/clients/:client_id/invitations': ({ address }) => ({ body: { email: address(), role: 'viewer' } }),
+  'POST /api/v1/clients/:client_id/machine-keys': () => ({ body: { name: 'a program', scopes: ['chat'] } }),
   'GET /api/v1/agents/apikeys/': ofHeader(),
   'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
     body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },

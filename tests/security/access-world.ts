@@ -2,6 +2,7 @@ import { desc, eq } from 'drizzle-orm'
 import { deriveToken } from '~/features/auth/one-time-token'
 import { runs } from '~/features/runs/table'
 import { sessions } from '~/features/sessions/table'
+import { SCOPES, type Scope } from '~/platform/principal'
 import { createTokens } from '~/platform/tokens'
 import type { Reply, TestApp } from '../support/start-app'
 import { PASSWORD } from '../support/start-app'
@@ -60,11 +61,22 @@ export async function createWorld(app: TestApp) {
     const { clientId } = caller === "other client's owner" ? tenants.foreign : tenants.own
     return bearer((await app.join(address(), clientId, role)).token)
   }
+  const machineKeyOf = async (caller: Caller): Promise<string> => {
+    const agentId = caller.endsWith('this agent') ? tenants.own.agentId : caller.endsWith('another agent') ? otherAgent.id : null
+    const scopes = SCOPES.filter((scope) => agentId === null || !scope.startsWith('keys:'))
+    return makeMachineKey(tenants.own.clientId, { scopes, agent_id: agentId })
+  }
+  const makeMachineKey = async (clientId: string, more: object): Promise<string> =>
+    (await ok(admin.call('POST', `/api/v1/clients/${clientId}/machine-keys`, { name: 'a program', scopes: ['chat'], ...more }))).key
+  /** A key that may do anything but what this route needs. */
+  const keyWithout = async (scope: Scope | undefined) =>
+    bearer(await makeMachineKey(tenants.own.clientId, { scopes: SCOPES.filter((other) => other !== scope) }))
   const credentialsOf = async (caller: Caller): Promise<Record<string, string>> => {
     if (caller === 'stranger') return {}
     if (caller === 'expired token') return bearer(await expiredToken(app))
     if (caller === "this agent's key") return { 'x-api-key': tenants.own.agentKey }
     if (caller === "other agent's key") return { 'x-api-key': otherAgent.config.api_key }
+    if (caller.startsWith('machine key')) return bearer(await machineKeyOf(caller))
     if (caller !== 'impersonating admin') return signIn(emails[caller] ?? '')
     const { access_token } = await ok(admin.call('POST', `/api/v1/clients/${tenants.own.clientId}/impersonate`))
     return bearer(access_token)
@@ -92,6 +104,8 @@ export async function createWorld(app: TestApp) {
     user_id: async ({ clientId }) => (await app.join(address(), clientId, 'member')).userId,
     invitation_id: async ({ clientId }) =>
       (await ok(admin.call('POST', `/api/v1/clients/${clientId}/invitations`, { email: address(), role: 'viewer' }))).id,
+    machine_key_id: async ({ clientId }) =>
+      (await ok(admin.call('POST', `/api/v1/clients/${clientId}/machine-keys`, { name: 'brief', scopes: ['chat'] }))).id,
     impersonation_id: async ({ clientId }) => {
       await ok(admin.call('POST', `/api/v1/clients/${clientId}/impersonate`))
       return (await ok(admin.call('GET', '/api/v1/admin/impersonations?limit=1')))[0].id
@@ -107,6 +121,7 @@ export async function createWorld(app: TestApp) {
     tenants,
     credentialsOf,
     lookalikeOf,
+    keyWithout,
     address,
     /** The token of an invitation into the client, as its mail has it. */
     invitationToken: async (tenant: Tenant) =>

@@ -18,6 +18,7 @@ const UNBOUND: Record<string, string> = {
   tools: 'a catalogue for all, which only admins change',
   idempotency_keys: 'keyed by the caller',
   attempt_counters: 'keyed by who signs in from where',
+  audit_chains: 'closed to tenants altogether: the heads of the chains, which the worker alone moves',
   dead_letters: 'closed to tenants altogether',
 }
 

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
+import { createMachineKeyring } from '~/features/machine-keys/keyring'
+import { silentLog } from '~/platform/log'
 import { createTokens } from '~/platform/tokens'
 import { startApp, type TestApp } from '../support/start-app'
 import { outcomeOf, withSurface } from './transport/row'
@@ -300,8 +302,15 @@ function messageOf(work: () => unknown): string {
 
 test('JWT-14: a token of one replica is good on another', async () => {
   const { stores, admission } = app.services
+  const { db } = stores.database
   // A replica of its own: nothing in its memory, only the same settings.
-  const authenticator = createAuthenticator({ db: stores.database.db, tokens: createTokens(tokenOptions()), admission })
+  const authenticator = createAuthenticator({
+    db,
+    tokens: createTokens(tokenOptions()),
+    admission,
+    machineKeys: createMachineKeyring({ db, log: silentLog }),
+    log: silentLog,
+  })
   await withSurface(app, { services: { authenticator } }, async ({ url }) => {
     expect(await me(app.ada.token, { url })).toBe('200')
     expect(await me(forge({ secret: 'x'.repeat(32) }), { url })).toBe(REFUSED)

@@ -5,6 +5,7 @@ import { createLog, type Log } from '~/platform/log'
 import type { MemberRole } from '~/platform/principal'
 import { createHttp } from '~/processes/api'
 import { createServices } from '~/processes/services'
+import { type ApiDocument, answerCheckOf, type CheckAnswer } from './documented-answers'
 
 export interface Reply {
   status: number
@@ -44,7 +45,9 @@ export async function startApp(env: Record<string, string> = {}) {
   const app = createHttp(config, services, log)
   app.listen({ port: 0, hostname: '127.0.0.1' })
   const url = `http://127.0.0.1:${app.server?.port}`
-  const stranger = callerAt(url, {})
+  const document = await fetch(`${url}/openapi.json`)
+  const callerAt = createCallerAt(url, answerCheckOf((await document.json()) as ApiDocument))
+  const stranger = callerAt({})
 
   const passwordHash = await services.passwords.hash(PASSWORD)
   const signIn = async (email: string, clientName?: string): Promise<Person> => {
@@ -65,7 +68,7 @@ export async function startApp(env: Record<string, string> = {}) {
     if (user === undefined || login.status !== 200)
       throw new Error(`cannot sign in as ${email}: ${login.status} ${JSON.stringify(login.body)}`)
     const token = String(login.body.access_token)
-    return { call: callerAt(url, { authorization: `Bearer ${token}` }), userId: user.id, clientId, email, token }
+    return { call: callerAt({ authorization: `Bearer ${token}` }), userId: user.id, clientId, email, token }
   }
 
   return {
@@ -77,7 +80,7 @@ export async function startApp(env: Record<string, string> = {}) {
     signIn,
     join,
     /** A caller with a token of your own. */
-    callWith: (token: string) => callerAt(url, { authorization: `Bearer ${token}` }),
+    callWith: (token: string) => callerAt({ authorization: `Bearer ${token}` }),
     ada: await signIn('ada@example.com', 'Ada Ltd'),
     bob: await signIn('bob@example.com', 'Bob Ltd'),
     admin: await signIn('root@example.com'),
@@ -99,18 +102,24 @@ const TEST_SETTINGS = {
   API_URL: 'http://localhost:8000',
   RUN_LEASE_SECONDS: '3',
   RATE_SIGN_IN_PER_MINUTE: '100000',
+  RATE_REFUSED_PER_MINUTE: '100000',
   RATE_MAIL_REQUESTS_PER_HOUR: '100000',
 }
 
-const callerAt =
-  (url: string, own: Record<string, string>): Caller =>
+/** Callers whose every answer is held against the API document. */
+const createCallerAt =
+  (url: string, check: CheckAnswer) =>
+  (own: Record<string, string>): Caller =>
   async (method, path, body, headers = {}) => {
     const sent =
       body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...own, ...headers } }
     const response = await fetch(`${url}${path}`, { method, headers: { ...own, ...headers }, redirect: 'manual', ...sent })
     const text = await response.text()
     const isJson = response.headers.get('content-type')?.includes('json') === true && text !== ''
-    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
+    const reply = { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
+    const [mediaType = ''] = (response.headers.get('content-type') ?? '').split(';')
+    check(method, path, { ...reply, mediaType })
+    return reply
   }
 
 async function emptyStores({ stores: { database, redis } }: ReturnType<typeof createServices>) {

@@ -56,6 +56,7 @@ export async function startPlace(databaseUrl = services.databaseUrl) {
       BCRYPT_COST: '4',
       EMAIL_PROVIDER: 'mailbox',
       RATE_SIGN_IN_PER_MINUTE: '100000',
+      RATE_REFUSED_PER_MINUTE: '100000',
       RATE_REQUESTS_PER_MINUTE: '1000000',
       RATE_CHATS_PER_MINUTE: '100000',
     },

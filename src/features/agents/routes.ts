@@ -5,7 +5,7 @@ import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, described, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { Agent, AgentChange, NewAgent } from './schema'
 import type { AgentService } from './service'
 
@@ -17,7 +17,7 @@ const ListQuery = t.Object({
   sort_direction: t.Optional(choice(['asc', 'desc'])),
 })
 
-export const agentRoutes = ({ agents, session }: { agents: AgentService; session: Session }) =>
+export const agentRoutes = ({ agents, session }: { agents: AgentService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })
     .use(session)
     .get(

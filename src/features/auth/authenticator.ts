@@ -2,61 +2,102 @@ import type { Admission } from '~/platform/admission'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Authenticator } from '~/platform/http/session'
-import type { UserPrincipal } from '~/platform/principal'
+import type { Log } from '~/platform/log'
+import { createMarkedCache } from '~/platform/marked-cache'
+import type { MachineKeyPrincipal, Origin, UserPrincipal } from '~/platform/principal'
 import type { AccessClaims, Tokens } from '~/platform/tokens'
-import { findSignedIn, type SignedIn } from './queries'
+import { findSignedIn, noteSeen, type SignedIn } from './queries'
 
-/** Rights and account state are current data, so this is also how late a change may take effect. */
-const FRESH_MS = 1000
-const CACHE_SIZE = 10_000
+/** Rights and account state are current data: without a word from Redis this is how late a change may take effect. */
+const CACHE = { freshMs: 1000, size: 10_000 }
 
-interface Entry {
-  user: Promise<SignedIn | undefined>
-  readAt: number
+export interface MachineKeys {
+  looksLikeOne(credential: string): boolean
+  /** How the key's rate and changes are counted; undefined for what cannot be a key. */
+  subjectOf(credential: string): string | undefined
+  /** As PostgreSQL has it now. */
+  open(credential: string): Promise<Omit<MachineKeyPrincipal, 'kind' | 'origin'> | undefined>
+}
+
+interface Deps {
+  db: Db
+  tokens: Tokens
+  admission: Admission
+  machineKeys: MachineKeys
+  log: Log
+  /** Platform admins without a second factor can do nothing but set one up. */
+  adminsNeedSecondFactor?: boolean
 }
 
 /**
- * From a token to a principal: signature and claims, then in parallel the deny-list with the rate limit (Redis, one round trip)
- * and the account as it is now (PostgreSQL, at most a second old).
+ * From a credential to a principal: signature and claims, then side by side the deny-list with the rate limit (Redis, one round trip) and the account
+ * as it is now (PostgreSQL, at most a second old, and not older than the last change that Redis was told of).
  */
-export function createAuthenticator({ db, tokens, admission }: { db: Db; tokens: Tokens; admission: Admission }): Authenticator {
-  const cache = new Map<string, Entry>()
+export function createAuthenticator({ db, tokens, admission, machineKeys, log, adminsNeedSecondFactor = false }: Deps): Authenticator {
+  const accounts = createMarkedCache<SignedIn | undefined>(CACHE)
+  const keys = createMarkedCache<Awaited<ReturnType<MachineKeys['open']>>>(CACHE)
 
-  const signedIn = (claims: AccessClaims): Promise<SignedIn | undefined> => {
-    const now = performance.now()
-    const key = `${claims.sub}:${claims.sid}`
-    const known = cache.get(key)
-    if (known !== undefined && now - known.readAt < FRESH_MS) return known.user
-    if (cache.size >= CACHE_SIZE) cache.clear()
-    const entry = { user: findSignedIn(db, claims.sub, claims.sid), readAt: now }
-    cache.set(key, entry)
-    // A failed look-up is not remembered: the next request asks again.
-    entry.user.catch(() => cache.delete(key))
-    return entry.user
+  const findAccount = async ({ sub, sid }: AccessClaims): Promise<SignedIn | undefined> => {
+    const account = await findSignedIn(db, sub, sid)
+    if (account?.isUnnoted) noteSeen(db, sid).catch((error) => log.warn('a sign-in was not noted as seen', { error }))
+    return account
+  }
+
+  const byToken: Authenticator['user'] = async (token, origin, rateClass = 'read', told) => {
+    const claims = await tokens.verify(token)
+    const pass = admission.admit(claims.sub, rateClass, claims.sid)
+    const account = await accounts.get(`${claims.sub}:${claims.sid}`, () => findAccount(claims), markOf(pass))
+    told?.((await pass).rate)
+    if (account === undefined || !isGood(account, claims)) throw refused()
+    const mustEnrol = !account.hasSecondFactor && account.actor === null && (account.secondFactorRequired ?? adminsNeedSecondFactor)
+    return { ...personOf(account, claims, origin), ...(mustEnrol && { mustEnrol }) }
+  }
+
+  const byKey = async (...[key, origin, rateClass = 'read', told]: Parameters<Authenticator['caller']>): Promise<MachineKeyPrincipal> => {
+    const subject = machineKeys.subjectOf(key)
+    if (subject === undefined) throw refused()
+    const pass = admission.admit(subject, rateClass, 'key')
+    const opened = await keys.get(subject, () => machineKeys.open(key), markOf(pass))
+    told?.((await pass).rate)
+    if (opened === undefined) throw refused()
+    return { kind: 'machine-key', ...opened, origin }
+  }
+
+  /** Whoever brings credentials that are none may do so for a while, and is then told to wait. */
+  const counted = async <T>(origin: Origin, attempt: Promise<T>): Promise<T> => {
+    try {
+      return await attempt
+    } catch (error) {
+      if (error instanceof DomainError && error.problem === 'invalid-token') await admission.admitAddress(origin.address, 'refused')
+      throw error
+    }
   }
 
   return {
-    async user(token, origin, rateClass = 'request'): Promise<UserPrincipal> {
-      const claims = await tokens.verify(token)
-      const account = signedIn(claims)
-      await admission.admit(claims.sub, rateClass, { tokenId: claims.jti, sessionId: claims.sid })
-      const user = await account
-      if (user === undefined || !isGood(user, claims)) throw new DomainError('invalid-token', 'Invalid credentials')
-      return {
-        kind: 'user',
-        userId: claims.sub,
-        email: user.email,
-        isAdmin: user.isAdmin,
-        role: user.isAdmin ? 'admin' : (user.role ?? 'viewer'),
-        ...(user.actor === null ? {} : { actor: { userId: user.actor.userId, email: user.actor.email } }),
-        clientId: user.clientId,
-        tokenId: claims.jti,
-        sessionId: claims.sid,
+    user: (token, origin, rateClass, told) => counted(origin, byToken(token, origin, rateClass, told)),
+    caller: (credential, origin, rateClass, told) =>
+      counted<UserPrincipal | MachineKeyPrincipal>(
         origin,
-      }
-    },
+        machineKeys.looksLikeOne(credential) ? byKey(credential, origin, rateClass, told) : byToken(credential, origin, rateClass, told),
+      ),
   }
 }
+
+const refused = () => new DomainError('invalid-token', 'Invalid credentials')
+const markOf = async (pass: ReturnType<Admission['admit']>) => (await pass).mark
+
+const personOf = (account: SignedIn, claims: AccessClaims, origin: Origin): UserPrincipal => ({
+  kind: 'user',
+  userId: claims.sub,
+  email: account.email,
+  isAdmin: account.isAdmin,
+  role: account.isAdmin ? 'admin' : (account.role ?? 'viewer'),
+  ...(account.actor === null ? {} : { actor: { userId: account.actor.userId, email: account.actor.email } }),
+  clientId: account.clientId,
+  tokenId: claims.jti,
+  sessionId: claims.sid,
+  origin,
+})
 
 /** `iat` counts whole seconds: a token of the very second of a password change is refused too, unless it belongs to a later sign-in. */
 const isGood = (user: SignedIn, { iat }: AccessClaims) =>

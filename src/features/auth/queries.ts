@@ -22,6 +22,8 @@ export interface SignedIn {
   /** Null when the session is unknown or has run out. */
   sessionId: string | null
   revokedAt: Date | null
+  /** Not yet noted as seen within the last minutes. */
+  isUnnoted: boolean
   /** The admin who acts as this user, and whether they still may. Null for an ordinary sign-in. */
   actor: { userId: string; email: string; isActive: boolean; isAdmin: boolean } | null
 }
@@ -42,6 +44,7 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
       tokensNotBefore: users.tokensNotBefore,
       sessionId: authSessions.id,
       revokedAt: authSessions.revokedAt,
+      isUnnoted: sql<boolean>`coalesce(${authSessions.lastSeenAt} < now() - interval '5 minutes', false)`,
       actor: { userId: actors.id, email: actors.email, isActive: actors.isActive, isAdmin: actors.isAdmin },
     })
     .from(users)
@@ -52,6 +55,9 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
     .where(eq(users.id, userId))
   return row
 }
+
+export const noteSeen = (db: Db, sessionId: string) =>
+  db.update(authSessions).set({ lastSeenAt: sql`now()` }).where(eq(authSessions.id, sessionId))
 
 type Purpose = (typeof oneTimeTokens.$inferSelect)['purpose']
 

@@ -2,34 +2,29 @@ import { Elysia } from 'elysia'
 import { SecondStep } from '~/features/second-factors/schema'
 import { SignedIn } from '~/features/sign-ins/schema'
 import { User } from '~/features/users/schema'
-import type { Admission } from '~/platform/admission'
-import { actorOf } from '~/platform/http/actor'
 import { problemsOf } from '~/platform/http/docs/responses'
 import { Message } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
+import type { Stranger } from '~/platform/http/stranger'
 import { authSchemas } from './schema'
 import type { AuthService } from './service'
 
 /** Sign-up, sign-in and the links of mails: the routes that a stranger may call, each under the sign-in rate of its address. */
 export const authRoutes = ({
   auth,
-  admission,
+  stranger,
   session,
   passwordMinLength,
 }: {
   auth: AuthService
-  admission: Admission
+  stranger: Stranger
   session: Session
   passwordMinLength: number
 }) => {
   const { Registration, Login, EmailOnly, Reset, Verification } = authSchemas({ passwordMinLength })
   return new Elysia({ prefix: '/auth', tags: ['auth'] })
     .use(signedIn({ auth, session, passwordMinLength }))
-    .derive(async ({ request }) => {
-      const actor = actorOf(request)
-      await admission.admit(`address:${actor.origin.address}`, 'sign-in')
-      return { actor }
-    })
+    .use(stranger)
     .post('/register', async ({ actor, body, status }) => status(201, await auth.register(actor, body)), {
       body: Registration,
       response: { 201: User },

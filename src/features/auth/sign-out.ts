@@ -13,12 +13,24 @@ export interface SignOut {
   end(tx: Db, userIds: string[], except?: string): Promise<EndedSession[]>
   /** After its COMMIT: every replica refuses the tokens from now on, and not only once it has looked the account up again. */
   announce(ended: EndedSession[]): Promise<void>
+  /** After the COMMIT of a change of their rights: every replica looks them up again. */
+  announceChange(userId: string): Promise<void>
 }
 
 export const createSignOut = ({ admission }: { admission: Admission }): SignOut => ({
   end: (tx, userIds, except) => (userIds.length === 0 ? Promise.resolve([]) : endSessions(tx, userIds, except)),
 
   async announce(ended) {
-    await Promise.all(ended.map(({ userId, sessionId }) => admission.deny(userId, { sessionId })))
+    const byUser = Map.groupBy(ended, ({ userId }) => userId)
+    await Promise.all(
+      [...byUser].map(([userId, sessions]) =>
+        admission.deny(
+          userId,
+          sessions.map(({ sessionId }) => sessionId),
+        ),
+      ),
+    )
   },
+
+  announceChange: (userId) => admission.changed(userId),
 })

@@ -9,7 +9,7 @@ import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
-import { type Authenticator, bearerOf } from '~/platform/http/session'
+import { type Authenticator, bearerOf, credentialOf, type Told, tell } from '~/platform/http/session'
 import type { Principal } from '~/platform/principal'
 import { ChatAnswer, ChatMessage } from './schema'
 import type { ChatService } from './service'
@@ -29,13 +29,10 @@ const Query = t.Object({
 
 export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
   new Elysia({ prefix: '/chat', tags: ['chat'] })
-    .derive(async ({ request, params }) => ({
-      principal: await callerOf(request, (params as Record<string, string | undefined>).agent_id ?? '', {
-        agents,
-        authenticator,
-        admission,
-      }),
-    }))
+    .derive(async ({ request, params, set }) => {
+      const { agent_id = '' } = params as Record<string, string | undefined>
+      return { principal: await callerOf(request, agent_id, { agents, authenticator, admission }, tell(set)) }
+    })
     .post(
       '/:agent_id/:external_id',
       async function* ({ principal, params, query, body, request, server, set }) {
@@ -60,7 +57,7 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
         body: ChatMessage,
         detail: {
           summary: 'Say something to an agent; `?stream=true` answers with server-sent events',
-          description: 'With an access token of the agent’s client, or with the agent’s own key in `x-api-key`.',
+          description: 'With an access token or machine key of the agent’s client, or with the agent’s own key in `x-api-key`.',
           security: [{ bearer: [] }, { agentKey: [] }],
           parameters: [idempotencyKey],
           responses: {
@@ -77,24 +74,31 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
       },
     )
 
-/** An access token, else the agent's own key; a token that fails leaves the word to the key, if there is one. */
-export async function callerOf(request: Request, agentId: string, deps: Omit<Deps, 'chat'>): Promise<Principal> {
-  const principal = await identify(request, agentId, deps)
+/** An access token or machine key, else the agent's own key; a token that fails leaves the word to the key, if there is one. */
+export async function callerOf(request: Request, agentId: string, deps: Omit<Deps, 'chat'>, told?: Told): Promise<Principal> {
+  const principal = await identify(request, agentId, deps, told)
   bindTenant(principal.clientId)
   return principal
 }
 
-async function identify(request: Request, agentId: string, { agents, authenticator, admission }: Omit<Deps, 'chat'>): Promise<Principal> {
+async function identify(
+  request: Request,
+  agentId: string,
+  { agents, authenticator, admission }: Omit<Deps, 'chat'>,
+  told: Told | undefined,
+): Promise<Principal> {
   const origin = originOf(request)
   const key = request.headers.get('x-api-key')
+  if (key?.startsWith('evo_')) return authenticator.caller(credentialOf(request), origin, 'chat', told)
   if (key === null || request.headers.get('authorization') !== null) {
     try {
-      return await authenticator.user(bearerOf(request), origin, 'chat')
+      return await authenticator.caller(bearerOf(request), origin, 'chat', told)
     } catch (error) {
       if (key === null || !(error instanceof DomainError && error.problem === 'invalid-token')) throw error
     }
   }
-  await admission.admit(`agent:${agentId}`, 'chat')
+  const { rate } = await admission.admit(`agent:${agentId}`, 'chat')
+  told?.(rate)
   const { clientId } = await agents.openWithKey(agentId, key)
   return { kind: 'agent-key', agentId, clientId, origin }
 }

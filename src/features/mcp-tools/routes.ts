@@ -4,13 +4,13 @@ import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { Acceptance, McpToolState } from './schema'
 import type { McpToolService } from './service'
 
 const Params = t.Object({ agent_id: Uuid })
 
-export const mcpToolRoutes = ({ mcpTools, session }: { mcpTools: McpToolService; session: Session }) =>
+export const mcpToolRoutes = ({ mcpTools, session }: { mcpTools: McpToolService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })
     .use(session)
     .get(

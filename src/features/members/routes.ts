@@ -1,13 +1,12 @@
 import { Elysia, t } from 'elysia'
 import { User } from '~/features/users/schema'
-import type { Admission } from '~/platform/admission'
-import { actorOf } from '~/platform/http/actor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
+import type { Stranger } from '~/platform/http/stranger'
 import { acceptanceSchema, Invitation, Member, NewInvitation, RoleChange } from './schema'
 import type { MemberService } from './service'
 
@@ -40,7 +39,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: OneMember,
         body: RoleChange,
         response: { 200: Member },
-        detail: { summary: 'Give a member another role; effective within a second', responses: problemsOf(409) },
+        detail: { summary: 'Give a member another role; effective with the next request', responses: problemsOf(409) },
       },
     )
     .delete(
@@ -89,19 +88,15 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
 /** The one route of this feature that a stranger may call, under the sign-in rate of its address. */
 export const acceptanceRoutes = ({
   members,
-  admission,
+  stranger,
   passwordMinLength,
 }: {
   members: MemberService
-  admission: Admission
+  stranger: Stranger
   passwordMinLength: number
 }) =>
   new Elysia({ prefix: '/auth', tags: ['auth'] })
-    .derive(async ({ request }) => {
-      const actor = actorOf(request)
-      await admission.admit(`address:${actor.origin.address}`, 'sign-in')
-      return { actor }
-    })
+    .use(stranger)
     .post('/accept-invitation', async ({ actor, body, status }) => status(201, await members.accept(actor, body)), {
       body: acceptanceSchema({ passwordMinLength }),
       response: { 201: User },

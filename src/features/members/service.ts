@@ -46,9 +46,9 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
     return { items, total }
   },
 
-  changeRole(principal: Principal, clientId: string, userId: string, role: MemberRole): Promise<Member> {
+  async changeRole(principal: Principal, clientId: string, userId: string, role: MemberRole): Promise<Member> {
     authorize(principal, 'write', { kind: 'members', clientId })
-    return write(principal, async ({ tx, audit }) => {
+    const member = await write(principal, async ({ tx, audit }) => {
       await lockClient(tx, clientId)
       const before = await findMember(tx, clientId, { id: userId })
       if (before === undefined) throw notFound('Member')
@@ -58,6 +58,8 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
       audit({ action: 'change_role', resourceType: 'member', resourceId: userId, clientId, details: { from: before.role, to: role } })
       return after
     })
+    await signOut.announceChange(userId)
+    return member
   },
 
   /** Switches a member off and signs them out. What they made stays; an admin can switch them on again. */

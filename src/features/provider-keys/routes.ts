@@ -5,7 +5,7 @@ import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 import type { ProviderKeyService } from './service'
 
@@ -16,7 +16,7 @@ const Sorted = t.Object({
   sort_direction: t.Optional(choice(['asc', 'desc'])),
 })
 
-export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: ProviderKeyService; session: Session }) =>
+export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: ProviderKeyService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents/apikeys', tags: ['provider keys'] })
     .use(session)
     .post(

@@ -2,14 +2,14 @@ import { Elysia, t } from 'elysia'
 import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
 import { Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { eventStream, lastEventId } from './event-stream'
 import { Reconciliation, Run } from './schema'
 import type { RunService } from './service'
 
 const Params = t.Object({ run_id: Uuid })
 
-export const runRoutes = ({ runs, session }: { runs: RunService; session: Session }) =>
+export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSession }) =>
   new Elysia({ prefix: '/runs', tags: ['runs'] })
     .use(session)
     .get('/:run_id', ({ principal, params }) => runs.get(principal, params.run_id), {

@@ -33,8 +33,6 @@ interface Deps {
   /** The name of what is guessed at. */
   subjectOf(userId: string): string
   checkOwnPassword: OwnPasswordCheck
-  /** Hashes recovery codes. */
-  key: Buffer
 }
 
 /** Wrong codes from all networks together: three of a million are right at any time. */
@@ -42,7 +40,7 @@ const MAX_EVERYWHERE = 20
 /** A ciphertext belongs to its row. */
 export const secretOf = (userId: string) => `second_factors:${userId}`
 
-export function createSecondFactorService({ db, write, secrets, clock, guess, subjectOf, checkOwnPassword, key }: Deps) {
+export function createSecondFactorService({ db, write, secrets, clock, guess, subjectOf, checkOwnPassword }: Deps) {
   const guessed = (user: { id: string; clientId: string | null }) => ({
     subject: subjectOf(user.id),
     everywhere: MAX_EVERYWHERE,
@@ -56,7 +54,7 @@ export function createSecondFactorService({ db, write, secrets, clock, guess, su
     if (factor === undefined || !factor.isConfirmed) return undefined
     const step = stepOfCode(secrets.open(secretOf(userId), factor.sealedSecret), code, clock.now())
     if (step !== undefined) return (await useStep(db, userId, step)) ? 'totp' : undefined
-    return (await useRecoveryCode(db, userId, hashRecoveryCode(key, userId, code))) ? 'recovery_code' : undefined
+    return (await useRecoveryCode(db, userId, hashRecoveryCode(userId, code))) ? 'recovery_code' : undefined
   }
 
   /** Which kind of code it was; undefined for a wrong one, which counts against the user. @throws DomainError `too-many-attempts` */
@@ -74,7 +72,7 @@ export function createSecondFactorService({ db, write, secrets, clock, guess, su
     await replaceRecoveryCodes(
       tx,
       userId,
-      codes.map((code) => hashRecoveryCode(key, userId, code)),
+      codes.map((code) => hashRecoveryCode(userId, code)),
     )
     return codes
   }

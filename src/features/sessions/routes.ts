@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { SessionEvent } from './event-view'
 import type { SessionService } from './service'
 
@@ -30,7 +30,7 @@ const SessionDetail = t.Object(
 const Params = t.Object({ session_id: t.String({ minLength: 3, maxLength: 200 }) })
 const Paged = t.Object(PageQuery)
 
-export const sessionRoutes = ({ sessions, session }: { sessions: SessionService; session: Session }) =>
+export const sessionRoutes = ({ sessions, session }: { sessions: SessionService; session: OpenSession }) =>
   new Elysia({ prefix: '/sessions', tags: ['sessions'] })
     .use(session)
     .get('/client/:client_id', ({ principal, params, query }) => sessions.listOfClient(principal, params.client_id, pageOf(query)), {

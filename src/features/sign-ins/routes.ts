@@ -1,21 +1,16 @@
 import { Elysia, t } from 'elysia'
-import type { Admission } from '~/platform/admission'
-import { actorOf } from '~/platform/http/actor'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
+import type { Stranger } from '~/platform/http/stranger'
 import { Refresh, SignedIn, SignIn } from './schema'
 import type { SignInService } from './service'
 
 /** For who has a refresh token, which is the credential here: under the sign-in rate of the address. */
-export const refreshRoutes = ({ signIns, admission }: { signIns: SignInService; admission: Admission }) =>
+export const refreshRoutes = ({ signIns, stranger }: { signIns: SignInService; stranger: Stranger }) =>
   new Elysia({ prefix: '/auth', tags: ['auth'] })
-    .derive(async ({ request }) => {
-      const actor = actorOf(request)
-      await admission.admit(`address:${actor.origin.address}`, 'sign-in')
-      return { actor }
-    })
+    .use(stranger)
     .post('/refresh', ({ actor, body }) => signIns.refresh(actor, body.refresh_token), {
       body: Refresh,
       response: { 200: SignedIn },

@@ -44,7 +44,14 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
     }),
     admission: createAdmission({
       redis,
-      perMinute: { 'sign-in': rates.signInPerMinute, request: rates.requestsPerMinute, chat: rates.chatsPerMinute },
+      perMinute: {
+        'sign-in': rates.signInPerMinute,
+        read: rates.requestsPerMinute,
+        write: rates.writesPerMinute,
+        chat: rates.chatsPerMinute,
+        refused: rates.refusedPerMinute,
+      },
+      processes: rates.replicas * config.apiProcesses,
       tokenLifetimeSeconds: access.accessTokenSeconds,
     }),
     outbound: createOutbound({

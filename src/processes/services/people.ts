@@ -9,6 +9,8 @@ import { createSignOut } from '~/features/auth/sign-out'
 import { createSendVerification } from '~/features/auth/verification'
 import { createClientService } from '~/features/clients/service'
 import { createImpersonationService } from '~/features/impersonation/service'
+import { createMachineKeyring } from '~/features/machine-keys/keyring'
+import { createMachineKeyService } from '~/features/machine-keys/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
 import { createSecondFactorService } from '~/features/second-factors/service'
@@ -21,7 +23,7 @@ import type { Machinery } from './machinery'
 /** Who may come in, and the organisations they belong to. */
 export function createPeople(
   { access, rates }: Config,
-  { db, write, secrets, clock, passwords, tokens, admission, attempts, linkKey, refreshKey }: Machinery,
+  { db, write, secrets, clock, passwords, tokens, admission, attempts, linkKey, refreshKey, log }: Machinery,
 ) {
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
@@ -37,7 +39,6 @@ export function createPeople(
     guess,
     subjectOf: secondFactorOf,
     checkOwnPassword,
-    key: linkKey,
   })
   const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
   const unlock = createUnlock({ attempts })
@@ -55,7 +56,14 @@ export function createPeople(
   const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
-    authenticator: createAuthenticator({ db, tokens, admission }),
+    authenticator: createAuthenticator({
+      db,
+      tokens,
+      admission,
+      machineKeys: createMachineKeyring({ db, log }),
+      log,
+      adminsNeedSecondFactor: access.adminsNeedSecondFactor,
+    }),
     auth: createAuthService({
       db,
       write,
@@ -83,6 +91,7 @@ export function createPeople(
       invitationSeconds: access.invitationHours * 3600,
     }),
     invitationLinks: createInvitationLinks({ tokens: invitationTokens }),
+    machineKeys: createMachineKeyService({ db, write, admission }),
     impersonation: createImpersonationService({ db, write, tokens, signOut }),
   }
 }

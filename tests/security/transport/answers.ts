@@ -161,9 +161,9 @@ export const answers: Row[] = [
     guarantee: 'an X-Forwarded-For that no trusted proxy added moves neither rate limits nor audit addresses',
     async check(app) {
       const { redis, database } = app.services.stores
-      const rates = { 'sign-in': 3, request: 1000, chat: 1000 }
+      const rates = { 'sign-in': 3, read: 1000, write: 1000, chat: 1000, refused: 1000 }
       const services = () => ({
-        admission: createAdmission({ redis, perMinute: rates, tokenLifetimeSeconds: 60 }),
+        admission: createAdmission({ redis, perMinute: rates, processes: 1, tokenLifetimeSeconds: 60 }),
       })
       const login = async (url: string, forwarded: string) => {
         const lines = ['Content-Type: application/json', 'Content-Length: 2', `X-Forwarded-For: ${forwarded}`]

@@ -14,7 +14,12 @@ const OPENAPI_VERSION = '3.1.2'
 const NOT_OPERATIONS = ['OPTIONS', 'ALL', 'WS']
 
 const SECURITY_SCHEMES = {
-  bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The `access_token` of `POST /api/v1/auth/login`.' },
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'The `access_token` of `POST /api/v1/auth/login`; where its scopes allow, a machine key (`evo_mk_…`).',
+  },
   agentKey: {
     type: 'apiKey',
     in: 'header',

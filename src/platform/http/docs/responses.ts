@@ -51,8 +51,19 @@ function component(apiUrl: string, status: number, names: ProblemName[]): Respon
 }
 
 const RETRY_AFTER = { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer', minimum: 1 } } }
+const RATE = {
+  RateLimit: {
+    description:
+      'draft-ietf-httpapi-ratelimit-headers: requests that are left (`r`), and seconds until all are (`t`). On every answer to a known caller.',
+    schema: { type: 'string' },
+  },
+  'RateLimit-Policy': {
+    description: 'The quota (`q`) in a window of so many seconds (`w`), by kind of request.',
+    schema: { type: 'string' },
+  },
+}
 const HEADERS: Record<number, NonNullable<Response['headers']>> = {
   401: { 'WWW-Authenticate': { description: 'RFC 6750.', schema: { type: 'string' } } },
-  429: RETRY_AFTER,
+  429: { ...RETRY_AFTER, ...RATE },
   503: RETRY_AFTER,
 }

@@ -3,6 +3,7 @@ export const TAGS: { name: string; description: string }[] = [
   { name: 'auth', description: 'Sign up, sign in, stay signed in, and the links of mails.' },
   { name: 'clients', description: 'The organisations. Each has its own people, agents and keys.' },
   { name: 'members', description: 'The people of a client: roles and invitations.' },
+  { name: 'machine keys', description: 'Keys for programs of a client, each with its scopes.' },
   { name: 'agents', description: 'Define agents: their model, instruction, tools and sub-agents.' },
   { name: 'provider keys', description: 'Keys of model providers. They are stored encrypted and never shown again.' },
   { name: 'chat', description: 'Talk to an agent, with an access token or with the agent’s own key.' },
