@@ -8,6 +8,7 @@ import type { Links } from './links'
 import { hashToken, issueToken } from './one-time-token'
 import type { OwnPasswordCheck } from './password-check'
 import { consumeToken, deleteTokens } from './queries'
+import type { SignOut } from './sign-out'
 
 interface Deps {
   db: Db
@@ -16,10 +17,11 @@ interface Deps {
   linkKey: Buffer
   emailChangeSeconds: number
   checkOwnPassword: OwnPasswordCheck
+  signOut: Pick<SignOut, 'announceChange'>
 }
 
 /** How a person signs in with another address from now on: asked for with the password, confirmed by the owner of the new one. */
-export const createEmailChange = ({ db, write, links, linkKey, emailChangeSeconds, checkOwnPassword }: Deps) => ({
+export const createEmailChange = ({ db, write, links, linkKey, emailChangeSeconds, checkOwnPassword, signOut }: Deps) => ({
   /**
    * Mails a link to the new address and a notice to the present one. An address that has an account already gets no link; the answer does not tell.
    * @throws DomainError `incorrect-password`, `too-many-attempts`, `rate-limited`
@@ -48,17 +50,19 @@ export const createEmailChange = ({ db, write, links, linkKey, emailChangeSecond
 
   /** The user stays signed in; links that were mailed to the former address die. @throws DomainError `invalid-one-time-token`, the same for every reason */
   async confirmEmailChange(actor: Actor, token: string): Promise<void> {
-    await write(actor, async ({ tx, audit }) => {
+    const userId = await write(actor, async ({ tx, audit }) => {
       const used = await consumeToken(tx, hashToken(token), 'change-email')
       const changed = used !== undefined && used.newEmail !== null && (await setEmail(tx, used.userId, used.newEmail))
       if (!changed) throw invalidToken()
       await deleteTokens(tx, changed.id)
       const details = { to: changed.email }
       audit({ action: 'change_email', resourceType: 'user', resourceId: changed.id, clientId: changed.client_id, details })
+      return changed.id
     }).catch((error) => {
       // Somebody else has the address by now.
       throw sqlState(error)?.code === '23505' ? invalidToken() : error
     })
+    await signOut.announceChange(userId)
   },
 })
 

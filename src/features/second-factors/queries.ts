@@ -1,7 +1,6 @@
 import { and, count, eq, isNull, lt, sql } from 'drizzle-orm'
-import { users } from '~/features/users/table'
+import { recoveryCodes, secondFactors, users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
-import { recoveryCodes, secondFactors } from './table'
 
 export async function findFactor(db: Db, userId: string): Promise<{ sealedSecret: string; isConfirmed: boolean } | undefined> {
   const [row] = await db

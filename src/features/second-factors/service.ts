@@ -33,6 +33,8 @@ interface Deps {
   /** The name of what is guessed at. */
   subjectOf(userId: string): string
   checkOwnPassword: OwnPasswordCheck
+  /** After COMMIT: what the user may do is looked up again. */
+  announceChange(userId: string): Promise<void>
 }
 
 /** Wrong codes from all networks together: three of a million are right at any time. */
@@ -40,7 +42,7 @@ const MAX_EVERYWHERE = 20
 /** A ciphertext belongs to its row. */
 export const secretOf = (userId: string) => `second_factors:${userId}`
 
-export function createSecondFactorService({ db, write, secrets, clock, guess, subjectOf, checkOwnPassword }: Deps) {
+export function createSecondFactorService({ db, write, secrets, clock, guess, subjectOf, checkOwnPassword, announceChange }: Deps) {
   const guessed = (user: { id: string; clientId: string | null }) => ({
     subject: subjectOf(user.id),
     everywhere: MAX_EVERYWHERE,
@@ -127,11 +129,13 @@ export function createSecondFactorService({ db, write, secrets, clock, guess, su
       })
       if (!right || step === undefined) throw incorrectCode()
       const confirmed = step
-      return write(principal, async (unit) => {
+      const codes = await write(principal, async (unit) => {
         if (!(await confirmFactor(unit.tx, id, factor.sealedSecret, confirmed))) throw exists()
         note(unit, 'set_up_second_factor', { id, clientId })
-        return { recovery_codes: await giveRecoveryCodes(unit, id) }
+        return giveRecoveryCodes(unit, id)
       })
+      await announceChange(id)
+      return { recovery_codes: codes }
     },
 
     /** Takes the device away, and the recovery codes with it. @throws DomainError `incorrect-password`, `incorrect-code`, `too-many-attempts` */
@@ -141,6 +145,7 @@ export function createSecondFactorService({ db, write, secrets, clock, guess, su
         if (!(await deleteFactor(unit.tx, user.id))) throw none()
         note(unit, 'remove_second_factor', user)
       })
+      await announceChange(user.id)
     },
 
     /** Ten new ones; the old ones are good for nothing. @throws DomainError as `remove` */
@@ -160,6 +165,7 @@ export function createSecondFactorService({ db, write, secrets, clock, guess, su
         if (user === undefined || !(await deleteFactor(unit.tx, user.id))) throw none()
         note(unit, 'remove_second_factor', user)
       })
+      await announceChange(userId)
     },
   }
 }

@@ -1,10 +1,9 @@
 import { and, asc, count, eq, sql } from 'drizzle-orm'
 import { clients } from '~/features/clients/table'
-import { secondFactors } from '~/features/second-factors/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { User } from './schema'
-import { users } from './table'
+import { secondFactors, users } from './table'
 
 /** What leaves this file towards a client: no hash. */
 const view = {

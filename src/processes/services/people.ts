@@ -28,6 +28,7 @@ export function createPeople(
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
   const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
+  const signOut = createSignOut({ admission })
   const guess = createGuess({ attempts, write })
   const checkPassword = createPasswordCheck({ db, passwords, guess, bcryptCost: access.bcryptCost })
   const checkOwnPassword = createOwnPasswordCheck({ db, checkPassword })
@@ -39,10 +40,10 @@ export function createPeople(
     guess,
     subjectOf: secondFactorOf,
     checkOwnPassword,
+    announceChange: signOut.announceChange,
   })
   const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
   const unlock = createUnlock({ attempts })
-  const signOut = createSignOut({ admission })
   const signIns = createSignInService({
     db,
     write,
