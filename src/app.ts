@@ -2,6 +2,8 @@ import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { approvalRoutes } from './features/approvals/routes'
+import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
@@ -68,6 +70,7 @@ export interface AppDeps {
   mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
+  approvals: ApprovalService
   chat: ChatService
   audit: AuditService
   settings: {
@@ -147,6 +150,7 @@ export function createApp(deps: AppDeps) {
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
+        .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
