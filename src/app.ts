@@ -17,6 +17,7 @@ import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import type { RenderMail } from './features/mail/templates'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -73,6 +74,7 @@ export interface AppDeps {
   approvals: ApprovalService
   chat: ChatService
   audit: AuditService
+  renderMail: RenderMail
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -132,7 +134,7 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
-    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, stranger, session, passwordMinLength: settings.passwordMinLength }))

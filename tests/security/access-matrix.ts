@@ -65,6 +65,8 @@ export const RULES: Record<string, Rule> = {
   'GET /docs/assets/:file': anybody,
   'GET /dev/mailbox/': anybody,
   'GET /dev/mailbox/:id/body': anybody,
+  'GET /dev/mailbox/previews': anybody,
+  'GET /dev/mailbox/previews/:template/:locale': anybody,
 
   'POST /api/v1/auth/register': anybody,
   'POST /api/v1/auth/login': anybody,
