@@ -2,6 +2,8 @@ import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { approvalRoutes } from './features/approvals/routes'
+import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
@@ -15,6 +17,7 @@ import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import type { RenderMail } from './features/mail/templates'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -65,8 +68,10 @@ export interface AppDeps {
   mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
+  approvals: ApprovalService
   chat: ChatService
   audit: AuditService
+  renderMail: RenderMail
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -126,7 +131,7 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
-    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, stranger, session, passwordMinLength: settings.passwordMinLength }))
@@ -143,6 +148,7 @@ export function createApp(deps: AppDeps) {
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
+        .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )

@@ -35,6 +35,8 @@ export type ProblemName =
   | 'secret-unavailable'
   | 'upstream-timeout'
   | 'run-cancelled'
+  | 'limit-exceeded'
+  | 'budget-exhausted'
 
 /** One refused field. `pointer` is an RFC 6901 JSON pointer into the body, or `/query/limit`, `/path/id`, `/header/x-client-id`. Never holds the value. */
 export interface FieldError {

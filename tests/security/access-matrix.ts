@@ -65,6 +65,8 @@ export const RULES: Record<string, Rule> = {
   'GET /docs/assets/:file': anybody,
   'GET /dev/mailbox/': anybody,
   'GET /dev/mailbox/:id/body': anybody,
+  'GET /dev/mailbox/previews': anybody,
+  'GET /dev/mailbox/previews/:template/:locale': anybody,
 
   'POST /api/v1/auth/register': anybody,
   'POST /api/v1/auth/login': anybody,
@@ -143,6 +145,9 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/runs/:run_id/events': or(ofClient('viewer'), 'runs:read'),
   'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
+  'GET /api/v1/approvals/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
+  'GET /api/v1/approvals/:approval_id': or(ofClient('viewer'), 'runs:read'),
+  'POST /api/v1/approvals/:approval_id/decision': or(ofClient('member'), 'runs:write'),
 
   'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
 }

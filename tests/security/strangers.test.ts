@@ -24,6 +24,8 @@ const PUBLIC = new Set([
   // Development only.
   'GET /dev/mailbox/',
   'GET /dev/mailbox/:id/body',
+  'GET /dev/mailbox/previews',
+  'GET /dev/mailbox/previews/:template/:locale',
   // The way in.
   'POST /api/v1/auth/register',
   'POST /api/v1/auth/login',

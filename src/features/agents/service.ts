@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto'
 import { authorize, authorizeReach, can, type Reach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
-import { idOrNull, type Page } from '~/platform/http/schema'
+import type { Page } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
-import { checkHttpTools, checkLlmConfig, checkModel, LLM_CONFIG_KEYS } from './llm-config'
+import { fetchAgentCard } from './agent-card'
+import { checkAgent, checkCardUrl, type Draft } from './check-agent'
+import { checkReferences } from './check-references'
+import { type Config, LLM_CONFIG_KEYS } from './config-schemas'
 import {
   type AgentFilter,
   type AgentRow,
@@ -37,11 +40,10 @@ export function createAgentService({
   outbound: Outbound
   apiUrl: string
 }) {
-  /** The rules of creation, which also hold for what a change leaves. */
-  const check = (input: Input) => {
-    const checked = checkAgent(input)
-    checkHttpTools(checked.config, outbound)
-    return checked
+  /** A remote agent is described by its card. Asked before the transaction, which must not wait for others. */
+  const withCard = async (draft: Draft): Promise<Draft> => {
+    const { name, description, card } = await fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
+    return { ...draft, name: draft.name || name, description, config: { ...draft.config, agent_card: card } }
   }
 
   /** The agent as its own tenant sees it. Its key opens chats, so only those see it who may chat anyway. */
@@ -58,15 +60,26 @@ export function createAgentService({
     },
   })
 
+  /** A change that names another remote agent takes over what that one's card says. */
+  const describeAnew = async (reach: Reach, id: string, change: AgentChange): Promise<AgentChange> => {
+    if (!change.agent_card_url) return change
+    const before = await findAgent(db, reach, id)
+    if (before === undefined || (change.type ?? before.type) !== 'a2a' || change.agent_card_url === before.agent_card_url) return change
+    const { name, description, config } = await withCard(merge(before, change, change.config ?? before.config))
+    return { ...change, name: name ?? null, description: description ?? null, config }
+  }
+
   return {
     async create(principal: Principal, input: NewAgent): Promise<Agent> {
       const clientId = input.client_id
       authorize(principal, 'write', { kind: 'agents', clientId })
       const { api_key, ...config } = input.config ?? {}
-      const checked = check({ ...input, config })
+      const draft = { ...input, config }
+      const checked = checkAgent(input.type === 'a2a' ? await withCard(draft) : draft, outbound)
       // The row and not what is shown of it: an Idempotency-Key keeps this answer, which must not hold the key in clear.
       const created = await write(principal, async ({ tx, audit }) => {
         const id = crypto.randomUUID()
+        await checkReferences(tx, { clientId, id }, checked)
         const key = typeof api_key === 'string' && api_key !== '' ? api_key : crypto.randomUUID()
         const row = await insertAgent(tx, {
           ...checked,
@@ -114,15 +127,15 @@ export function createAgentService({
     /** Merges, then checks the whole with the rules of creation. An absent or empty `config.api_key` keeps the key. */
     async update(principal: Principal, id: string, change: AgentChange): Promise<Agent> {
       const reach = authorizeReach(principal, 'write', 'agents')
+      const described = await describeAnew(reach, id, change)
       const updated = await write(principal, async ({ tx, audit }) => {
         const before = await lockAgent(tx, reach, id)
         if (before === undefined) throw notFound('Agent')
         if (change.client_id !== undefined && change.client_id !== before.client_id)
           throw new DomainError('forbidden', 'An agent stays with its client.')
-        if (change.type !== undefined && change.type !== before.type)
-          throw invalid('/type', 'read-only', 'The type of an agent cannot be changed')
-        const { api_key, ...config } = change.config ?? before.config
-        const checked = check(merge(before, change, config))
+        const { api_key, ...config } = { ...cardOf(before), ...(described.config ?? before.config) }
+        const checked = checkAgent(merge(before, described, config), outbound)
+        await checkReferences(tx, { clientId: before.client_id, id }, checked)
         const key = typeof api_key === 'string' && api_key !== '' ? api_key : undefined
         const row = await updateAgent(tx, id, {
           ...checked,
@@ -173,34 +186,13 @@ const contextOf = (id: string) => `agents:${id}`
 const hashKey = (key: string) => createHash('sha256').update(key).digest()
 const EMPTY_LLM_CONFIG = Object.fromEntries(LLM_CONFIG_KEYS.map((key) => [key, null]))
 
-const AGENT_NAME = /^[a-zA-Z0-9_-]+$/
+/** Whoever changes a remote agent's config need not repeat what its card said. */
+const cardOf = ({ type, config: { agent_card } }: AgentRow): Config => (type === 'a2a' && agent_card !== undefined ? { agent_card } : {})
 
-type Input = Omit<NewAgent, 'client_id' | 'config'> & { config: Record<string, unknown> }
-
-function checkAgent({ type, name, config, model, api_key_id, folder_id, ...texts }: Input) {
-  if (type !== 'llm') throw invalid('/type', 'choice', `Agents of type ${type} are not available in this version; use llm`)
-  if (name === undefined || name === null || name === '') throw invalid('/name', 'required', 'Name is required for non-a2a agent types')
-  if (!AGENT_NAME.test(name)) throw invalid('/name', 'format', 'Agent name cannot contain spaces or special characters')
-  checkLlmConfig(config)
-  return {
-    type,
-    name,
-    config,
-    model: checkModel(model),
-    apiKeyId: idOrNull(api_key_id),
-    folderId: idOrNull(folder_id),
-    description: texts.description ?? null,
-    role: texts.role ?? null,
-    goal: texts.goal ?? null,
-    instruction: texts.instruction ?? null,
-    // Computed for agents of ours; only a remote agent has one of its own.
-    agentCardUrl: null,
-  }
-}
-
-const merge = (before: AgentRow, change: AgentChange, config: Record<string, unknown>): Input => ({
-  type: before.type,
+const merge = (before: AgentRow, change: AgentChange, config: Record<string, unknown>): Draft => ({
+  type: change.type ?? before.type,
   name: change.name ?? before.name,
+  agent_card_url: change.agent_card_url === undefined ? before.agent_card_url : change.agent_card_url,
   model: change.model === undefined ? before.model : change.model,
   description: change.description === undefined ? before.description : change.description,
   role: change.role === undefined ? before.role : change.role,

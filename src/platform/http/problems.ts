@@ -99,6 +99,16 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
   'secret-unavailable': { status: 503, title: 'Secret unavailable', meaning: 'A stored secret cannot be decrypted with the keys at hand.' },
   'upstream-timeout': { status: 504, title: 'Upstream timeout', meaning: 'A model provider, tool or remote agent did not answer in time.' },
   'run-cancelled': { status: 409, title: 'Run cancelled', meaning: 'The run was cancelled before it came to its end.' },
+  'limit-exceeded': {
+    status: 422,
+    title: 'Limit exceeded',
+    meaning: 'The run was stopped at a limit: steps, depth, branches or passes of a loop. `detail` says which.',
+  },
+  'budget-exhausted': {
+    status: 402,
+    title: 'Budget exhausted',
+    meaning: 'The run has used up what it may cost, or what is left of a budget is less than its next step may cost.',
+  },
 }
 
 /** Each problem gets a retry hint if it may pass by itself. */

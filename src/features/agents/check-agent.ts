@@ -1,0 +1,97 @@
+import { DomainError, type FieldError, invalid } from '~/platform/errors'
+import { idOrNull } from '~/platform/http/schema'
+import type { Outbound } from '~/platform/outbound'
+import { isKnownModel } from '~/runtime/model/providers'
+import { checkHttpTool } from '~/runtime/tools/http-tool'
+import { type Config, shapeFaults } from './config-schemas'
+import { httpToolsOf } from './llm-config'
+import type { NewAgent } from './schema'
+
+/** A definition before or after a change, without what the server owns. */
+export type Draft = Omit<NewAgent, 'client_id' | 'config'> & { config: Config }
+
+const AGENT_NAME = /^[a-zA-Z0-9_-]+$/
+const MAX_CONFIG_BYTES = 512 * 1024
+const MAX_ERRORS = 20
+/** Where A2A 0.2 and 0.3 look for the card, and where 1.0 does. */
+const CARD_PATH = /\/\.well-known\/agent(?:-card)?\.json$/
+
+export type CheckedAgent = ReturnType<typeof checkAgent>
+
+/**
+ * The rules of creation, which also hold for what a change leaves: all that can be said without looking anything up.
+ * @throws DomainError `validation-failed` with a pointer for each fault, `url-not-allowed`
+ */
+export function checkAgent({ type, name, config, model, api_key_id, folder_id, agent_card_url, ...texts }: Draft, outbound: Outbound) {
+  if (name === undefined || name === null || name === '') throw invalid('/name', 'required', 'Name is required for non-a2a agent types')
+  if (!AGENT_NAME.test(name)) throw invalid('/name', 'format', 'Agent name cannot contain spaces or special characters')
+  checkShape(type, config)
+  checkMembers(type, config)
+  if (type === 'a2a') checkCardUrl(agent_card_url)
+  if (type === 'llm') checkCalls(config, outbound)
+  return {
+    type,
+    name,
+    config,
+    model: type === 'llm' ? checkModel(model) : model || null,
+    apiKeyId: idOrNull(api_key_id),
+    folderId: idOrNull(folder_id),
+    description: texts.description ?? null,
+    role: texts.role ?? null,
+    goal: texts.goal ?? null,
+    instruction: texts.instruction ?? null,
+    // Computed for agents of ours; only a remote agent has one of its own.
+    agentCardUrl: type === 'a2a' ? (agent_card_url ?? null) : null,
+  }
+}
+
+function checkShape(type: Draft['type'], config: Config) {
+  if (JSON.stringify(config).length > MAX_CONFIG_BYTES) throw invalid('/config', 'length', 'The config is larger than 512 KiB')
+  const errors: FieldError[] = []
+  for (const fault of shapeFaults(type, config)) {
+    errors.push(fault)
+    if (errors.length === MAX_ERRORS) break
+  }
+  if (errors.length > 0) throw new DomainError('validation-failed', `config: ${errors[0]?.message}`, { errors })
+}
+
+/** Kinds that do nothing by themselves need somebody who does. */
+function checkMembers(type: Draft['type'], config: Config) {
+  const member = type === 'task' ? 'tasks' : type === 'sequential' || type === 'parallel' || type === 'loop' ? 'sub_agents' : undefined
+  if (member === undefined) return
+  if (Object.keys(config).length === 0) throw invalid('/config', 'required', `Configuration is required for ${type} agent type`)
+  const members = config[member]
+  if (Array.isArray(members) && members.length > 0) return
+  const what = member === 'tasks' ? 'task' : 'sub-agent'
+  throw invalid(`/config/${member}`, 'required', `Agent ${type} must have at least one ${what}`)
+}
+
+/** @throws DomainError `validation-failed` */
+export function checkCardUrl(url: string | null | undefined): string {
+  if (url === undefined || url === null || url === '')
+    throw invalid('/agent_card_url', 'required', 'agent_card_url is required for a2a type agents')
+  if (!URL.canParse(url) || !CARD_PATH.test(new URL(url).pathname))
+    throw invalid('/agent_card_url', 'format', 'agent_card_url must end with /.well-known/agent.json')
+  return url
+}
+
+/** Each address and header that a run will use, as far as they are known before a call. */
+function checkCalls(config: Config, outbound: Outbound) {
+  httpToolsOf(config).forEach((tool, index) => {
+    checkHttpTool(tool, outbound, `/config/custom_tools/http_tools/${index}`)
+  })
+  customServersOf(config).forEach(({ url, headers }, index) => {
+    outbound.check(url)
+    outbound.checkHeaders(headers ?? {}, `/config/custom_mcp_servers/${index}/headers`)
+  })
+}
+
+const customServersOf = (config: Config) =>
+  (config as { custom_mcp_servers?: { url: string; headers?: Record<string, string> | null }[] | null }).custom_mcp_servers ?? []
+
+function checkModel(model: string | null | undefined): string {
+  if (model === null || model === undefined || model === '') throw invalid('/model', 'required', 'Model is required for llm type agents')
+  if (!isKnownModel(model))
+    throw invalid('/model', 'choice', 'The model must be named provider/model, with a provider that this server knows')
+  return model
+}

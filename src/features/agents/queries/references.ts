@@ -1,0 +1,41 @@
+import { type SQL, sql } from 'drizzle-orm'
+import type { Db } from '~/platform/db'
+
+/** More agents than these in one tree are refused, so that no check reads a whole client. */
+export const MAX_REACHED = 500
+
+export interface FoundReferences {
+  /** The agents that were asked for and all that they lead to, of this client. */
+  agents: { id: string; name: string; targets: string[] }[]
+  servers: { id: string; name: string; environments: Record<string, string> }[]
+  tools: { id: string; name: string; environments: Record<string, string> }[]
+}
+
+const uuids = (ids: string[]) => sql`${sql.param(`{${ids.join(',')}}`)}::uuid[]`
+
+/** What exists of the ids in question, in one statement: agents with all that they lead to, and entries of the catalogues. */
+export async function findReferences(
+  db: Db,
+  clientId: string,
+  { agentIds, serverIds, toolIds }: { agentIds: string[]; serverIds: string[]; toolIds: string[] },
+): Promise<FoundReferences> {
+  const catalogue = (table: SQL, ids: string[]) => sql`(
+    select coalesce(json_agg(json_build_object('id', id, 'name', name, 'environments', environments)), '[]') from ${table} where id = any(${uuids(ids)})
+  )`
+  const [row] = await db.execute<FoundReferences & Record<string, unknown>>(sql`
+    with recursive reached as (
+      select id, name, agent_targets(type, config) as targets from agents where client_id = ${clientId} and id = any(${uuids(agentIds)})
+      union
+      select a.id, a.name, agent_targets(a.type, a.config)
+      from reached r join agents a on a.client_id = ${clientId} and a.id::text = any(r.targets)
+    )
+    select
+      (select coalesce(json_agg(found), '[]') from (select id, name, targets from reached limit ${MAX_REACHED + 1}) found) as agents,
+      ${catalogue(sql`mcp_servers`, serverIds)} as servers,
+      ${catalogue(sql`tools`, toolIds)} as tools`)
+  return row as FoundReferences
+}
+
+/** One change of who refers to whom at a time in each client, until the transaction ends: two at once could close a circle that neither sees. */
+export const lockReferences = (db: Db, clientId: string) =>
+  db.execute(sql`select pg_advisory_xact_lock(hashtext('agent references'), hashtext(${clientId}))`)
