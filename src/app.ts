@@ -26,6 +26,8 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
+import { secondFactorRoutes } from './features/second-factors/routes'
+import type { SecondFactorService } from './features/second-factors/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
 import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
@@ -58,6 +60,7 @@ export interface AppDeps {
   admission: Admission
   auth: AuthService
   signIns: SignInService
+  secondFactors: SecondFactorService
   users: UserService
   clients: ClientService
   members: MemberService
@@ -138,6 +141,7 @@ export function createApp(deps: AppDeps) {
         .use(refreshRoutes({ signIns: deps.signIns, stranger }))
         .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, stranger, passwordMinLength: settings.passwordMinLength }))
+        .use(secondFactorRoutes({ secondFactors: deps.secondFactors, session }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
         .use(memberRoutes({ members: deps.members, session }))

@@ -29,6 +29,7 @@ const PUBLIC = new Set([
   // The way in.
   'POST /api/v1/auth/register',
   'POST /api/v1/auth/login',
+  'POST /api/v1/auth/login/mfa',
   'POST /api/v1/auth/refresh',
   'GET /api/v1/auth/verify-email/:token',
   'POST /api/v1/auth/verify-email',
