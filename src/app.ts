@@ -8,8 +8,9 @@ import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
-import { callerOf, chatRoutes } from './features/chat/routes'
+import { callerOf, chatRoutes, chatSocketRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
+import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
@@ -29,6 +30,8 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
+import { secondFactorRoutes } from './features/second-factors/routes'
+import type { SecondFactorService } from './features/second-factors/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
 import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
@@ -61,6 +64,7 @@ export interface AppDeps {
   admission: Admission
   auth: AuthService
   signIns: SignInService
+  secondFactors: SecondFactorService
   users: UserService
   clients: ClientService
   members: MemberService
@@ -73,6 +77,7 @@ export interface AppDeps {
   runs: RunService
   approvals: ApprovalService
   chat: ChatService
+  sockets: ChatSockets
   audit: AuditService
   renderMail: RenderMail
   emails: EmailService
@@ -105,6 +110,16 @@ export function createApp(deps: AppDeps) {
     handler: { standardHostname: false },
     // A schema that cannot be compiled is found at boot.
     precompile: true,
+    websocket: {
+      // A message carries files.
+      maxPayloadLength: settings.gate.uploads.maxBytes,
+      // A quiet socket is pinged after 8 s, and closed after 8 more without an answer.
+      idleTimeout: 16,
+      sendPings: true,
+      // Never met: whoever sends waits for the room it needs. Beyond it Bun would drop frames.
+      backpressureLimit: 268_435_456,
+      perMessageDeflate: false,
+    },
     serve: {
       maxRequestBodySize: Math.max(settings.gate.maxBodyBytes, settings.gate.uploads.maxBytes),
       // Bun's own error page shows source code.
@@ -143,6 +158,7 @@ export function createApp(deps: AppDeps) {
         .use(refreshRoutes({ signIns: deps.signIns, stranger }))
         .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, stranger, passwordMinLength: settings.passwordMinLength }))
+        .use(secondFactorRoutes({ secondFactors: deps.secondFactors, session }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
         .use(memberRoutes({ members: deps.members, session }))
@@ -157,6 +173,7 @@ export function createApp(deps: AppDeps) {
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(emailRoutes({ emails: deps.emails, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
+        .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)

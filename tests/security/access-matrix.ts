@@ -70,6 +70,7 @@ export const RULES: Record<string, Rule> = {
 
   'POST /api/v1/auth/register': anybody,
   'POST /api/v1/auth/login': anybody,
+  'POST /api/v1/auth/login/mfa': anybody,
   'GET /api/v1/auth/verify-email/:token': anybody,
   'POST /api/v1/auth/verify-email': anybody,
   'POST /api/v1/auth/resend-verification': anybody,
@@ -83,6 +84,11 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/auth/logout': person,
   'POST /api/v1/auth/logout-all': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/confirm-email-change': anybody,
+  'GET /api/v1/auth/mfa': person,
+  'POST /api/v1/auth/mfa/totp': { who: 'person', notAsAnother: true },
+  'POST /api/v1/auth/mfa/totp/confirm': { who: 'person', notAsAnother: true },
+  'DELETE /api/v1/auth/mfa/totp': { who: 'person', notAsAnother: true },
+  'POST /api/v1/auth/mfa/recovery-codes': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/change-email': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/change-password': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/register-admin': admin,
@@ -98,6 +104,7 @@ export const RULES: Record<string, Rule> = {
   'DELETE /api/v1/admin/users/:user_id': admin,
   'POST /api/v1/admin/users/:user_id/activate': admin,
   'POST /api/v1/admin/users/:user_id/unlock': admin,
+  'DELETE /api/v1/admin/users/:user_id/second-factor': admin,
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
@@ -112,6 +119,8 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/clients/': admin,
   'GET /api/v1/clients/:client_id': inClient('viewer'),
   'PUT /api/v1/clients/:client_id': inClient('owner'),
+  'GET /api/v1/clients/:client_id/security': inClient('viewer'),
+  'PUT /api/v1/clients/:client_id/security': inClient('owner'),
   'DELETE /api/v1/clients/:client_id': admin,
   'POST /api/v1/clients/:client_id/impersonate': admin,
   'GET /api/v1/clients/:client_id/members': inClient('viewer'),
@@ -157,6 +166,8 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/approvals/:approval_id/decision': or(ofClient('member'), 'runs:write'),
 
   'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
+  // Who it is comes in the first frame: tests/runs/chat-socket.test.ts.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': anybody,
 }
 
 const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }

@@ -20,6 +20,12 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   }),
   'POST /api/v1/auth/refresh': () => ({ body: { refresh_token: 'nothing' } }),
   'POST /api/v1/auth/change-password': () => ({ body: { current_password: 'not the password', new_password: 'four unusual words here' } }),
+  'POST /api/v1/auth/login/mfa': () => ({ body: { mfa_token: 'nothing', code: '123456' } }),
+  'POST /api/v1/auth/mfa/totp': () => ({ body: { current_password: PASSWORD } }),
+  'POST /api/v1/auth/mfa/totp/confirm': () => ({ body: { code: 'no code' } }),
+  'DELETE /api/v1/auth/mfa/totp': () => ({ body: { current_password: PASSWORD, code: 'no code' } }),
+  'POST /api/v1/auth/mfa/recovery-codes': () => ({ body: { current_password: PASSWORD, code: 'no code' } }),
+  'PUT /api/v1/clients/:client_id/security': () => ({ body: { require_second_factor: false } }),
   'POST /api/v1/auth/change-email': ({ address }) => ({ body: { current_password: PASSWORD, new_email: address() } }),
   'POST /api/v1/auth/confirm-email-change': () => ({ body: { token: 'nothing' } }),
   'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
@@ -52,6 +58,8 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
 
 /** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
 export const ANSWERS: Record<string, number[]> = {
+  // Without an upgrade, which the socket's own tests make.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': [400],
   'GET /readyz': [200, 503],
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
@@ -62,6 +70,11 @@ export const ANSWERS: Record<string, number[]> = {
   'POST /api/v1/webhooks/sendgrid': [503],
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],
+  'POST /api/v1/auth/login/mfa': [400],
+  'POST /api/v1/auth/mfa/totp/confirm': [400],
+  'DELETE /api/v1/auth/mfa/totp': [404],
+  'POST /api/v1/auth/mfa/recovery-codes': [404],
+  'DELETE /api/v1/admin/users/:user_id/second-factor': [404],
   'POST /api/v1/auth/reset-password': [400],
   'POST /api/v1/auth/confirm-email-change': [400],
   'POST /api/v1/auth/refresh': [401],

@@ -29,6 +29,7 @@ const PUBLIC = new Set([
   // The way in.
   'POST /api/v1/auth/register',
   'POST /api/v1/auth/login',
+  'POST /api/v1/auth/login/mfa',
   'POST /api/v1/auth/refresh',
   'GET /api/v1/auth/verify-email/:token',
   'POST /api/v1/auth/verify-email',
@@ -39,6 +40,8 @@ const PUBLIC = new Set([
   'POST /api/v1/auth/accept-invitation',
   // Known by its signature.
   'POST /api/v1/webhooks/sendgrid',
+  // The credential comes in the first frame.
+  'GET /api/v1/chat/ws/:agent_id/:external_id',
 ])
 
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`
