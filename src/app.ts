@@ -17,6 +17,7 @@ import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import type { RenderMail } from './features/mail/templates'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -25,6 +26,8 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
+import { secondFactorRoutes } from './features/second-factors/routes'
+import type { SecondFactorService } from './features/second-factors/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
 import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
@@ -57,6 +60,7 @@ export interface AppDeps {
   admission: Admission
   auth: AuthService
   signIns: SignInService
+  secondFactors: SecondFactorService
   users: UserService
   clients: ClientService
   members: MemberService
@@ -70,6 +74,7 @@ export interface AppDeps {
   approvals: ApprovalService
   chat: ChatService
   audit: AuditService
+  renderMail: RenderMail
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -129,13 +134,14 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
-    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, stranger, session, passwordMinLength: settings.passwordMinLength }))
         .use(refreshRoutes({ signIns: deps.signIns, stranger }))
         .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, stranger, passwordMinLength: settings.passwordMinLength }))
+        .use(secondFactorRoutes({ secondFactors: deps.secondFactors, session }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
         .use(memberRoutes({ members: deps.members, session }))

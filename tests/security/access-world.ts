@@ -118,6 +118,8 @@ export async function createWorld(app: TestApp) {
       return (await ok(admin.call('GET', '/api/v1/admin/impersonations?limit=1')))[0].id
     },
     name: () => 'not-found',
+    template: () => 'welcome',
+    locale: () => 'pt',
     sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',
     token: () => 'nothing',

@@ -24,6 +24,11 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
     title: 'Incorrect password',
     meaning: 'The current password, asked for before a change, is wrong. You stay signed in.',
   },
+  'incorrect-code': {
+    status: 400,
+    title: 'Incorrect code',
+    meaning: 'The code of the second factor is wrong, was used already, or its time is over. You stay signed in.',
+  },
   unauthenticated: {
     status: 401,
     title: 'Not authenticated',
@@ -43,6 +48,12 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
     meaning: 'The password is right, but the address has not been verified yet.',
   },
   'account-inactive': { status: 403, title: 'Account inactive', meaning: 'The password is right, but the account is switched off.' },
+  'second-factor-required': {
+    status: 403,
+    title: 'Second factor required',
+    meaning:
+      'At a sign-in: the password is right; send `mfa_token` with a code to /api/v1/auth/login/mfa. Elsewhere: this account must have a second factor; set one up with /api/v1/auth/mfa/totp.',
+  },
   forbidden: { status: 403, title: 'Forbidden', meaning: 'You are signed in, but not allowed to do this or to name this client.' },
   'not-found': { status: 404, title: 'Not found', meaning: 'There is no such thing here, or it belongs to somebody else.' },
   'method-not-allowed': {
@@ -131,6 +142,7 @@ export const Problem = t.Object(
     message: t.String({ description: 'The same as detail.' }),
     instance: t.String(),
     trace_id: t.String(),
+    mfa_token: t.Optional(t.String({ description: 'Of `second-factor-required` at a sign-in: for the second step, within five minutes.' })),
     errors: t.Optional(t.Array(t.Object({ pointer: t.String(), code: t.String(), message: t.String() }))),
   },
   { title: 'Problem', description: 'RFC 9457 problem details.' },
@@ -187,6 +199,7 @@ export function problemDocument(
     message: failure.message,
     instance,
     trace_id: traceId,
+    ...(failure.mfaToken === undefined ? {} : { mfa_token: failure.mfaToken }),
     ...(failure.errors === undefined ? {} : { errors: failure.errors }),
   }
 }
