@@ -2,6 +2,8 @@ import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { approvalRoutes } from './features/approvals/routes'
+import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
@@ -15,6 +17,7 @@ import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import type { RenderMail } from './features/mail/templates'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -23,6 +26,8 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
+import { secondFactorRoutes } from './features/second-factors/routes'
+import type { SecondFactorService } from './features/second-factors/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
 import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
@@ -55,6 +60,7 @@ export interface AppDeps {
   admission: Admission
   auth: AuthService
   signIns: SignInService
+  secondFactors: SecondFactorService
   users: UserService
   clients: ClientService
   members: MemberService
@@ -65,8 +71,10 @@ export interface AppDeps {
   mcpTools: McpToolService
   sessions: SessionService
   runs: RunService
+  approvals: ApprovalService
   chat: ChatService
   audit: AuditService
+  renderMail: RenderMail
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -126,13 +134,14 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
-    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, stranger, session, passwordMinLength: settings.passwordMinLength }))
         .use(refreshRoutes({ signIns: deps.signIns, stranger }))
         .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, stranger, passwordMinLength: settings.passwordMinLength }))
+        .use(secondFactorRoutes({ secondFactors: deps.secondFactors, session }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
         .use(memberRoutes({ members: deps.members, session }))
@@ -143,6 +152,7 @@ export function createApp(deps: AppDeps) {
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
+        .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
