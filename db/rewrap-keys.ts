@@ -2,6 +2,7 @@ import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Secrets } from '~/platform/secrets'
 import { StartError } from '~/processes/start-error'
+import { resealSecondFactors } from './reseal-second-factors'
 import { runScript } from './script'
 
 const PAGE_SIZE = 100
@@ -29,16 +30,21 @@ const run = (env: Record<string, string | undefined>): Promise<number> =>
     async work({ database, secrets }) {
       const stop = new AbortController()
       process.once('SIGINT', () => stop.abort())
-      const total = await rewrapKeys({ db: database.db, secrets, signal: stop.signal }).catch((error) => {
+      const job = { db: database.db, secrets, signal: stop.signal }
+      const work = async () => [await rewrapKeys(job), await resealSecondFactors(job)] as const
+      const [total, factors] = await work().catch((error) => {
         if (!(error instanceof DomainError && error.problem === 'secret-unavailable')) throw error
-        throw new StartError('a data key does not open with any of the keys in ENCRYPTION_KEY; put the old key behind the new one', {
-          cause: error,
-        })
+        throw new StartError(
+          'a data key or second factor does not open with any of the keys in ENCRYPTION_KEY; put the old key behind the new one',
+          {
+            cause: error,
+          },
+        )
       })
       const rest = stop.signal.aborted
         ? '; interrupted, run it again for the rest'
         : '; the older keys in ENCRYPTION_KEY are no longer needed for secrets'
-      process.stdout.write(`${total} data keys wrapped with the newest key${rest}\n`)
+      process.stdout.write(`${total} data keys and ${factors} second factors wrapped with the newest key${rest}\n`)
       return stop.signal.aborted ? 130 : 0
     },
   })

@@ -2,6 +2,8 @@ import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { approvalRoutes } from './features/approvals/routes'
+import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
@@ -19,6 +21,7 @@ import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import type { RenderMail } from './features/mail/templates'
 import { mcpServerRoutes } from './features/mcp-servers/routes'
 import type { McpServerService } from './features/mcp-servers/service'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
@@ -29,6 +32,8 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
+import { secondFactorRoutes } from './features/second-factors/routes'
+import type { SecondFactorService } from './features/second-factors/service'
 import { sessionRoutes } from './features/sessions/routes'
 import type { SessionService } from './features/sessions/service'
 import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
@@ -63,6 +68,7 @@ export interface AppDeps {
   admission: Admission
   auth: AuthService
   signIns: SignInService
+  secondFactors: SecondFactorService
   users: UserService
   clients: ClientService
   members: MemberService
@@ -77,8 +83,10 @@ export interface AppDeps {
   tools: ToolService
   sessions: SessionService
   runs: RunService
+  approvals: ApprovalService
   chat: ChatService
   audit: AuditService
+  renderMail: RenderMail
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -138,13 +146,14 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
-    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db }) : new Elysia())
+    .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
         .use(authRoutes({ auth: deps.auth, stranger, session, passwordMinLength: settings.passwordMinLength }))
         .use(refreshRoutes({ signIns: deps.signIns, stranger }))
         .use(signInRoutes({ signIns: deps.signIns, session }))
         .use(acceptanceRoutes({ members: deps.members, stranger, passwordMinLength: settings.passwordMinLength }))
+        .use(secondFactorRoutes({ secondFactors: deps.secondFactors, session }))
         .use(userRoutes({ users: deps.users, session }))
         .use(clientRoutes({ clients: deps.clients, session }))
         .use(memberRoutes({ members: deps.members, session }))
@@ -159,6 +168,7 @@ export function createApp(deps: AppDeps) {
         .use(contactRoutes({ contacts: deps.contacts, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
+        .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )

@@ -67,11 +67,13 @@ function checkTogether(read: Reader, { access }: Settings) {
     read.faults.push(`ADMIN_INITIAL_PASSWORD must have at least ${passwordMinLength} characters`)
 }
 
-function requireInProduction(read: Reader, { access, database, redis, email, demo }: Settings) {
+function requireInProduction(read: Reader, { role, access, database, redis, email, demo, mcp }: Settings) {
   // A value that is there but no good has been complained about.
   const demand = (name: string, value: unknown, advice = '') => {
     if (!value && read.raw(name) === undefined) read.faults.push(`${name} is required in production${advice}`)
   }
+  // It has no access to what the others protect.
+  if (role === 'runner') return demand('MCP_RUNNER_TOKEN', mcp.runnerToken, ' (openssl rand -base64 48)')
   demand('JWT_SECRET_KEY', access.jwtSecret, ' (openssl rand -base64 48)')
   demand('ENCRYPTION_KEY', access.encryptionKeys, ' (openssl rand -base64 48)')
   demand('DATABASE_URL', database.url)

@@ -32,6 +32,10 @@ if (child === undefined) {
       const { runWorker } = await import('./processes/worker')
       return () => runWorker(config, { log })
     }
+    if (kind === 'runner') {
+      const { runRunner } = await import('./processes/runner')
+      return () => runRunner(config, { log })
+    }
     if (kind === 'postgres') {
       const { runPostgres } = await import('./processes/embedded-postgres')
       return () => runPostgres({ log })

@@ -37,6 +37,11 @@ export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
     tokenExpiryHours: read.integer('TOKEN_EXPIRY_HOURS', 'Validity of a verification link in hours.', 24, 1, 720),
     resetExpiryHours: read.integer('RESET_TOKEN_EXPIRY_HOURS', 'Validity of a password reset link in hours.', 1, 1, 72),
     invitationHours: read.integer('INVITATION_EXPIRY_HOURS', 'Validity of an invitation in hours.', 168, 1, 720),
+    adminsNeedSecondFactor: read.flag(
+      'ADMIN_REQUIRE_SECOND_FACTOR',
+      'Platform admins without a second factor can do nothing but set one up.',
+      false,
+    ),
     adminEmail: read.email('ADMIN_EMAIL', 'The first admin, created when there is none.', 'admin@evoai.com'),
     adminInitialPassword: read.optional('ADMIN_INITIAL_PASSWORD', 'Its first password.', {
       secret: true,

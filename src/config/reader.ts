@@ -92,6 +92,11 @@ export class Reader {
     return items.flatMap((item) => each(item) ?? [])
   }
 
+  /** A JSON text. `parse` returns the value as it is kept, or undefined for one that does not fit. */
+  json<T>(name: string, doc: string, fallback: T, { parse, expected, ...extra }: Extra & { parse: Parse<T>; expected: string }) {
+    return this.read(name, doc, fallback, parse, expected, extra)
+  }
+
   url<T extends string | undefined>(name: string, doc: string, fallback: T, extra?: Extra): string | T {
     const parse = (raw: string) => (/^https?:\/\//i.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined)
     return this.read<string | T>(name, doc, fallback, parse, 'an http or https URL', extra)

@@ -16,7 +16,12 @@ export function readServer(read: Reader) {
     production,
     port: read.integer('PORT', 'Port of the HTTP server.', 8000, 0, 65535),
     host: read.text('HOST', 'Address to listen on.', '0.0.0.0'),
-    role: read.choice('EVO_ROLE', 'What this container runs: `all`, `api` or `worker`.', 'all', ['all', 'api', 'worker']),
+    role: read.choice('EVO_ROLE', 'What this container runs: `all`, `api`, `worker` or `runner`.', 'all', [
+      'all',
+      'api',
+      'worker',
+      'runner',
+    ]),
     apiProcesses: read.integer(
       'EVO_API_PROCESSES',
       'API processes that share the port.',

@@ -9,7 +9,7 @@ export type Resource =
   /** Something that a client has; of one agent, where it belongs to one. */
   | { kind: TenantKind; clientId: string; agentId?: string | null }
   /** A person's own account: password, address, sign-ins, second factor. */
-  | { kind: 'account'; userId: string }
+  | { kind: 'account'; userId: string; settingUp?: 'second-factor' }
   /** The MCP servers and tools that all clients share. */
   | { kind: 'catalogue' }
   /** What is no client's: the list of clients, admins, the audit log, impersonation. */
@@ -46,6 +46,7 @@ const WITH_AGENT_KEY: ReadonlySet<TenantKind> = new Set(['chat', 'runs'])
 
 /** The one place that decides. Whether the resource exists is another question: what a caller may not reach is answered like what is absent. */
 export function can(principal: Principal, action: Action, resource: Resource): boolean {
+  if (mustEnrolFirst(principal) && !isOpenBefore(action, resource)) return false
   if (resource.kind === 'platform') return principal.kind === 'user' && principal.role === 'admin'
   if (resource.kind === 'catalogue') return principal.kind === 'user' && (action === 'read' || principal.role === 'admin')
   if (resource.kind === 'account')
@@ -61,6 +62,7 @@ export function can(principal: Principal, action: Action, resource: Resource): b
 /** For what the request names: a client, an agent of it, the platform. @throws DomainError `forbidden`, whether the thing exists or not. */
 export function authorize(principal: Principal, action: Action, resource: Resource): void {
   if (can(principal, action, resource)) return
+  if (mustEnrolFirst(principal)) throw secondFactorRequired()
   if (resource.kind === 'platform' || resource.kind === 'catalogue')
     throw new DomainError('forbidden', 'Access denied. Restricted to administrators.')
   if (resource.kind === 'account') throw new DomainError('forbidden', 'Only the owner of the account may do this.')
@@ -72,13 +74,14 @@ export function authorize(principal: Principal, action: Action, resource: Resour
 /** For what is yet to be looked up by its id: the query is bound to the answer. @throws DomainError `forbidden` if it could reach nothing. */
 export function authorizeReach(principal: Principal, action: Action, kind: TenantKind): Reach {
   const reach = reachOf(principal, action, kind)
-  if (reach === undefined) throw refused(principal, action, kind)
+  if (reach === undefined) throw mustEnrolFirst(principal) ? secondFactorRequired() : refused(principal, action, kind)
   return reach
 }
 
 function reachOf(principal: Principal, action: Action, kind: TenantKind): Reach | undefined {
   switch (principal.kind) {
     case 'user':
+      if (mustEnrolFirst(principal)) return undefined
       if (wouldOutliveIt(principal, action, kind)) return undefined
       if (principal.role === 'admin') return { clientId: null, agentId: null }
       return RANK[principal.role] >= RANK[LEAST_ROLE[kind][action]] ? { clientId: principal.clientId, agentId: null } : undefined
@@ -90,6 +93,12 @@ function reachOf(principal: Principal, action: Action, kind: TenantKind): Reach 
       return { clientId: principal.clientId, agentId: principal.agentId }
   }
 }
+
+/** Whose organisation or platform asks for a second factor, and who has none yet: may look at the own account, and set it up. */
+const mustEnrolFirst = (principal: Principal) => principal.kind === 'user' && principal.mustEnrol === true
+const isOpenBefore = (action: Action, resource: Resource) =>
+  resource.kind === 'account' && (action === 'read' || resource.settingUp === 'second-factor')
+const secondFactorRequired = () => new DomainError('second-factor-required', 'Set up a second factor first: POST /api/v1/auth/mfa/totp')
 
 /** An admin acts as somebody else for half an hour: a key made meanwhile would work for longer. */
 const wouldOutliveIt = (principal: Principal, action: Action, kind: TenantKind) =>

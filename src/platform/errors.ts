@@ -8,6 +8,7 @@ export type ProblemName =
   | 'not-possible'
   | 'invalid-one-time-token'
   | 'incorrect-password'
+  | 'incorrect-code'
   | 'unauthenticated'
   | 'invalid-token'
   | 'invalid-credentials'
@@ -15,6 +16,7 @@ export type ProblemName =
   | 'invalid-signature'
   | 'email-not-verified'
   | 'account-inactive'
+  | 'second-factor-required'
   | 'forbidden'
   | 'not-found'
   | 'method-not-allowed'
@@ -35,6 +37,8 @@ export type ProblemName =
   | 'secret-unavailable'
   | 'upstream-timeout'
   | 'run-cancelled'
+  | 'limit-exceeded'
+  | 'budget-exhausted'
 
 /** One refused field. `pointer` is an RFC 6901 JSON pointer into the body, or `/query/limit`, `/path/id`, `/header/x-client-id`. Never holds the value. */
 export interface FieldError {
@@ -48,6 +52,8 @@ export interface DomainErrorOptions {
   cause?: unknown
   errors?: FieldError[]
   retryAfterSeconds?: number
+  /** For the second step of a sign-in: a member of the problem document. */
+  mfaToken?: string
   /** Extra response headers that the problem demands, such as `Allow`. */
   headers?: Record<string, string>
 }
@@ -57,6 +63,7 @@ export class DomainError extends Error {
   readonly errors: FieldError[] | undefined
   readonly retryAfterSeconds: number | undefined
   readonly headers: Record<string, string> | undefined
+  readonly mfaToken: string | undefined
 
   /** `detail` is shown to the client, so internals go into `cause`. */
   constructor(problem: ProblemName, detail: string, options: DomainErrorOptions = {}) {
@@ -66,6 +73,7 @@ export class DomainError extends Error {
     this.errors = options.errors
     this.retryAfterSeconds = options.retryAfterSeconds
     this.headers = options.headers
+    this.mfaToken = options.mfaToken
   }
 }
 

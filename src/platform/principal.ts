@@ -36,6 +36,8 @@ export interface UserPrincipal extends Caller {
   clientId: string | null
   /** The platform admin who acts as this user: everything done carries both names, and nothing of the user's own account is open to them. */
   actor?: { userId: string; email: string }
+  /** Has to set up a second factor before anything else. */
+  mustEnrol?: true
   /** The access token's `jti` and its session, for revocation. */
   tokenId: string
   sessionId: string

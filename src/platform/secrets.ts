@@ -15,11 +15,22 @@ export interface Secrets {
    * @throws DomainError `secret-unavailable` for a data key whose key-encryption key is not configured
    */
   rewrap(db: Db, page: { after: string | undefined; size: number }): Promise<{ rewrapped: number; last: string | undefined }>
+  /** What belongs to a person and to no client: under the newest key-encryption key itself. `context` as above. */
+  platform: PlatformSecrets
   /** 32 bytes for one purpose, the same in every process. */
   derive(purpose: string): Buffer
 }
 
+export interface PlatformSecrets {
+  seal(context: string, plaintext: string): string
+  /** @throws DomainError `secret-unavailable`, as above */
+  open(context: string, sealed: string): string
+  /** The same secret under the newest key; undefined where it is that already. @throws DomainError `secret-unavailable` */
+  reseal(context: string, sealed: string): string | undefined
+}
+
 const VERSION = 'v1'
+const PLATFORM_VERSION = 'p1'
 const CACHE_SIZE = 10_000
 
 interface DataKey {
@@ -32,12 +43,7 @@ interface DataKey {
  * `keyEncryptionKeys` are newest first: the first wraps, all unwrap.
  */
 export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string[] }): Secrets {
-  const keks = new Map(
-    keyEncryptionKeys.map((secret) => [
-      createHash('sha256').update(`kek:${secret}`).digest('base64url').slice(0, 12),
-      expand(secret, 'kek'),
-    ]),
-  )
+  const keks = new Map(keyEncryptionKeys.map((secret) => [kekIdOf(secret), expand(secret, 'kek')]))
   const [current] = keks
   if (current === undefined) throw new Error('createSecrets needs a key')
   const [currentId, currentKek] = current
@@ -117,7 +123,31 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
       }
       return { rewrapped, last: rows.at(-1)?.id }
     },
+    platform: createPlatformSecrets(keyEncryptionKeys),
     derive: (purpose) => expand(keyEncryptionKeys.at(-1) as string, purpose),
+  }
+}
+
+/** Names a key-encryption key without telling anything about it. */
+const kekIdOf = (secret: string) => createHash('sha256').update(`kek:${secret}`).digest('base64url').slice(0, 12)
+
+function createPlatformSecrets(keyEncryptionKeys: string[]): PlatformSecrets {
+  const keys = new Map(keyEncryptionKeys.map((secret) => [kekIdOf(secret), expand(secret, 'platform-secrets')]))
+  const [[currentId, currentKey] = ['', Buffer.alloc(0)]] = keys
+  const seal = (context: string, plaintext: string) =>
+    `${PLATFORM_VERSION}.${currentId}.${encrypt(currentKey, Buffer.from(plaintext, 'utf8'), context).toString('base64url')}`
+  const open = (context: string, sealed: string) => {
+    const [version, id = '', body] = sealed.split('.')
+    const key = keys.get(id)
+    if (version !== PLATFORM_VERSION || key === undefined || body === undefined)
+      throw unavailable(new Error('not a sealed value, or its key-encryption key is not configured'))
+    return decrypt(key, Buffer.from(body, 'base64url'), context).toString('utf8')
+  }
+  return {
+    seal,
+    open,
+    reseal: (context, sealed) =>
+      sealed.startsWith(`${PLATFORM_VERSION}.${currentId}.`) ? undefined : seal(context, open(context, sealed)),
   }
 }
 

@@ -39,6 +39,7 @@ export async function startEmbeddedServices({
   const { dataDir, access, database, redis, role } = config
   const needsPostgres = database.url === undefined
   const needsRedis = redis.url === undefined
+  if (role === 'runner') return { env, ready: Promise.resolve(), release: () => undefined }
   const embedded = needsPostgres || needsRedis
   if (embedded && role !== 'all')
     throw new ConfigError(`EVO_ROLE=${role} needs DATABASE_URL and REDIS_URL: embedded services belong to one server that runs all roles`)

@@ -14,7 +14,7 @@ export interface Launched {
   kill(signal: 'SIGTERM' | 'SIGKILL'): void
 }
 
-export type ChildKind = 'api' | 'worker' | 'postgres'
+export type ChildKind = 'api' | 'worker' | 'runner' | 'postgres'
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
 

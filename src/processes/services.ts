@@ -5,6 +5,7 @@ import type { Log } from '~/platform/log'
 import { createConversations } from './services/conversations'
 import { createDefinitions } from './services/definitions'
 import { createMachinery } from './services/machinery'
+import { createMails } from './services/mails'
 import { createMcp } from './services/mcp'
 import { createPeople } from './services/people'
 
@@ -25,6 +26,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...definitions,
     ...conversations,
     audit: createAuditService({ db, write }),
+    ...createMails(config),
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */

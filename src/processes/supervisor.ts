@@ -6,6 +6,7 @@ import { startEmbeddedServices } from './embedded-services'
 import { createFamily, type Family } from './family'
 import { keepRunning } from './keep-running'
 import { launchChild, newInstance } from './launched'
+import { withRunner } from './own-runner'
 import { findFreePort, portFault } from './ports'
 import { reachPostgres } from './reach-postgres'
 import { StartError } from './start-error'
@@ -80,17 +81,22 @@ async function start(server: Server, env: Env) {
   const services = await startEmbeddedServices({ config: given, env: { ...env, PORT: port }, family, log })
   server.release = services.release
   const config = loadConfig(services.env)
+  const { env: shared, runnerEnv } = await withRunner(config, services.env)
   // They load their modules while the services start, and wait for our word.
-  for (const name of childNames(config)) addChild(server, { name, env: services.env, config, log })
+  for (const name of childNames(config)) addChild(server, { name, env: shared, config, log })
+  const serving = [...family.children]
+  if (runnerEnv !== undefined) addChild(server, { name: 'runner', env: runnerEnv, config, log })
 
   await unlessAborted(stopping, services.ready)
   const services_ms = lap()
   let adminPassword: string | undefined
-  if (config.role === 'all') ({ adminPassword } = await unlessAborted(stopping, prepare(server, config, log)))
+  if (config.role === 'runner') serving.push(...family.children)
+  else if (config.role === 'all') ({ adminPassword } = await unlessAborted(stopping, prepare(server, config, log)))
   else void keepPreparing(server, config, log)
   const prepare_ms = lap()
   for (const child of family.children) child.start()
-  await unlessAborted(stopping, Promise.all(family.children.map(({ firstReady }) => firstReady)))
+  // Agents without commands need no runner: nobody waits for it.
+  await unlessAborted(stopping, Promise.all(serving.map(({ firstReady }) => firstReady)))
 
   const children_ms = lap()
   const seconds = performance.now() / 1000
@@ -125,14 +131,14 @@ async function demandPort({ host, port }: Config, signal: AbortSignal) {
 }
 
 const childNames = ({ role, apiProcesses }: Config) => [
-  ...(role === 'worker' ? [] : Array.from({ length: apiProcesses }, (_, index) => `api-${index + 1}`)),
-  ...(role === 'api' ? [] : ['worker']),
+  ...(role === 'worker' || role === 'runner' ? [] : Array.from({ length: apiProcesses }, (_, index) => `api-${index + 1}`)),
+  ...(role === 'api' || role === 'runner' ? [] : ['worker']),
 ]
 
 function addChild({ family, steps }: Server, { name, env, config, log }: { name: string; env: Env; config: Config; log: Log }) {
-  const kind = name === 'worker' ? 'worker' : 'api'
+  const kind = name === 'worker' || name === 'runner' ? name : 'api'
   const launch = () => launchChild({ kind, instance: newInstance(name), env })
-  const onExit = async (instance: string) => steps.onChildExit?.(instance, config)
+  const onExit = async (instance: string) => (kind === 'runner' ? undefined : steps.onChildExit?.(instance, config))
   family.add('children', () => keepRunning({ name, launch, onExit, clock: systemClock, log }))
 }
 

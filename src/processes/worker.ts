@@ -6,7 +6,6 @@ import { createMailbox } from '~/features/mail/mailbox'
 import type { Mailbox, MailSender } from '~/features/mail/sender'
 import { createSendGrid } from '~/features/mail/sendgrid'
 import { createSmtp } from '~/features/mail/smtp'
-import { createTemplates } from '~/features/mail/templates'
 import { createMailWorker } from '~/features/mail/worker'
 import type { Log } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
@@ -22,8 +21,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
   const { database, redis, linkKey } = services.stores
   const sender = createSender(config)
-  const { appUrl, access, email } = config
-  const ttlSeconds = linkSeconds(access)
+  const { access, email } = config
   const mail = createMailWorker({
     database,
     redis,
@@ -32,15 +30,9 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
     from: email.provider === 'smtp' ? (email.smtp.from ?? email.from) : email.from,
     sendTimeoutMs: email.sendTimeoutMs,
     unknownHoldSeconds: email.unknownHoldSeconds,
-    links: createLinkTokens({ key: linkKey, ttlSeconds }),
+    links: createLinkTokens({ key: linkKey, ttlSeconds: linkSeconds(access) }),
     invitations: services.invitationLinks,
-    render: createTemplates({
-      appUrl,
-      verifyTtlSeconds: ttlSeconds['verify-email'],
-      resetTtlSeconds: ttlSeconds['reset-password'],
-      invitationTtlSeconds: access.invitationHours * 3600,
-      lockout: { attempts: access.maxLoginAttempts, seconds: access.lockoutMinutes * 60 },
-    }),
+    render: services.renderMail,
   })
   const audit = createAuditWorker({ database, redis, log })
   const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })

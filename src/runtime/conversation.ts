@@ -4,12 +4,19 @@ import type { AgentEvent, Part, RunInput } from './types'
 /** The history as the model reads it: what other agents said is told to it as the user's words, so that roles keep alternating. */
 export function toMessages(history: AgentEvent[], self: string): ModelMessage[] {
   return history.flatMap((event): ModelMessage[] => {
+    if (event.actions?.notice !== undefined) return []
     if (event.author === 'user') return [userMessage(event.content.parts)]
     if (event.author !== self) return quoted(event)
     const responses = event.content.parts.filter(({ function_response }) => function_response !== undefined)
     return responses.length > 0 ? [toolMessage(responses)] : [assistantMessage(event.content.parts)]
   })
 }
+
+/** A model answers somebody: where its own words came last, it is told to go on. */
+export const toBeAnswered = (messages: ModelMessage[]): ModelMessage[] =>
+  messages.at(-1)?.role === 'assistant'
+    ? [...messages, { role: 'user', parts: [{ type: 'text', text: 'Go on as you were instructed, or finish with a summary.' }] }]
+    : messages
 
 export const inputParts = ({ text, files }: RunInput): Part[] => [
   { text },
@@ -70,3 +77,12 @@ function quoted({ author, content }: AgentEvent): UserMessage[] {
   const text = content.parts.map((part) => part.text ?? '').join('')
   return text === '' ? [] : [{ role: 'user', parts: [{ type: 'text', text: `[${author}] said: ${text}` }] }]
 }
+
+export const textOf = ({ content }: Pick<AgentEvent, 'content'>): string => content.parts.map(({ text }) => text ?? '').join('')
+
+/** The newest event's text that has one. */
+export const lastText = (events: AgentEvent[]): string | undefined =>
+  events
+    .findLast((event) => textOf(event) !== '' && event.author !== 'user')
+    ?.content.parts.flatMap(({ text }) => text ?? [])
+    .join(' ')

@@ -1,14 +1,19 @@
 import { DomainError } from '~/platform/errors'
-import { inputParts, replyParts, toMessages } from './conversation'
+import { callTools } from './call-tools'
+import { inputParts, replyParts, toBeAnswered, toMessages } from './conversation'
 import { type Persona, systemPrompt } from './instruction'
-import type { ModelClient, ModelMessage, ModelReply, ToolCall } from './model/types'
-import type { AgentTool } from './tools/tool'
-import type { Agent, AgentEvent, Part, RunContext } from './types'
+import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
+import type { ModelClient, ModelMessage, ModelReply } from './model/types'
+import { adviceOnSchema, checkOutput, type OutputSchema } from './structured-output'
+import type { Agent, AgentEvent, Part, RunContext, SaidEvent } from './types'
 
-export interface LlmAgent extends Persona {
+export interface LlmAgent extends Persona, LlmTools {
   name: string
   model: string
-  tools: AgentTool[]
+  /** What its last word must be. */
+  outputSchema?: OutputSchema | undefined
+  maxOutputTokens?: number | undefined
+  temperature?: number | undefined
 }
 
 export interface LlmDeps {
@@ -21,71 +26,104 @@ export interface LlmDeps {
 /** Asks the model, does what it asks for, and asks again until it has answered. */
 export function llmAgent(agent: LlmAgent, deps: LlmDeps): Agent {
   return async function* run(context) {
-    const messages: ModelMessage[] = [
-      ...toMessages(context.history, agent.name),
-      { role: 'user', parts: toUserParts(inputParts(context.input)) },
-    ]
-    for (let turn = 1; turn <= context.maxSteps; turn++) {
-      const reply = await askModel(agent, deps, context, { turn, messages })
-      yield said(agent, replyParts(reply))
-      if (reply.toolCalls.length === 0) return
-      const answers = await Promise.all(reply.toolCalls.map((call, index) => callTool(agent, context, { turn, index, call })))
-      yield said(agent, answers)
-      messages.push(...toMessages([said(agent, replyParts(reply)), said(agent, answers)], agent.name))
+    const tools = await openTools(agent, context)
+    try {
+      const { problems } = tools
+      if (problems.length > 0)
+        yield context.event({ ...said(agent, [{ text: problems.join('\n') }]), actions: { notice: { unavailable_tools: problems } } })
+      yield* converse(agent, deps, { context, tools })
+    } finally {
+      await tools.close()
     }
-    throw new DomainError('upstream-error', `The agent did not come to an end within ${context.maxSteps} steps.`)
   }
 }
 
-const said = (agent: LlmAgent, parts: Part[]): AgentEvent => ({ author: agent.name, content: { role: 'model', parts } })
+interface Talk {
+  context: RunContext
+  tools: ToolBox
+}
 
-const toUserParts = (parts: Part[]) =>
-  toMessages([{ author: 'user', content: { role: 'user', parts } }], '').flatMap((message) =>
-    message.role === 'user' ? message.parts : [],
-  )
+async function* converse(agent: LlmAgent, deps: LlmDeps, talk: Talk): AsyncGenerator<SaidEvent, void> {
+  const { context, tools } = talk
+  const asked: AgentEvent = { author: 'user', content: { role: 'user', parts: inputParts(context.input) } }
+  const messages = toBeAnswered(toMessages([...context.history, asked, ...context.turn], agent.name))
+  for (let turn = 1; turn <= context.limits.maxSteps; turn++) {
+    const reply = await askModel(agent, deps, { ...talk, key: `model:${turn}`, messages })
+    if (reply.toolCalls.length === 0) return yield* answer(agent, deps, { ...talk, turn, messages, reply })
+    const call = context.event(said(agent, replyParts(reply)))
+    yield call
+    const { answers, transfer, escalate } = await callTools(agent, { context, tools, turn, calls: reply.toolCalls })
+    const response = context.event({
+      ...said(agent, answers),
+      ...(transfer === undefined && !escalate
+        ? {}
+        : { actions: { ...(transfer && { transfer_to_agent: transfer.name }), ...(escalate && { escalate: true }) } }),
+    })
+    yield response
+    if (transfer !== undefined) return yield* transfer.run(context.nested(`transfer:${turn}`))
+    if (escalate) return
+    messages.push(...toMessages([call, response], agent.name))
+  }
+  throw new DomainError('limit-exceeded', `The agent ${agent.name} did not come to an end within ${context.limits.maxSteps} steps.`)
+}
+
+/** The last word; where it has to fit a schema and does not, the model gets one more try. */
+async function* answer(
+  agent: LlmAgent,
+  deps: LlmDeps,
+  { turn, messages, reply, ...talk }: Talk & { turn: number; messages: ModelMessage[]; reply: ModelReply },
+): AsyncGenerator<SaidEvent, void> {
+  const { context } = talk
+  if (agent.outputSchema === undefined) return yield context.event(said(agent, replyParts(reply)))
+  let checked = checkOutput(agent.outputSchema, reply.text)
+  if ('fault' in checked) {
+    const told = `Your answer does not fit the schema: ${checked.fault}. Answer again, with nothing but the JSON.`
+    const again: ModelMessage[] = [
+      ...messages,
+      { role: 'assistant', parts: [{ type: 'text', text: reply.text === '' ? '(nothing)' : reply.text }] },
+      { role: 'user', parts: [{ type: 'text', text: told }] },
+    ]
+    const second = await askModel(agent, deps, { ...talk, key: `model:${turn}:repair`, messages: again })
+    checked = checkOutput(agent.outputSchema, second.text)
+  }
+  if ('fault' in checked) throw new DomainError('upstream-error', `The answer of the model does not fit its schema: ${checked.fault}`)
+  yield context.event(said(agent, [{ text: JSON.stringify(checked.value) }]))
+}
+
+const said = ({ name }: LlmAgent, parts: Part[]): AgentEvent => ({ author: name, content: { role: 'model', parts } })
 
 function askModel(
   agent: LlmAgent,
   { models, apiKey, modelTimeoutMs }: LlmDeps,
-  context: RunContext,
-  { turn, messages }: { turn: number; messages: ModelMessage[] },
+  { context, tools: { declarations }, key, messages }: Talk & { key: string; messages: ModelMessage[] },
 ): Promise<ModelReply> {
-  const tools = agent.tools.map(({ name, description, inputSchema }) => ({ name, description, inputSchema }))
-  const system = systemPrompt(agent, context.startedAt)
+  const { model, temperature, outputSchema } = agent
+  const advice = [adviceOn(agent), outputSchema === undefined ? '' : adviceOnSchema(outputSchema)].filter((text) => text !== '')
+  const system = [systemPrompt(agent, context.startedAt) ?? '', ...advice].filter((text) => text !== '').join('\n\n') || undefined
+  // Not every provider takes both at once; the prompt asks for the schema anyhow.
+  const outputJson = outputSchema !== undefined && declarations.length === 0 ? outputSchema.schema : undefined
+  const cost = {
+    id: model,
+    mostInputTokens: Buffer.byteLength(JSON.stringify([system, messages, declarations])),
+    mostOutputTokens: agent.maxOutputTokens,
+  }
   return context.step(
-    { key: `model:${turn}`, kind: 'model', effect: 'read-only', input: { model: agent.model, turn, messages: messages.length } },
-    async (step) =>
+    { key, kind: 'model', effect: 'read-only', input: { model, key, messages: messages.length }, model: cost },
+    async ({ signal, emit, maxOutputTokens }) =>
       models.generate(
-        { model: agent.model, apiKey: await apiKey(), system, messages, tools, signal: step.signal, timeoutMs: modelTimeoutMs },
-        step.emit,
+        {
+          model,
+          apiKey: await apiKey(),
+          system,
+          messages,
+          tools: declarations,
+          signal,
+          timeoutMs: modelTimeoutMs,
+          maxOutputTokens,
+          temperature,
+          outputSchema: outputJson,
+        },
+        emit,
       ),
   )
 }
-
-/** A tool's failure is an answer that the model can react to; a run that was cancelled is not. */
-async function callTool(
-  agent: LlmAgent,
-  context: RunContext,
-  { turn, index, call }: { turn: number; index: number; call: ToolCall },
-): Promise<Part> {
-  const tool = agent.tools.find(({ name }) => name === call.name)
-  const respond = (response: Record<string, unknown>): Part => ({ function_response: { id: call.callId, name: call.name, response } })
-  if (tool === undefined) return respond({ error: 'unknown_tool', message: `There is no tool named ${call.name}.` })
-  const key = `tool:${turn}:${index}:${call.name}`
-  const result = await context.step(
-    { key, kind: 'tool', effect: tool.effect, input: { name: call.name, args: call.args } },
-    async ({ signal, idempotencyKey }) => {
-      try {
-        return { result: await tool.execute(call.args, { callId: call.callId, idempotencyKey, signal }) }
-      } catch (error) {
-        if (signal.aborted) throw error
-        if (!(error instanceof DomainError)) throw error
-        return { result: { error: error.problem, message: error.message } }
-      }
-    },
-  )
-  return respond(asObject(result.result))
-}
-
-const asObject = (value: unknown): Record<string, unknown> =>
-  value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : { result: value }

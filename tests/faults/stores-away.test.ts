@@ -284,7 +284,7 @@ test.skipIf(!hasOwnServer && services.kind === 'pglite')(
       const normal = await load(1500)
       let share = 0
       // A machine that is busy with other things may need more than 100 ms for a request: then nothing can succeed.
-      for (let attempt = 1; share < 0.8 && attempt <= 3; attempt++) {
+      for (let attempt = 1; share < 0.8 && attempt <= 6; attempt++) {
         const kill = setInterval(killAll, 100)
         const under = await load(3000)
         clearInterval(kill)
@@ -308,4 +308,5 @@ test.skipIf(!hasOwnServer && services.kind === 'pglite')(
       await own?.stop()
     }
   },
+  90_000,
 )

@@ -6,7 +6,16 @@ import { answerCheckOf } from '../support/documented-answers'
 import { startApp, type TestApp } from '../support/start-app'
 
 /** Routes that are for browsers and developers, not for clients of the API. */
-const HIDDEN = ['GET /openapi.json', 'GET /docs', 'GET /redoc', 'GET /docs/assets/:file', 'GET /dev/mailbox/', 'GET /dev/mailbox/:id/body']
+const HIDDEN = [
+  'GET /openapi.json',
+  'GET /docs',
+  'GET /redoc',
+  'GET /docs/assets/:file',
+  'GET /dev/mailbox/',
+  'GET /dev/mailbox/:id/body',
+  'GET /dev/mailbox/previews',
+  'GET /dev/mailbox/previews/:template/:locale',
+]
 
 /** Where we know better than the recommended rules. */
 const NOT_OUR_RULES = {

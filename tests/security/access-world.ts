@@ -1,4 +1,5 @@
 import { desc, eq } from 'drizzle-orm'
+import { approvals } from '~/features/approvals/table'
 import { deriveToken } from '~/features/auth/one-time-token'
 import { runs } from '~/features/runs/table'
 import { sessions } from '~/features/sessions/table'
@@ -106,6 +107,12 @@ export async function createWorld(app: TestApp) {
       return id
     },
     run_id: ({ runId }) => runId,
+    approval_id: async ({ clientId, agentId, runId }) => {
+      const id = crypto.randomUUID()
+      const question = { clientId, runId, agentId, stepKey: id, agent: 'guide', tool: 'book', arguments: {} }
+      await app.services.db.insert(approvals).values({ ...question, id, expiresAt: new Date(Date.now() + 60_000) })
+      return id
+    },
     user_id: async ({ clientId }) => (await app.join(address(), clientId, 'member')).userId,
     invitation_id: async ({ clientId }) =>
       (await ok(admin.call('POST', `/api/v1/clients/${clientId}/invitations`, { email: address(), role: 'viewer' }))).id,
@@ -116,6 +123,8 @@ export async function createWorld(app: TestApp) {
       return (await ok(admin.call('GET', '/api/v1/admin/impersonations?limit=1')))[0].id
     },
     name: () => 'not-found',
+    template: () => 'welcome',
+    locale: () => 'pt',
     sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',
     token: () => 'nothing',

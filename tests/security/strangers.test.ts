@@ -24,9 +24,12 @@ const PUBLIC = new Set([
   // Development only.
   'GET /dev/mailbox/',
   'GET /dev/mailbox/:id/body',
+  'GET /dev/mailbox/previews',
+  'GET /dev/mailbox/previews/:template/:locale',
   // The way in.
   'POST /api/v1/auth/register',
   'POST /api/v1/auth/login',
+  'POST /api/v1/auth/login/mfa',
   'POST /api/v1/auth/refresh',
   'GET /api/v1/auth/verify-email/:token',
   'POST /api/v1/auth/verify-email',

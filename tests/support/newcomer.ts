@@ -29,7 +29,7 @@ export async function signUp(url: string, email: string) {
   }
 }
 
-/** The code of the newest mail's link, as soon as the mail is there. */
+/** The code of the newest mail's link that has one, as soon as the mail is there. */
 export async function linkCode(url: string, email: string, timeoutMs = 15_000): Promise<string> {
   const deadline = Date.now() + timeoutMs
   while (Date.now() < deadline) {
@@ -37,8 +37,8 @@ export async function linkCode(url: string, email: string, timeoutMs = 15_000): 
       to: string
       text: string
     }[]
-    const code = /code=(\w+)/.exec(mails.find(({ to }) => to === email)?.text ?? '')?.[1]
-    if (code !== undefined) return code
+    const codes = mails.flatMap(({ to, text }) => (to === email ? (/code=(\w+)/.exec(text)?.[1] ?? []) : []))
+    if (codes[0] !== undefined) return codes[0]
     await Bun.sleep(50)
   }
   throw new Error(`no mail for ${email} within ${timeoutMs} ms`)

@@ -25,13 +25,15 @@ interface Deps {
   admission: Admission
   machineKeys: MachineKeys
   log: Log
+  /** Platform admins without a second factor can do nothing but set one up. */
+  adminsNeedSecondFactor?: boolean
 }
 
 /**
  * From a credential to a principal: signature and claims, then side by side the deny-list with the rate limit (Redis, one round trip) and the account
  * as it is now (PostgreSQL, at most a second old, and not older than the last change that Redis was told of).
  */
-export function createAuthenticator({ db, tokens, admission, machineKeys, log }: Deps): Authenticator {
+export function createAuthenticator({ db, tokens, admission, machineKeys, log, adminsNeedSecondFactor = false }: Deps): Authenticator {
   const accounts = createMarkedCache<SignedIn | undefined>(CACHE)
   const keys = createMarkedCache<Awaited<ReturnType<MachineKeys['open']>>>(CACHE)
 
@@ -47,7 +49,8 @@ export function createAuthenticator({ db, tokens, admission, machineKeys, log }:
     const account = await accounts.get(`${claims.sub}:${claims.sid}`, () => findAccount(claims), markOf(pass))
     told?.((await pass).rate)
     if (account === undefined || !isGood(account, claims)) throw refused()
-    return personOf(account, claims, origin)
+    const mustEnrol = !account.hasSecondFactor && account.actor === null && (account.secondFactorRequired ?? adminsNeedSecondFactor)
+    return { ...personOf(account, claims, origin), ...(mustEnrol && { mustEnrol }) }
   }
 
   const byKey = async (...[key, origin, rateClass = 'read', told]: Parameters<Authenticator['caller']>): Promise<MachineKeyPrincipal> => {

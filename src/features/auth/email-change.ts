@@ -1,13 +1,14 @@
-import { findCredentials, findUserByEmail, setEmail } from '~/features/users/queries'
+import { findUserByEmail, setEmail } from '~/features/users/queries'
 import { authorize } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
-import { DomainError, invalid, notFound } from '~/platform/errors'
+import { DomainError, invalid } from '~/platform/errors'
 import type { Actor, UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
 import { hashToken, issueToken } from './one-time-token'
-import { type PasswordCheck, refuseWrong } from './password-check'
+import type { OwnPasswordCheck } from './password-check'
 import { consumeToken, deleteTokens } from './queries'
+import type { SignOut } from './sign-out'
 
 interface Deps {
   db: Db
@@ -15,11 +16,12 @@ interface Deps {
   links: Links
   linkKey: Buffer
   emailChangeSeconds: number
-  checkPassword: PasswordCheck
+  checkOwnPassword: OwnPasswordCheck
+  signOut: Pick<SignOut, 'announceChange'>
 }
 
 /** How a person signs in with another address from now on: asked for with the password, confirmed by the owner of the new one. */
-export const createEmailChange = ({ db, write, links, linkKey, emailChangeSeconds, checkPassword }: Deps) => ({
+export const createEmailChange = ({ db, write, links, linkKey, emailChangeSeconds, checkOwnPassword, signOut }: Deps) => ({
   /**
    * Mails a link to the new address and a notice to the present one. An address that has an account already gets no link; the answer does not tell.
    * @throws DomainError `incorrect-password`, `too-many-attempts`, `rate-limited`
@@ -27,9 +29,7 @@ export const createEmailChange = ({ db, write, links, linkKey, emailChangeSecond
   async requestEmailChange(principal: UserPrincipal, password: string, newEmail: string): Promise<void> {
     authorize(principal, 'write', { kind: 'account', userId: principal.userId })
     await links.admit(db, principal)
-    const user = await findCredentials(db, { id: principal.userId })
-    if (user === undefined) throw notFound('User')
-    refuseWrong(await checkPassword(principal, user.email, user, password))
+    const user = await checkOwnPassword(principal, password)
     if (newEmail.toLowerCase() === user.email) throw invalid('/new_email', 'unchanged', 'Is the address that you have already')
     await write(principal, async ({ tx, audit, mail }) => {
       const change = { newEmail: newEmail.toLowerCase(), formerEmail: user.email }
@@ -50,17 +50,19 @@ export const createEmailChange = ({ db, write, links, linkKey, emailChangeSecond
 
   /** The user stays signed in; links that were mailed to the former address die. @throws DomainError `invalid-one-time-token`, the same for every reason */
   async confirmEmailChange(actor: Actor, token: string): Promise<void> {
-    await write(actor, async ({ tx, audit }) => {
+    const userId = await write(actor, async ({ tx, audit }) => {
       const used = await consumeToken(tx, hashToken(token), 'change-email')
       const changed = used !== undefined && used.newEmail !== null && (await setEmail(tx, used.userId, used.newEmail))
       if (!changed) throw invalidToken()
       await deleteTokens(tx, changed.id)
       const details = { to: changed.email }
       audit({ action: 'change_email', resourceType: 'user', resourceId: changed.id, clientId: changed.client_id, details })
+      return changed.id
     }).catch((error) => {
       // Somebody else has the address by now.
       throw sqlState(error)?.code === '23505' ? invalidToken() : error
     })
+    await signOut.announceChange(userId)
   },
 })
 

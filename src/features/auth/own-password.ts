@@ -1,14 +1,14 @@
-import { findCredentials, findUser, findUserByEmail, setPassword } from '~/features/users/queries'
+import { findUser, findUserByEmail, setPassword } from '~/features/users/queries'
 import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
-import { DomainError, notFound } from '~/platform/errors'
+import { DomainError } from '~/platform/errors'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Actor, UserPrincipal } from '~/platform/principal'
 import type { Unit, Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
 import type { Unlock } from './lock'
 import { hashToken } from './one-time-token'
-import { type PasswordCheck, refuseWrong } from './password-check'
+import type { OwnPasswordCheck } from './password-check'
 import { consumeToken, findTokenOwner } from './queries'
 import type { EndedSession, SignOut } from './sign-out'
 
@@ -18,12 +18,12 @@ interface Deps {
   links: Links
   unlock: Unlock
   signOut: SignOut
-  checkPassword: PasswordCheck
+  checkOwnPassword: OwnPasswordCheck
   hashNewPassword: HashNewPassword
 }
 
 /** How a person sets another password: with the old one, or with a link. */
-export function createOwnPassword({ db, write, links, unlock, signOut, checkPassword, hashNewPassword }: Deps) {
+export function createOwnPassword({ db, write, links, unlock, signOut, checkOwnPassword, hashNewPassword }: Deps) {
   /** Everybody who was signed in with the old password is signed out, except the one who changes it. Announce them after COMMIT. */
   const replacePassword = async (unit: Unit, userId: string, passwordHash: string, except?: string): Promise<EndedSession[]> => {
     await setPassword(unit.tx, userId, passwordHash)
@@ -63,10 +63,8 @@ export function createOwnPassword({ db, write, links, unlock, signOut, checkPass
     /** @throws DomainError `incorrect-password`, `too-many-attempts`, `validation-failed` */
     async changePassword(principal: UserPrincipal, current: string, newPassword: string): Promise<void> {
       authorize(principal, 'write', { kind: 'account', userId: principal.userId })
-      const credentials = await findCredentials(db, { id: principal.userId })
-      if (credentials === undefined) throw notFound('User')
-      refuseWrong(await checkPassword(principal, credentials.email, credentials, current))
-      const about = { email: credentials.email, names: [credentials.clientName] }
+      const { email, clientName } = await checkOwnPassword(principal, current)
+      const about = { email, names: [clientName] }
       const passwordHash = await hashNewPassword('/new_password', { chosen: newPassword, about })
       const ended = await write(principal, async (unit) => {
         unit.audit({ action: 'change_password', resourceType: 'user', resourceId: principal.userId })

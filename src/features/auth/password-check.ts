@@ -1,53 +1,52 @@
-import { type Credentials, replaceHash } from '~/features/users/queries'
-import type { Attempts } from '~/platform/attempts'
+import { type Credentials, findCredentials, replaceHash } from '~/features/users/queries'
 import type { Db } from '~/platform/db'
-import { DomainError } from '~/platform/errors'
+import { DomainError, notFound } from '~/platform/errors'
 import type { Passwords } from '~/platform/passwords/passwords'
-import type { Actor } from '~/platform/principal'
-import type { Write } from '~/platform/unit-of-work'
-import { passwordOf } from './lock'
+import type { Actor, UserPrincipal } from '~/platform/principal'
+import { type Guess, passwordOf } from './lock'
 
 /**
- * Whether a password is the user's, for an address that may have no user: each wrong one counts against the address, alike for both. The last one that
- * is allowed is told to the owner by mail. A right one whose hash is not of today's kind is hashed anew.
- * @throws DomainError `too-many-attempts`, `overloaded`
+ * Whether a password is the user's, for an address that may have no user: both take the same work. A right one whose hash is not of today's kind is
+ * hashed anew. @throws DomainError `too-many-attempts`, `overloaded`
  */
 export type PasswordCheck = (actor: Actor, email: string, user: Credentials | undefined, password: string) => Promise<boolean>
 
 interface Deps {
   db: Db
-  write: Write
   passwords: Passwords
-  attempts: Attempts
+  guess: Guess
   bcryptCost: number
 }
 
 export const createPasswordCheck =
-  ({ db, write, passwords, attempts, bcryptCost }: Deps): PasswordCheck =>
+  ({ db, passwords, guess, bcryptCost }: Deps): PasswordCheck =>
   async (actor, email, user, password) => {
     const stored = user && { hash: user.passwordHash, isImported: user.passwordIsImported }
-    const { right, isLast } = await attempts.guess(
-      { subject: passwordOf(email), address: actor.origin.address },
+    const right = await guess(
+      actor,
+      { subject: passwordOf(email), user, failure: 'login_failed' },
       async () => (await passwords.verify(password, stored)) && user?.passwordExpired === false,
     )
-    if (right && user !== undefined) {
-      if (!isOfToday(user, bcryptCost)) await replaceHash(db, user.id, user.passwordHash, await passwords.hash(password))
-      return true
-    }
-    await write(actor, async ({ audit, mail }) => {
-      const about = { resourceType: 'user', resourceId: user?.id ?? null, clientId: user?.clientId ?? null }
-      audit({ action: 'login_failed', ...about })
-      if (!isLast) return
-      audit({ action: 'lock', ...about })
-      if (user !== undefined) mail({ template: 'account-locked', user_id: user.id })
-    })
-    return false
+    if (right && user !== undefined && !isOfToday(user, bcryptCost))
+      await replaceHash(db, user.id, user.passwordHash, await passwords.hash(password))
+    return right
   }
 
-/** A signed-in person says who they are once more, before they change how they sign in. @throws DomainError `incorrect-password`, and as above */
-export const refuseWrong = (right: boolean): void => {
-  if (!right) throw new DomainError('incorrect-password', 'Current password is incorrect')
-}
+/**
+ * A signed-in person says once more who they are, before they change how they sign in.
+ * @throws DomainError `incorrect-password`, `too-many-attempts`, `overloaded`
+ */
+export type OwnPasswordCheck = (principal: UserPrincipal, password: string) => Promise<Credentials>
+
+export const createOwnPasswordCheck =
+  ({ db, checkPassword }: { db: Db; checkPassword: PasswordCheck }): OwnPasswordCheck =>
+  async (principal, password) => {
+    const user = await findCredentials(db, { id: principal.userId })
+    if (user === undefined) throw notFound('User')
+    if (!(await checkPassword(principal, user.email, user, password)))
+      throw new DomainError('incorrect-password', 'Current password is incorrect')
+    return user
+  }
 
 const isOfToday = ({ passwordHash, passwordIsImported }: Credentials, cost: number) =>
   !passwordIsImported && passwordHash.startsWith(`$2b$${String(cost).padStart(2, '0')}$`)

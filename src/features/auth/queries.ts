@@ -2,7 +2,7 @@ import { and, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
 import { clients } from '~/features/clients/table'
 import { authSessions } from '~/features/sign-ins/table'
-import { users } from '~/features/users/table'
+import { secondFactors, users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { MemberRole } from '~/platform/principal'
 import { oneTimeTokens } from './table'
@@ -14,6 +14,9 @@ export interface SignedIn {
   /** In the client; null for platform admins. */
   role: MemberRole | null
   isActive: boolean
+  /** The client asks for a second factor; null for admins. */
+  secondFactorRequired: boolean | null
+  hasSecondFactor: boolean
   tokensNotBefore: Date | null
   /** Null when the session is unknown or has run out. */
   sessionId: string | null
@@ -35,6 +38,8 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
       isAdmin: users.isAdmin,
       role: users.role,
       isActive: users.isActive,
+      secondFactorRequired: clients.requireSecondFactor,
+      hasSecondFactor: sql<boolean>`${secondFactors.confirmedAt} is not null`,
       tokensNotBefore: users.tokensNotBefore,
       sessionId: authSessions.id,
       revokedAt: authSessions.revokedAt,
@@ -43,6 +48,8 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
     })
     .from(users)
     .leftJoin(authSessions, and(eq(authSessions.userId, users.id), eq(authSessions.id, sessionId), gt(authSessions.expiresAt, sql`now()`)))
+    .leftJoin(clients, eq(clients.id, users.clientId))
+    .leftJoin(secondFactors, eq(secondFactors.userId, users.id))
     .leftJoin(actors, eq(actors.id, authSessions.actorUserId))
     .where(eq(users.id, userId))
   return row

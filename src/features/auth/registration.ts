@@ -42,11 +42,12 @@ export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) 
 
   /** @throws DomainError `invalid-one-time-token`, the same for every reason. */
   verifyEmail: (actor: Actor, token: string): Promise<void> =>
-    write(actor, async ({ tx, audit }) => {
+    write(actor, async ({ tx, audit, mail }) => {
       const used = await consumeToken(tx, hashToken(token), 'verify-email')
       if (used === undefined) throw new DomainError('invalid-one-time-token', 'Invalid verification token')
       await markVerified(tx, used.userId)
       const user = await findUser(tx, used.userId)
+      mail({ template: 'welcome', user_id: used.userId })
       audit({ action: 'verify_email', resourceType: 'user', resourceId: used.userId, clientId: user?.client_id ?? null })
     }),
 

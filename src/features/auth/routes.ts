@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import { SecondStep } from '~/features/second-factors/schema'
 import { SignedIn } from '~/features/sign-ins/schema'
 import { User } from '~/features/users/schema'
 import { problemsOf } from '~/platform/http/docs/responses'
@@ -62,6 +63,11 @@ export const authRoutes = ({
       body: Login,
       response: { 200: SignedIn },
       detail: { summary: 'Sign in and get an access and a refresh token', security: [], responses: problemsOf(401, 403) },
+    })
+    .post('/login/mfa', ({ actor, body }) => auth.loginWithCode(actor, body.mfa_token, body.code), {
+      body: SecondStep,
+      response: { 200: SignedIn },
+      detail: { summary: 'The second step of a sign-in: a code of the second factor', security: [], responses: problemsOf(401, 403) },
     })
     .post(
       '/forgot-password',

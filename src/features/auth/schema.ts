@@ -1,8 +1,5 @@
 import { t } from 'elysia'
-import { Email, Name } from '~/platform/http/schema'
-
-/** A password that is only checked: any length that could ever have been set. */
-const GivenPassword = t.String({ minLength: 1, maxLength: 128, error: 'Must have 1 to 128 characters' })
+import { Email, GivenPassword, Name } from '~/platform/http/schema'
 
 export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }) => {
   const NewPassword = t.String({ minLength: passwordMinLength, maxLength: 128, error: `Must have ${passwordMinLength} to 128 characters` })

@@ -6,9 +6,9 @@ import { createEmailChange } from './email-change'
 import type { Links } from './links'
 import type { Unlock } from './lock'
 import { createOwnPassword } from './own-password'
-import type { PasswordCheck } from './password-check'
+import type { OwnPasswordCheck, PasswordCheck } from './password-check'
 import { createRegistration } from './registration'
-import { createSignIn } from './sign-in'
+import { type CodeCheck, createSignIn } from './sign-in'
 import type { SignOut } from './sign-out'
 
 export type AuthService = ReturnType<typeof createAuthService>
@@ -21,6 +21,8 @@ interface Deps {
   unlock: Unlock
   links: Links
   checkPassword: PasswordCheck
+  checkOwnPassword: OwnPasswordCheck
+  checkCode: CodeCheck
   hashNewPassword: HashNewPassword
   linkKey: Buffer
   emailChangeSeconds: number

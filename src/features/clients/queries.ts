@@ -2,7 +2,7 @@ import { asc, count, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
-import type { Client, ClientChange } from './schema'
+import type { Client, ClientChange, ClientSecurity } from './schema'
 import { clients } from './table'
 
 const view = { id: clients.id, name: clients.name, email: clients.email, created_at: clients.createdAt }
@@ -29,6 +29,26 @@ export async function updateClient(db: Db, id: string, { name, email }: ClientCh
     .set({ name, email: email.toLowerCase(), updatedAt: sql`now()` })
     .where(eq(clients.id, id))
     .returning(view)
+  return updated
+}
+
+const security = { require_second_factor: clients.requireSecondFactor }
+
+export async function findClientSecurity(db: Db, id: string): Promise<ClientSecurity | undefined> {
+  const [found] = await db.select(security).from(clients).where(eq(clients.id, id))
+  return found
+}
+
+export async function updateClientSecurity(
+  db: Db,
+  id: string,
+  { require_second_factor: requireSecondFactor }: ClientSecurity,
+): Promise<ClientSecurity | undefined> {
+  const [updated] = await db
+    .update(clients)
+    .set({ requireSecondFactor, updatedAt: sql`now()` })
+    .where(eq(clients.id, id))
+    .returning(security)
   return updated
 }
 

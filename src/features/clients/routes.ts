@@ -5,7 +5,7 @@ import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
-import { Client, ClientChange, NewClient } from './schema'
+import { Client, ClientChange, ClientSecurity, NewClient } from './schema'
 import type { ClientService } from './service'
 
 const Params = t.Object({ client_id: Uuid })
@@ -54,6 +54,17 @@ export const clientRoutes = ({ clients, session }: { clients: ClientService; ses
       body: ClientChange,
       response: { 200: Client },
       detail: { summary: "Change a client's name and address", responses: problemsOf(409) },
+    })
+    .get('/:client_id/security', ({ principal, params }) => clients.security(principal, params.client_id), {
+      params: Params,
+      response: { 200: ClientSecurity },
+      detail: { summary: 'Read what a client asks of its people when they sign in' },
+    })
+    .put('/:client_id/security', ({ principal, params, body }) => clients.secure(principal, params.client_id, body), {
+      params: Params,
+      body: ClientSecurity,
+      response: { 200: ClientSecurity },
+      detail: { summary: 'Ask for a second factor from everybody in a client, or no longer; owners only' },
     })
     .delete(
       '/:client_id',

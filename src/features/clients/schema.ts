@@ -7,6 +7,12 @@ export type Client = Static<typeof Client>
 export const ClientChange = t.Object({ name: Name, email: Email })
 export type ClientChange = Static<typeof ClientChange>
 
+export const ClientSecurity = t.Object(
+  { require_second_factor: t.Boolean({ description: 'Whoever has no second factor can do nothing but set one up.' }) },
+  { title: 'ClientSecurity' },
+)
+export type ClientSecurity = Static<typeof ClientSecurity>
+
 /** With its first owner, whose address is the client's and whose password an admin chose. */
 export const NewClient = t.Object({
   name: Name,

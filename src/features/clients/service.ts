@@ -7,8 +7,8 @@ import type { Page } from '~/platform/http/schema'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Principal, UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
-import { countClients, deleteClient, findClient, listClients, updateClient } from './queries'
-import type { Client, ClientChange, NewClient } from './schema'
+import { countClients, deleteClient, findClient, findClientSecurity, listClients, updateClient, updateClientSecurity } from './queries'
+import type { Client, ClientChange, ClientSecurity, NewClient } from './schema'
 
 export type ClientService = ReturnType<typeof createClientService>
 
@@ -66,6 +66,24 @@ export const createClientService = ({ db, write, users, hashNewPassword, signOut
         details: { name: client.name, email: client.email },
       })
       return client
+    })
+  },
+
+  async security(principal: Principal, clientId: string): Promise<ClientSecurity> {
+    authorize(principal, 'read', { kind: 'client', clientId })
+    const found = await findClientSecurity(db, clientId)
+    if (found === undefined) throw notFound('Client')
+    return found
+  },
+
+  /** What is asked of everybody in the client, within a second. */
+  secure(principal: Principal, clientId: string, change: ClientSecurity): Promise<ClientSecurity> {
+    authorize(principal, 'write', { kind: 'client', clientId })
+    return write(principal, async ({ tx, audit }) => {
+      const changed = await updateClientSecurity(tx, clientId, change)
+      if (changed === undefined) throw notFound('Client')
+      audit({ action: 'update_security', resourceType: 'client', resourceId: clientId, clientId, details: { ...changed } })
+      return changed
     })
   },
 

@@ -1,10 +1,12 @@
-import { eq } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import type { LinkTokens } from '~/features/auth/link-tokens'
+import { clients } from '~/features/clients/table'
 import type { InvitationLinks } from '~/features/members/invitation-links'
+import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { MailRequest } from './schema'
-import type { Rendered, RenderMail } from './templates'
+import type { Facts, Rendered, RenderMail } from './templates'
 
 export interface ComposeSettings {
   render: RenderMail
@@ -27,14 +29,20 @@ export async function composeMail(tx: Db, { render, links, invitations }: Compos
   if (request.template === 'invitation') return composeInvitation(tx, { render, invitations }, request.invitation_id)
   if (request.template === 'email-change-requested') return composeNotice(tx, { render, links }, request)
   const [user] = await tx
-    .select({ email: users.email, clientId: users.clientId })
+    .select({ email: users.email, clientId: users.clientId, locale: users.locale })
     .from(users)
     .where(eq(users.id, request.user_id))
     .for('key share')
   if (user === undefined) return { skip: 'the user is gone', to: '', userId: null, clientId: null }
   const recipient = { to: user.email, userId: request.user_id, clientId: user.clientId }
   if (!isOneAddress(user.email)) return { skip: 'the address is not one that can be written to', ...recipient }
-  if (!('token_id' in request)) return { ...recipient, ...render(request.template, { email: user.email }) }
+  const { email, locale } = user
+  if (!('token_id' in request)) {
+    const facts = await factsOf(tx, request, user.clientId)
+    return facts === undefined
+      ? { skip: 'what it is about is gone', ...recipient }
+      : { ...recipient, ...render(request.template, { email, locale, ...facts }) }
+  }
 
   const link = await links.forMail(tx, { tokenId: request.token_id, userId: request.user_id, purpose: request.template })
   if ('skip' in link) return { ...link, ...recipient }
@@ -43,9 +51,25 @@ export async function composeMail(tx: Db, { render, links, invitations }: Compos
   return {
     ...recipient,
     to: link.newEmail ?? user.email,
-    ...render(request.template, { email: user.email, token: link.token }),
+    ...render(request.template, { email, locale, token: link.token }),
     ...renewed,
   }
+}
+
+/** What some mails tell besides; undefined when there is nothing to tell any more. */
+async function factsOf(tx: Db, request: MailRequest, clientId: string | null): Promise<Partial<Facts> | undefined> {
+  if (request.template === 'new-sign-in') {
+    const [signIn] = await tx
+      .select({ address: authSessions.address, userAgent: authSessions.userAgent, at: authSessions.createdAt })
+      .from(authSessions)
+      .where(and(eq(authSessions.id, request.session_id), eq(authSessions.userId, request.user_id)))
+    return signIn && { signIn }
+  }
+  if (request.template === 'budget-reached') {
+    const [client] = clientId === null ? [] : await tx.select({ name: clients.name }).from(clients).where(eq(clients.id, clientId))
+    return client && { clientName: client.name, budget: { spentUsd: request.spent_usd, limitUsd: request.limit_usd } }
+  }
+  return {}
 }
 
 /** To the address of before, also when the change was confirmed in the meantime. */
@@ -58,7 +82,8 @@ async function composeNotice(
   if (change === undefined) return { skip: 'a newer change has taken its place', to: '', userId: null, clientId: null }
   const recipient = { to: change.from, userId, clientId: null }
   if (!isOneAddress(change.from)) return { skip: 'the address is not one that can be written to', ...recipient }
-  return { ...recipient, ...render(template, { email: change.from, newEmail: change.to }) }
+  const [user] = await tx.select({ locale: users.locale }).from(users).where(eq(users.id, userId))
+  return { ...recipient, ...render(template, { email: change.from, newEmail: change.to, ...user }) }
 }
 
 async function composeInvitation(

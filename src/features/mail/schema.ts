@@ -16,6 +16,7 @@ export const MailRequest = t.Union([
   }),
   t.Object({
     template: t.Union([
+      t.Literal('welcome'),
       t.Literal('already-registered'),
       t.Literal('password-changed'),
       t.Literal('account-locked'),
@@ -23,6 +24,9 @@ export const MailRequest = t.Union([
     ]),
     user_id: uuid,
   }),
+  /** Of a place and a program that the account has not known. */
+  t.Object({ template: t.Literal('new-sign-in'), user_id: uuid, session_id: uuid }),
+  t.Object({ template: t.Literal('budget-reached'), user_id: uuid, spent_usd: t.Number(), limit_usd: t.Number() }),
   /** To the address that the account has so far. `token_id`: of the `change-email` to the other one. */
   t.Object({ template: t.Literal('email-change-requested'), user_id: uuid, token_id: uuid }),
   /** To somebody who has no account yet: the address stands in the invitation. */
@@ -30,6 +34,20 @@ export const MailRequest = t.Union([
 ])
 export type MailRequest = Static<typeof MailRequest>
 export type MailTemplate = MailRequest['template']
+export const TEMPLATES = [
+  'verify-email',
+  'reset-password',
+  'welcome',
+  'account-locked',
+  'password-changed',
+  'second-factor-changed',
+  'new-sign-in',
+  'change-email',
+  'email-change-requested',
+  'already-registered',
+  'invitation',
+  'budget-reached',
+] as const satisfies readonly MailTemplate[]
 
 const checker = TypeCompiler.Compile(MailRequest)
 

@@ -1,5 +1,7 @@
 import { expect, test } from 'bun:test'
+import { TEMPLATES } from './schema'
 import { createTemplates } from './templates'
+import { LOCALES } from './texts'
 
 const render = createTemplates({
   appUrl: 'https://app.example',
@@ -71,4 +73,39 @@ test('a mail about an existing account carries no one-time link', () => {
   const { text, html, link } = render('already-registered', { email: 'sam@acme.example' })
   expect(link).toBe('https://app.example')
   expect(text + html).not.toMatch(/code=|token=/)
+})
+
+test.each(TEMPLATES)(
+  '%s is written in every language: HTML and text say the same, and the link carries nothing but the token',
+  (template) => {
+    const facts = { email: 'sam@acme.example', token: 'T0ken', clientName: 'Acme', newEmail: 'sam@new.example' }
+    const mails = LOCALES.map((locale) => render(template, { ...facts, locale }))
+    expect(new Set(mails.map(({ subject }) => subject)).size).toBe(LOCALES.length)
+    for (const { html, text, link } of mails) {
+      const [heading = '', ...lines] = text.split('\n').filter((line) => line !== '' && line !== '-- ')
+      expect(html).toContain(`<title>${heading}</title>`)
+      for (const line of lines) expect(html).toContain(line.replace(/:$/, ''))
+      expect(link).toMatch(/^https:\/\/app\.example(\/[a-z/-]+(\?(code|token)=T0ken)?)?$/)
+      expect(html).toContain('prefers-color-scheme:dark')
+    }
+  },
+)
+
+test.each([
+  ['pt-BR', 'Olá, sam,', 'vale por 24 horas'],
+  ['pt', 'Olá, sam,', 'vale por 24 horas'],
+  ['ptolemaic', 'Hello sam,', 'valid for 24 hours'],
+  ['en-GB', 'Hello sam,', 'valid for 24 hours'],
+  ['xx', 'Hello sam,', 'valid for 24 hours'],
+])('a user whose language is %s is greeted with %s', (locale, greeting, validity) => {
+  const { text } = render('verify-email', { email: 'sam@acme.example', token: 'x', locale })
+  expect(text).toContain(greeting)
+  expect(text).toContain(validity)
+})
+
+test('a new sign-in is told with its place, program and time; all of them are text', () => {
+  const signIn = { address: '192.0.2.1', userAgent: '<img src=x>\r\nX', at: new Date('2026-11-25T08:30:00Z') }
+  const { html, text } = render('new-sign-in', { email: 'sam@acme.example', signIn })
+  expect(text).toContain('from 192.0.2.1 with <img src=x> X on November 25, 2026 at 8:30')
+  expect(html).not.toContain('<img')
 })

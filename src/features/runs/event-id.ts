@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 
 /** The same id for the same event of the same run, however often it is executed (RFC 9562 §5.5, a name-based UUID). */
-export function eventIdOf(runId: string, ordinal: number): string {
+export function eventIdOf(runId: string, key: string): string {
   const bytes = createHash('sha1')
     .update(Buffer.from(runId.replaceAll('-', ''), 'hex'))
-    .update(String(ordinal))
+    .update(key)
     .digest()
     .subarray(0, 16)
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x50

@@ -2,12 +2,11 @@ import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import type { AgentEvent } from '~/runtime/types'
 import type { LiveLog } from './live-log'
-import type { LogEvent, LogEventType, RunFailure } from './log-event'
+import type { LogEvent, LogEventType } from './log-event'
 import type { Persist } from './persist'
 import { saveEvent, saveLog } from './queries/events'
 import type { OwnedRun } from './queries/owned'
-import { finishRun } from './queries/runs'
-import type { RunStatus } from './table'
+import { finishRun, type RunOutcome } from './queries/runs'
 
 /** How long a piece of text may live in Redis alone. */
 const PERSIST_MS = 250
@@ -26,11 +25,7 @@ export interface RunLog {
   /** @throws RunTakenOver */
   event(id: string, ordinal: number, event: AgentEvent, data: Record<string, unknown>): Promise<void>
   /** The last entry. @throws RunTakenOver */
-  end(
-    type: LogEventType,
-    data: Record<string, unknown>,
-    outcome: { status: RunStatus; result?: { response: string }; error?: RunFailure },
-  ): Promise<void>
+  end(type: LogEventType, data: Record<string, unknown>, outcome: RunOutcome): Promise<void>
   close(): void
 }
 

@@ -2,12 +2,13 @@ import type { Redis } from 'ioredis'
 import { inTenantScope, sqlState } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable } from '~/platform/redis'
-import { type ExecutorDeps, executeRun, ProcessStopping, RunCancelled } from './executor'
+import { HandedOver } from '~/runtime/pause'
+import { type ExecutorDeps, executeRun, RunCancelled } from './executor'
 import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
 import { findLastSeq } from './queries/events'
 import type { OwnedRun } from './queries/owned'
-import { claimRun, listAbandoned, releaseLease, renewLeases, takeIdle } from './queries/runs'
+import { claimRun, listUnattended, releaseLease, renewLeases, takeIdle } from './queries/runs'
 import { openRunLog } from './run-log'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
@@ -41,12 +42,14 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   /** Ours, waiting for the session's earlier turns. */
   const queued = new Set<string>()
   const ending = new Map<string, Promise<void>>()
+  const handOver = new AbortController()
   let stopping = false
   let renewedAt = performance.now()
 
   const execute = (run: OwnedRun) => {
     const abort = new AbortController()
-    const done = inTenantScope(run.clientId, () => executeRun(executor, run, abort.signal)).finally(() => {
+    const orders = { signal: abort.signal, handOver: handOver.signal }
+    const done = inTenantScope(run.clientId, () => executeRun(executor, run, orders)).finally(() => {
       running.delete(run.id)
       void announce(redis, { session: run.sessionId }, log)
       claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
@@ -86,7 +89,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   const recover = async () => {
     if (stopping || running.size >= maxRecovered) return
-    for (const id of await listAbandoned(db, Math.min(20, maxRecovered - running.size))) {
+    for (const id of await listUnattended(db, Math.min(20, maxRecovered - running.size))) {
       if (await claim(id)) log.info('run recovered', { run_id: id })
     }
   }
@@ -158,10 +161,14 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     },
     async stop(graceMs) {
       stopping = true
+      // Those that are nearly done may end here; the others go elsewhere when the step in hand is done.
+      const handOverTimer = setTimeout(() => handOver.abort(), graceMs / 3)
       const all = () => Promise.allSettled([...running.values()].map(({ done }) => done))
       await Promise.race([all(), executor.clock.sleep(graceMs)])
+      clearTimeout(handOverTimer)
+      handOver.abort()
       for (const timer of timers) clearInterval(timer)
-      for (const { abort } of running.values()) abort.abort(new ProcessStopping())
+      for (const { abort } of running.values()) abort.abort(new HandedOver('this process stops'))
       await Promise.race([all(), executor.clock.sleep(2000)])
       subscriber.disconnect()
     },

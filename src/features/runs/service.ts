@@ -10,7 +10,7 @@ import { followRun } from './follow'
 import type { LiveLog } from './live-log'
 import type { LogEvent } from './log-event'
 import { insertUserEvent } from './queries/events'
-import { countActiveRuns, findRun, insertRun, requestCancel, requeue, upsertSession } from './queries/runs'
+import { countActiveRuns, findRun, insertRun, requestCancel, upsertSession, wake } from './queries/runs'
 import { listSteps, settleStep } from './queries/steps'
 import type { Runner } from './runner'
 import type { Reconciliation, Run } from './schema'
@@ -169,7 +169,7 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
             ? { state: 'done' as const, result: { result: result ?? null } }
             : { state: 'open' as const, effect: 'idempotent' as const }
         if (!(await settleStep(tx, runId, step, outcome))) throw invalid('/step', 'not-found', 'The run has no open step of that key')
-        await requeue(tx, reach, runId)
+        await wake(tx, runId)
         audit({ action: 'reconcile', resourceType: 'run', resourceId: runId, clientId: run.clientId, details: { step, decision } })
       })
       return show(reach, runId)

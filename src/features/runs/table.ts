@@ -3,6 +3,9 @@ import { bigint, jsonb, pgTable, primaryKey, text, timestamp, uuid } from 'drizz
 export const RUN_STATUSES = ['queued', 'running', 'waiting', 'needs_reconcile', 'succeeded', 'failed', 'cancelled'] as const
 export type RunStatus = (typeof RUN_STATUSES)[number]
 
+/** What a run waits for: the pause's reason and what belongs to it. */
+export type Waiting = { reason: string } & Record<string, unknown>
+
 export const runs = pgTable('runs', {
   id: uuid('id').primaryKey(),
   clientId: uuid('client_id').notNull(),
@@ -20,6 +23,9 @@ export const runs = pgTable('runs', {
   leaseOwner: text('lease_owner'),
   leaseToken: bigint('lease_token', { mode: 'number' }).notNull().default(0),
   leaseUntil: timestamp('lease_until', { withTimezone: true }),
+  waitingFor: jsonb('waiting_for').$type<Waiting>(),
+  waitingSince: timestamp('waiting_since', { withTimezone: true }),
+  wakeAt: timestamp('wake_at', { withTimezone: true }),
   cancelRequestedAt: timestamp('cancel_requested_at', { withTimezone: true }),
   deadlineAt: timestamp('deadline_at', { withTimezone: true }).notNull(),
   createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),

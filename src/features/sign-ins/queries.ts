@@ -16,8 +16,18 @@ export interface NewSignIn {
   seconds: number
 }
 
-export const insertSignIn = (db: Db, { seconds: life, ...values }: NewSignIn) =>
-  db.insert(authSessions).values({ ...values, expiresAt: sql`now() + ${seconds(life)}` })
+/** True when the user has signed in before, but neither from that address nor with that program. */
+export async function insertSignIn(db: Db, { seconds: life, ...values }: NewSignIn): Promise<boolean> {
+  const before = sql`select from auth_sessions before where before.user_id = ${values.userId} and before.actor_user_id is null`
+  const [row] = await db
+    .insert(authSessions)
+    .values({ ...values, expiresAt: sql`now() + ${seconds(life)}` })
+    .returning({
+      isStrange: sql<boolean>`exists (${before}) and not exists (
+        ${before} and (before.address = ${values.address} or before.user_agent is not distinct from ${values.userAgent}))`,
+    })
+  return row?.isStrange === true
+}
 
 /** Impersonations are no sign-ins of the user's own: they are listed and ended by admins. */
 const ownOf = (userId: string) => and(eq(authSessions.userId, userId), isNull(authSessions.actorUserId))

@@ -61,7 +61,7 @@ export function createSignInService(deps: Deps) {
       await write(actor, async (unit) => {
         await within?.(unit)
         const { address, userAgent } = actor.origin
-        await insertSignIn(unit.tx, {
+        const isStrange = await insertSignIn(unit.tx, {
           id: sessionId,
           userId: user.id,
           address,
@@ -69,6 +69,7 @@ export function createSignInService(deps: Deps) {
           refreshHash: hashRefreshToken(token),
           seconds: lifeSeconds,
         })
+        if (isStrange) unit.mail({ template: 'new-sign-in', user_id: user.id, session_id: sessionId })
         await tidySignIns(unit.tx, user.id, MAX_SIGN_INS)
         unit.audit({ action: 'login', ...ofUser(user), details: { ...details, session_id: sessionId } })
       })

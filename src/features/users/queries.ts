@@ -3,7 +3,7 @@ import { clients } from '~/features/clients/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { User } from './schema'
-import { users } from './table'
+import { secondFactors, users } from './table'
 
 /** What leaves this file towards a client: no hash. */
 const view = {
@@ -39,6 +39,7 @@ export interface Credentials {
   emailVerified: boolean
   passwordHash: string
   passwordIsImported: boolean
+  hasSecondFactor: boolean
   clientName: string | null
   /** An initial password that nobody has replaced in time. */
   passwordExpired: boolean
@@ -55,11 +56,13 @@ export async function findCredentials(db: Db, by: { email: string } | { id: stri
       emailVerified: users.emailVerified,
       passwordHash: users.passwordHash,
       passwordIsImported: users.passwordIsImported,
+      hasSecondFactor: sql<boolean>`${secondFactors.confirmedAt} is not null`,
       clientName: clients.name,
       passwordExpired: sql<boolean>`coalesce(${users.passwordExpiresAt} <= now(), false)`,
     })
     .from(users)
     .leftJoin(clients, eq(clients.id, users.clientId))
+    .leftJoin(secondFactors, eq(secondFactors.userId, users.id))
     .where('email' in by ? emailIs(by.email) : eq(users.id, by.id))
   return row
 }

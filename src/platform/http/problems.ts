@@ -24,6 +24,11 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
     title: 'Incorrect password',
     meaning: 'The current password, asked for before a change, is wrong. You stay signed in.',
   },
+  'incorrect-code': {
+    status: 400,
+    title: 'Incorrect code',
+    meaning: 'The code of the second factor is wrong, was used already, or its time is over. You stay signed in.',
+  },
   unauthenticated: {
     status: 401,
     title: 'Not authenticated',
@@ -43,6 +48,12 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
     meaning: 'The password is right, but the address has not been verified yet.',
   },
   'account-inactive': { status: 403, title: 'Account inactive', meaning: 'The password is right, but the account is switched off.' },
+  'second-factor-required': {
+    status: 403,
+    title: 'Second factor required',
+    meaning:
+      'At a sign-in: the password is right; send `mfa_token` with a code to /api/v1/auth/login/mfa. Elsewhere: this account must have a second factor; set one up with /api/v1/auth/mfa/totp.',
+  },
   forbidden: { status: 403, title: 'Forbidden', meaning: 'You are signed in, but not allowed to do this or to name this client.' },
   'not-found': { status: 404, title: 'Not found', meaning: 'There is no such thing here, or it belongs to somebody else.' },
   'method-not-allowed': {
@@ -99,6 +110,16 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
   'secret-unavailable': { status: 503, title: 'Secret unavailable', meaning: 'A stored secret cannot be decrypted with the keys at hand.' },
   'upstream-timeout': { status: 504, title: 'Upstream timeout', meaning: 'A model provider, tool or remote agent did not answer in time.' },
   'run-cancelled': { status: 409, title: 'Run cancelled', meaning: 'The run was cancelled before it came to its end.' },
+  'limit-exceeded': {
+    status: 422,
+    title: 'Limit exceeded',
+    meaning: 'The run was stopped at a limit: steps, depth, branches or passes of a loop. `detail` says which.',
+  },
+  'budget-exhausted': {
+    status: 402,
+    title: 'Budget exhausted',
+    meaning: 'The run has used up what it may cost, or what is left of a budget is less than its next step may cost.',
+  },
 }
 
 /** Each problem gets a retry hint if it may pass by itself. */
@@ -121,6 +142,7 @@ export const Problem = t.Object(
     message: t.String({ description: 'The same as detail.' }),
     instance: t.String(),
     trace_id: t.String(),
+    mfa_token: t.Optional(t.String({ description: 'Of `second-factor-required` at a sign-in: for the second step, within five minutes.' })),
     errors: t.Optional(t.Array(t.Object({ pointer: t.String(), code: t.String(), message: t.String() }))),
   },
   { title: 'Problem', description: 'RFC 9457 problem details.' },
@@ -177,6 +199,7 @@ export function problemDocument(
     message: failure.message,
     instance,
     trace_id: traceId,
+    ...(failure.mfaToken === undefined ? {} : { mfa_token: failure.mfaToken }),
     ...(failure.errors === undefined ? {} : { errors: failure.errors }),
   }
 }

@@ -13,6 +13,8 @@ export const OptionalId = t.Optional(t.Nullable(t.Union([Uuid, t.Literal('')])))
 export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)
 
 export const Email = t.String({ format: 'email', maxLength: 254, error: 'Must be an email address of at most 254 characters' })
+/** A password that is only checked: any length that could ever have been set. */
+export const GivenPassword = t.String({ minLength: 1, maxLength: 128, error: 'Must have 1 to 128 characters' })
 /** A date on its way out; JSON makes it ISO 8601 with `Z`. */
 export const Timestamp = t.Unsafe<Date | string>({ [Kind]: 'Timestamp', type: 'string', format: 'date-time' })
 TypeRegistry.Set('Timestamp', (_schema, value) => value instanceof Date || typeof value === 'string')

@@ -1,12 +1,16 @@
 import type { Config } from '~/config'
 import { createAgentLoader } from '~/features/agents/runnable'
+import { createApprovalService } from '~/features/approvals/service'
 import { createChatService } from '~/features/chat/service'
 import { createLiveLog } from '~/features/runs/live-log'
+import { createMemories } from '~/features/runs/memory'
+import { wake as wakeRun } from '~/features/runs/queries/runs'
 import { createRunner } from '~/features/runs/runner'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
 import { inputParts } from '~/runtime/conversation'
 import { createModelClient } from '~/runtime/model/client'
+import { createPrices } from '~/runtime/model/prices'
 import type { Definitions } from './definitions'
 import type { Machinery } from './machinery'
 
@@ -35,8 +39,11 @@ export function createConversations(
     modelTimeoutMs: modelSettings.callTimeoutMs,
     toolTimeoutMs: limits.toolTimeoutMs,
     toolResponseBytes: limits.toolResponseBytes,
+    maxDepth: runSettings.maxDepth,
+    memoryOf: createMemories({ db }),
   })
   const live = createLiveLog({ redis, log })
+  const approvals = createApprovalService({ db, write, wake: wakeRun, expireSeconds: runSettings.approvalSeconds })
   const runner = createRunner({
     executor: {
       db,
@@ -45,7 +52,11 @@ export function createConversations(
       log,
       loadAgent,
       toParts: (input) => ({ role: 'user', parts: inputParts(input) }),
-      maxSteps: runSettings.maxSteps,
+      approvalsOf: approvals.of,
+      prices: createPrices(runSettings.prices),
+      limits: { maxSteps: runSettings.maxSteps, maxFanOut: runSettings.maxFanOut },
+      maxTokens: runSettings.maxTokens,
+      defaultOutputTokens: runSettings.defaultOutputTokens,
       maxHistory: runSettings.maxHistory,
     },
     redis,
@@ -68,6 +79,7 @@ export function createConversations(
     live,
     runner,
     runs,
+    approvals,
     sessions: createSessionService({ db, write, agents }),
     chat: createChatService({ agents, runs, clock }),
   }

@@ -4,7 +4,10 @@ import { findCatalogueServers } from '~/features/mcp-tools/queries'
 import { createDial } from '~/runtime/mcp/connection'
 import { createConnections } from '~/runtime/mcp/connections'
 import { createDiscoverTools } from '~/runtime/mcp/discover'
+import type { RunnerAddress } from '~/runtime/mcp/runner-protocol'
+import { createRunnerTransport } from '~/runtime/mcp/runner-transport'
 import { createMcpSources } from '~/runtime/mcp/sources'
+import type { StdioServer } from '~/runtime/mcp/types'
 import type { Machinery } from './machinery'
 
 const MAX_AGE_MS = 600_000
@@ -13,7 +16,7 @@ const MAX_AGE_MS = 600_000
 export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound }: Machinery) {
   const dial = createDial({
     outbound,
-    stdio: undefined,
+    stdio: mcp.stdio && mcp.runnerUrl !== undefined ? toRunner({ url: mcp.runnerUrl, token: mcp.runnerToken ?? '' }) : undefined,
     connectTimeoutMs: mcp.connectTimeoutMs,
     callTimeoutMs: limits.toolTimeoutMs,
     maxBytes: limits.toolResponseBytes,
@@ -38,3 +41,5 @@ export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound 
     close: connections.close,
   }
 }
+
+const toRunner = (address: RunnerAddress) => (server: StdioServer) => createRunnerTransport(address, server)

@@ -1,9 +1,9 @@
 import type { Config } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
 import { createLinks } from '~/features/auth/links'
-import { createUnlock } from '~/features/auth/lock'
+import { createGuess, createUnlock, secondFactorOf } from '~/features/auth/lock'
 import { deriveToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
-import { createPasswordCheck } from '~/features/auth/password-check'
+import { createOwnPasswordCheck, createPasswordCheck } from '~/features/auth/password-check'
 import { createAuthService } from '~/features/auth/service'
 import { createSignOut } from '~/features/auth/sign-out'
 import { createSendVerification } from '~/features/auth/verification'
@@ -13,6 +13,7 @@ import { createMachineKeyring } from '~/features/machine-keys/keyring'
 import { createMachineKeyService } from '~/features/machine-keys/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
+import { createSecondFactorService } from '~/features/second-factors/service'
 import { createRefreshTokens } from '~/features/sign-ins/refresh-token'
 import { createSignInService } from '~/features/sign-ins/service'
 import { createUserService } from '~/features/users/service'
@@ -22,15 +23,27 @@ import type { Machinery } from './machinery'
 /** Who may come in, and the organisations they belong to. */
 export function createPeople(
   { access, rates }: Config,
-  { db, write, passwords, tokens, admission, attempts, linkKey, refreshKey, log }: Machinery,
+  { db, write, secrets, clock, passwords, tokens, admission, attempts, linkKey, refreshKey, log }: Machinery,
 ) {
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
   const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
-  const checkPassword = createPasswordCheck({ db, write, passwords, attempts, bcryptCost: access.bcryptCost })
+  const signOut = createSignOut({ admission })
+  const guess = createGuess({ attempts, write })
+  const checkPassword = createPasswordCheck({ db, passwords, guess, bcryptCost: access.bcryptCost })
+  const checkOwnPassword = createOwnPasswordCheck({ db, checkPassword })
+  const secondFactors = createSecondFactorService({
+    db,
+    write,
+    secrets: secrets.platform,
+    clock,
+    guess,
+    subjectOf: secondFactorOf,
+    checkOwnPassword,
+    announceChange: signOut.announceChange,
+  })
   const links = createLinks({ attempts, linkKey, ttlSeconds, requestsPerNetwork: rates.mailRequestsPerHour })
   const unlock = createUnlock({ attempts })
-  const signOut = createSignOut({ admission })
   const signIns = createSignInService({
     db,
     write,
@@ -44,7 +57,14 @@ export function createPeople(
   const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
   const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
   return {
-    authenticator: createAuthenticator({ db, tokens, admission, machineKeys: createMachineKeyring({ db, log }), log }),
+    authenticator: createAuthenticator({
+      db,
+      tokens,
+      admission,
+      machineKeys: createMachineKeyring({ db, log }),
+      log,
+      adminsNeedSecondFactor: access.adminsNeedSecondFactor,
+    }),
     auth: createAuthService({
       db,
       write,
@@ -53,11 +73,14 @@ export function createPeople(
       unlock,
       links,
       checkPassword,
+      checkOwnPassword,
+      checkCode: secondFactors.check,
       hashNewPassword,
       linkKey,
       emailChangeSeconds: ttlSeconds['change-email'],
     }),
     signIns,
+    secondFactors,
     users,
     clients: createClientService({ db, write, users, hashNewPassword, signOut }),
     members: createMemberService({

@@ -4,6 +4,7 @@ import type { Outbound } from '~/platform/outbound'
 import { toAnswer } from './answer'
 import { isBroken, isSessionLost, toFailure } from './failure'
 import { createGuardedFetch } from './guarded-fetch'
+import { hasExited, type RunnerTransport } from './runner-transport'
 import type { McpServer, McpTool, RemoteServer, StdioServer } from './types'
 import { unlessAborted } from './unless-aborted'
 
@@ -29,7 +30,7 @@ export class SessionLost extends Error {
 export interface DialDeps {
   outbound: Outbound
   /** How commands are reached. Undefined: there are none here. */
-  stdio: ((server: StdioServer) => Transport) | undefined
+  stdio: ((server: StdioServer) => RunnerTransport) | undefined
   /** Until the server's tools are known. */
   connectTimeoutMs: number
   callTimeoutMs: number
@@ -44,6 +45,8 @@ export type Dial = (server: McpServer, signal: AbortSignal) => Promise<Connectio
 const MAX_TOOLS = 256
 const MAX_DEFINITION_LENGTH = 65_536
 const CLOSE_MS = 1000
+const PROBE_MS = 3000
+const MAX_OLD = 1000
 /** As the older transport's servers name their endpoint. */
 const SSE_PATH = /\/sse\/?$/
 
@@ -58,11 +61,30 @@ export function createDial(deps: DialDeps): Dial {
     try {
       return await connect(deps, first(deps, server), signal)
     } catch (error) {
-      if (!(error instanceof Unconnected && error.speaksHttp)) throw error
+      if (!(error instanceof Unconnected && error.fault === undefined && error.failure.problem === 'upstream-error')) throw error
       // What is said about the first is what its author expects to read.
       return connect(deps, second(deps, server), signal).catch(() => {
         throw error
       })
+    }
+  }
+
+  /** Commands that end when they are asked in a revision that they do not know. */
+  const old = new Set<string>()
+  async function connectCommand(stdio: NonNullable<DialDeps['stdio']>, server: StdioServer, signal: AbortSignal): Promise<Connection> {
+    const key = JSON.stringify([server.command, ...server.args])
+    const line = () => {
+      const transport = stdio(server)
+      return { transport, takeFault: transport.fault }
+    }
+    if (old.has(key)) return connect(deps, line(), signal, 'legacy')
+    try {
+      return await connect(deps, line(), signal)
+    } catch (error) {
+      if (!(error instanceof Unconnected && hasExited(error.fault))) throw error
+      const connection = await connect(deps, line(), signal, 'legacy')
+      if (old.size < MAX_OLD) old.add(key)
+      return connection
     }
   }
 
@@ -71,7 +93,7 @@ export function createDial(deps: DialDeps): Dial {
     try {
       if (server.transport === 'http') return await connectRemote(server, signal)
       if (stdio === undefined) throw new DomainError('validation-failed', 'MCP servers that are commands are turned off here.')
-      return await connect(deps, { transport: stdio(server), fault: () => undefined }, signal)
+      return await connectCommand(stdio, server, signal)
     } catch (error) {
       caller.throwIfAborted()
       if (signal.aborted) throw new DomainError('upstream-timeout', 'The MCP server did not answer in time.', { cause: error })
@@ -81,10 +103,10 @@ export function createDial(deps: DialDeps): Dial {
 }
 
 class Unconnected extends Error {
-  /** `speaksHttp`: the other side answered, if not in this protocol. */
+  /** `fault`: not the server's word, but what kept it from us. */
   constructor(
     readonly failure: DomainError,
-    readonly speaksHttp: boolean,
+    readonly fault: DomainError | undefined,
   ) {
     super(failure.message)
   }
@@ -92,32 +114,35 @@ class Unconnected extends Error {
 
 interface Line {
   transport: Transport
-  fault(): DomainError | undefined
+  /** Why it failed, if it is not for something that the server said. */
+  takeFault(): DomainError | undefined
 }
 
 const streamable = ({ outbound, callTimeoutMs, maxAgeMs, maxBytes }: DialDeps, server: RemoteServer): Line => {
   const guard = createGuardedFetch({ outbound, server, streams: false, timeoutMs: callTimeoutMs, streamMs: maxAgeMs, maxBytes })
   const transport = new StreamableHTTPClientTransport(new URL(server.url), { fetch: guard.fetch, requestInit: { redirect: 'error' } })
-  return { transport, fault: guard.fault }
+  return { transport, takeFault: guard.takeFault }
 }
 
 const sse = ({ outbound, callTimeoutMs, maxAgeMs, maxBytes }: DialDeps, server: RemoteServer): Line => {
   const guard = createGuardedFetch({ outbound, server, streams: true, timeoutMs: callTimeoutMs, streamMs: maxAgeMs, maxBytes })
   const transport = new SSEClientTransport(new URL(server.url), { fetch: guard.fetch, requestInit: { redirect: 'error' } })
-  return { transport, fault: guard.fault }
+  return { transport, takeFault: guard.takeFault }
 }
 
 async function connect(
   { connectTimeoutMs, callTimeoutMs }: DialDeps,
-  { transport, fault }: Line,
+  { transport, takeFault }: Line,
   signal: AbortSignal,
+  mode: 'auto' | 'legacy' = 'auto',
 ): Promise<Connection> {
   const client = new Client(
     { name: 'evo-ai', version: '1.0.0' },
     {
       // Nothing that a server could ask of us: no sampling, no elicitation, no roots.
       capabilities: {},
-      versionNegotiation: { mode: 'auto' },
+      // A command that keeps silent does not know the question; by HTTP that is an outage.
+      versionNegotiation: { mode, probe: { timeoutMs: Math.min(PROBE_MS, connectTimeoutMs) } },
       inputRequired: { autoFulfill: false },
       listMaxPages: 8,
       // Its schemas are a stranger's: compiling their patterns is not for this process.
@@ -139,8 +164,8 @@ async function connect(
     return { tools: checkTools(tools), call, isClosed: () => closed, close }
   } catch (error) {
     await close()
-    const failure = toFailure(error, fault())
-    throw new Unconnected(failure, fault() === undefined && failure.problem === 'upstream-error')
+    const reason = takeFault()
+    throw new Unconnected(toFailure(error, reason), reason)
   }
 
   async function call({ name, args, idempotencyKey, signal }: Parameters<Connection['call']>[0]): Promise<unknown> {
@@ -155,7 +180,7 @@ async function connect(
         throw new SessionLost('the session is gone', { cause: error })
       }
       if (isBroken(error)) await close()
-      throw toFailure(error, fault())
+      throw toFailure(error, takeFault())
     }
   }
 }

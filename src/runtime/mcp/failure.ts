@@ -8,8 +8,8 @@ export function toFailure(error: unknown, fault?: DomainError): DomainError {
   if (error instanceof DomainError) return error
   if (SdkError.isInstance(error) && error.code === SdkErrorCode.RequestTimeout)
     return new DomainError('upstream-timeout', 'The MCP server did not answer in time.', { cause: error })
-  if (fault !== undefined) return fault
   if (ProtocolError.isInstance(error)) return new DomainError('upstream-error', `The MCP server refused: ${shown(error)}`, { cause: error })
+  if (fault !== undefined) return fault
   if (SdkHttpError.isInstance(error))
     return new DomainError('upstream-error', `The MCP server answered with HTTP status ${error.status}.`, { cause: error })
   return new DomainError('upstream-error', 'The MCP server could not be reached, or does not speak the protocol.', { cause: error })

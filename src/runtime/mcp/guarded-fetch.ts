@@ -16,8 +16,8 @@ export interface GuardedFetchOptions {
 
 export interface GuardedFetch {
   fetch(input: string | URL, init?: RequestInit): Promise<Response>
-  /** Why an exchange failed, in our own words: the SDK wraps it in its own. */
-  fault(): DomainError | undefined
+  /** Why the last exchange failed, in our own words, once: the SDK wraps it in its own. */
+  takeFault(): DomainError | undefined
 }
 
 /** What a stream may bring in all before its connection is replaced. */
@@ -73,7 +73,11 @@ export function createGuardedFetch({ outbound, server, streams, timeoutMs, strea
         throw error
       }
     },
-    fault: () => fault,
+    takeFault() {
+      const taken = fault
+      fault = undefined
+      return taken
+    },
   }
 }
 

@@ -67,7 +67,7 @@ async function callOnce(
   request: ModelRequest,
   { address, onDelta, signal }: { address: ModelAddress; onDelta: (delta: ModelDelta) => void; signal: AbortSignal },
 ): Promise<ModelReply> {
-  const { model: id, tools, maxOutputTokens, temperature } = request
+  const { model: id, tools, maxOutputTokens, temperature, outputSchema } = request
   const model = await loadModel(address)
   const call = {
     prompt: toPrompt(request),
@@ -75,6 +75,7 @@ async function callOnce(
     ...(tools.length > 0 ? { tools: toTools(tools) } : {}),
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     ...(temperature === undefined ? {} : { temperature }),
+    ...(outputSchema === undefined ? {} : { responseFormat: { type: 'json' as const, schema: outputSchema } }),
   }
   const { stream } = await Promise.resolve(model.doStream(call)).catch((error: unknown) => {
     throw new ProviderFailure(error, { streamed: false })

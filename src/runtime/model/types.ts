@@ -23,6 +23,8 @@ export interface ModelRequest {
   timeoutMs: number
   maxOutputTokens?: number | undefined
   temperature?: number | undefined
+  /** A JSON Schema that the text shall fit, where the provider can be held to it. */
+  outputSchema?: object | undefined
 }
 
 export interface ToolDeclaration {

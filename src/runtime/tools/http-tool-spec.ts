@@ -54,6 +54,8 @@ export const HttpToolSpec = Type.Object({
   ),
   /** The remote side honours `Idempotency-Key`, so that even a POST may be repeated after a crash. */
   idempotent: orNull(Type.Boolean()),
+  /** Somebody has to allow each call. */
+  require_approval: orNull(Type.Boolean()),
 })
 
 /**

@@ -47,6 +47,7 @@ export function createHttpTool(spec: HttpToolSpec, { outbound, maxTimeoutMs, max
     description: spec.description ?? '',
     inputSchema,
     effect,
+    requiresApproval: spec.require_approval === true,
 
     async execute(args, { idempotencyKey, signal }) {
       const input = readInput(spec, inputSchema, args)

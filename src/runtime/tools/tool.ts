@@ -7,6 +7,8 @@ export interface AgentTool {
   inputSchema: object
   /** What a second execution would do. An `unsafe` call whose outcome is unknown is never repeated without being asked. */
   effect: 'read-only' | 'idempotent' | 'unsafe'
+  /** Somebody has to allow each call. */
+  requiresApproval?: boolean
   /**
    * Answers JSON. A failure that the model can react to is a `ToolError`, not a rejection: arguments that do not fit, a remote side that fails.
    * Rejects with the signal's reason once that aborts, and for nothing else.

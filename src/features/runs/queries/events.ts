@@ -1,5 +1,5 @@
 import { and, asc, eq, sql } from 'drizzle-orm'
-import { events } from '~/features/sessions/table'
+import { events, sessions } from '~/features/sessions/table'
 import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent } from '../log-event'
@@ -29,10 +29,14 @@ export async function saveEvent(
       select ${id}, client_id, session_id, id, ${ordinal}, ${event.author}, ${asJson(event.content)}, ${asJson(event.actions ?? {})}, ${event.branch ?? null}
       from ${runs} where ${ours(run)}
       on conflict (id) do update set ordinal = excluded.ordinal returning 1
-    )
+    )${event.actions?.state_delta === undefined ? sql`` : sql`, changed as (${changeState(run, event.actions.state_delta)} returning 1)`}
     select 1 from logged, stored`)
   return rows.length > 0
 }
+
+/** The session's state as its events change it. Done twice, it changes nothing. */
+const changeState = (run: OwnedRun, delta: unknown) => sql`
+  update ${sessions} set state = state || ${asJson(delta)} where id = ${run.sessionId} and client_id = ${run.clientId} and exists (select 1 from stored)`
 
 /** Appends consecutive entries of the event log if the run is still ours; false if it is not. Done twice, it changes nothing. */
 export async function saveLog(db: Db, run: OwnedRun, entries: LogEvent[]): Promise<boolean> {
@@ -63,13 +67,10 @@ export async function findLastSeq(db: Db, runId: string): Promise<number> {
   return row?.last ?? 0
 }
 
-/** How many of the agent's events of this run are stored: a repeated execution does not store them again. */
-export async function countStoredEvents(db: Db, runId: string): Promise<number> {
-  const [row] = await db
-    .select({ last: sql<number>`coalesce(max(${events.ordinal}), 0)::int` })
-    .from(events)
-    .where(eq(events.runId, runId))
-  return row?.last ?? 0
+/** The agent's events of this run that are stored, and how many: a repeated execution does not store them again. */
+export async function listStoredEvents(db: Db, runId: string): Promise<{ ids: Set<string>; last: number }> {
+  const rows = await db.select({ id: events.id, ordinal: events.ordinal }).from(events).where(eq(events.runId, runId))
+  return { ids: new Set(rows.map(({ id }) => id)), last: Math.max(0, ...rows.map(({ ordinal }) => ordinal ?? 0)) }
 }
 
 /** The session before this turn. */
@@ -85,3 +86,39 @@ export async function listHistory(
     .limit(limit)
   return rows.reverse().map(({ author, content, actions }) => ({ author, content: content as unknown as AgentEvent['content'], actions }))
 }
+
+/** What the contact said and was told in this and earlier conversations with the agent, as far as it has to do with the query; best first. */
+export async function searchEvents(
+  db: Db,
+  {
+    clientId,
+    agentId,
+    sessionId,
+    runId,
+    query,
+    limit,
+  }: { clientId: string; agentId: string; sessionId: string; runId: string; query: string; limit: number },
+): Promise<{ author: string; text: string; at: string }[]> {
+  const rows = await db.execute<{ author: string; text: string; at: string }>(sql`
+    with here as (select contact_id from ${sessions} where id = ${sessionId} and client_id = ${clientId}),
+    mine as (
+      select s.id from ${sessions} s, here
+      where s.client_id = ${clientId} and s.agent_id = ${agentId} and (s.id = ${sessionId} or s.contact_id = here.contact_id)
+      order by s.updated_at desc limit ${MAX_SESSIONS}
+    ),
+    recent as (
+      select e.author, e.created_at, left(array_to_string(array(select jsonb_path_query(e.content, '$.parts[*].text') #>> '{}'), ' '), ${MAX_TEXT}) as text
+      from ${events} e where e.client_id = ${clientId} and e.session_id in (select id from mine) and e.run_id is distinct from ${runId}
+      order by e.position desc limit ${MAX_SEARCHED}
+    ),
+    wanted as (select replace(plainto_tsquery('simple', ${query})::text, ' & ', ' | ')::tsquery as words)
+    select author, left(text, 2000) as text, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at
+    from recent, wanted where to_tsvector('simple', text) @@ words
+    order by ts_rank(to_tsvector('simple', text), words) desc, created_at desc limit ${limit}`)
+  return [...rows]
+}
+
+/** What a search looks through, newest first. */
+const MAX_SESSIONS = 100
+const MAX_SEARCHED = 2000
+const MAX_TEXT = 20_000

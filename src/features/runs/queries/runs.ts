@@ -1,10 +1,10 @@
-import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
-import { type RunStatus, runs } from '../table'
+import { type RunStatus, runs, type Waiting } from '../table'
 import { insertLog } from './events'
 import { asJson, type OwnedRun, ours, owned } from './owned'
 
@@ -86,12 +86,18 @@ export async function claimRun(
       leaseToken: sql`${runs.leaseToken} + 1`,
       leaseUntil: sql`now() + ${seconds(leaseSeconds)}`,
       startedAt: sql`coalesce(${runs.startedAt}, now())`,
+      // Waiting is not running: it does not use up the run's time.
+      deadlineAt: sql`${runs.deadlineAt} + coalesce(now() - ${runs.waitingSince}, interval '0')`,
+      waitingFor: null,
+      waitingSince: null,
+      wakeAt: null,
     })
     .where(
       and(
         eq(runs.id, id),
-        sql`(${runs.leaseUntil} < now() or (${runs.status} = 'queued' and ${runs.leaseOwner} = ${owner}))`,
-        sql`${runs.status} in ('queued', 'running')`,
+        sql`((${runs.status} in ('queued', 'running') and ${runs.leaseUntil} <= now())
+          or (${runs.status} = 'queued' and ${runs.leaseOwner} = ${owner})
+          or (${runs.status} = 'waiting' and ${runs.wakeAt} <= now()))`,
         sql`not exists (
           select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
           and (other.status in ${BUSY} or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
@@ -102,14 +108,13 @@ export async function claimRun(
   return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true }
 }
 
-/** Runs that nobody looks after any more, longest first. */
-export async function listAbandoned(db: Db, limit: number): Promise<string[]> {
-  const rows = await db
-    .select({ id: runs.id })
-    .from(runs)
-    .where(sql`${runs.status} in ('queued', 'running') and ${runs.leaseUntil} < now()`)
-    .orderBy(asc(runs.leaseUntil))
-    .limit(limit)
+/** Runs that nobody looks after, longest first: new ones of the background, those whose process is gone, those whose wait is over. */
+export async function listUnattended(db: Db, limit: number): Promise<string[]> {
+  const rows = await db.execute<{ id: string }>(sql`
+    (select id, lease_until as due from ${runs} where status in ('queued', 'running') and lease_until <= now() order by lease_until limit ${limit})
+    union all
+    (select id, wake_at as due from ${runs} where status = 'waiting' and wake_at <= now() order by wake_at limit ${limit})
+    order by due limit ${limit}`)
   return rows.map(({ id }) => id)
 }
 
@@ -130,16 +135,28 @@ export const releaseLease = (db: Db, run: OwnedRun) => db.update(runs).set({ lea
 export const expireLeases = (db: Db, owner: string) =>
   db.update(runs).set({ leaseUntil: sql`now()` }).where(sql`${runs.leaseOwner} = ${owner} and ${runs.status} in ('queued', 'running')`)
 
-/** Ends the run together with its last log entries; false if it is not ours any more, or over already. */
+export interface RunOutcome {
+  status: RunStatus
+  result?: { response: string }
+  error?: RunFailure
+  /** Of a run that waits. */
+  waitingFor?: Waiting
+  /** When it is taken up again by itself. */
+  wakeAt?: Date | undefined
+}
+
+/** Ends the run, or puts it aside, together with its last log entries; false if it is not ours any more, or over already. */
 export async function finishRun(
   db: Db,
   run: OwnedRun,
-  { status, result, error, entries }: { status: RunStatus; result?: { response: string }; error?: RunFailure; entries: LogEvent[] },
+  { status, result, error, waitingFor, wakeAt, entries }: RunOutcome & { entries: LogEvent[] },
 ): Promise<boolean> {
-  const over = status === 'needs_reconcile' || status === 'waiting' ? sql`null` : sql`now()`
+  const [over, since] = waitingFor === undefined ? [sql`now()`, sql`null`] : [sql`null`, sql`now()`]
   const rows = await db.execute(sql`
     with logged as (${insertLog(run, entries)} returning 1)
-    update ${runs} set status = ${status}, result = ${asJson(result)}, error = ${asJson(error)}, finished_at = ${over}, lease_until = null, lease_owner = null
+    update ${runs} set status = ${status}, result = ${asJson(result)}, error = ${asJson(error)}, finished_at = ${over}, lease_until = null, lease_owner = null,
+      waiting_for = ${asJson(waitingFor)}, waiting_since = ${since},
+      wake_at = least(${runs.wakeAt}, ${wakeAt?.toISOString() ?? null}::timestamptz)
     from logged where ${ours(run)} returning 1 as saved`)
   return rows.length > 0
 }
@@ -190,10 +207,12 @@ export async function takeIdle(db: Db, { id, owner }: { id: string; owner: strin
   return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true }
 }
 
-/** Puts a run that waited for a decision back to work: whoever looks for abandoned runs takes it. */
-export const requeue = (db: Db, reach: Reach, id: string) =>
+/**
+ * Lets a run that waits be taken up again: whoever looks for unattended runs takes it. One that is only about to wait, in this moment, will not.
+ */
+export const wake = (db: Db, id: string) =>
   db
     .update(runs)
-    .set({ status: 'running', leaseUntil: sql`now()` })
-    .where(and(within(reach, id), eq(runs.status, 'needs_reconcile')))
+    .set({ status: sql`case ${runs.status} when 'needs_reconcile' then 'waiting' else ${runs.status} end`, wakeAt: sql`now()` })
+    .where(and(eq(runs.id, id), isNull(runs.finishedAt)))
     .returning({ id: runs.id })

@@ -1,0 +1,47 @@
+import type { BudgetScope } from '~/features/usage/table'
+import type { Clock } from '~/platform/clock'
+import type { Db } from '~/platform/db'
+import { hasBudget, releaseReservation, reserve } from './queries/budgets'
+
+/** Whose money a run spends. */
+export interface Spender {
+  id: string
+  clientId: string
+  agentId: string
+  sessionId: string
+}
+
+export type ReserveAnswer =
+  /** No budget limits this. */
+  | { verdict: 'free' }
+  | { verdict: 'reserved' }
+  /** `othersHold`: some of what is missing is set aside for calls under way, and may come back. */
+  | { verdict: 'refused'; scopes: BudgetScope[]; othersHold: boolean }
+
+/** Keeps runs within their budgets, whichever process they are in: PostgreSQL decides, in one statement for all budgets of a call. */
+export interface BudgetGuard {
+  /** Finds out beside other work whether any budget limits the run at all. */
+  look(spender: Spender): Promise<void>
+  reserve(spender: Spender, stepKey: string, amountNanos: number): Promise<ReserveAnswer>
+  release(spender: Spender, stepKey: string, how: { spentNanos: number }): Promise<void>
+}
+
+/** How long it is taken for granted that a run without a budget has none. */
+const FREE_MS = 2000
+
+/** For one run. */
+export function createBudgetGuard({ db, clock }: { db: Db; clock: Clock }): BudgetGuard {
+  let freeUntil = 0
+  return {
+    async look(spender) {
+      if (!(await hasBudget(db, spender))) freeUntil = clock.now() + FREE_MS
+    },
+    async reserve(spender, stepKey, amountNanos) {
+      if (clock.now() < freeUntil) return { verdict: 'free' }
+      const answer = await reserve(db, spender, { stepKey, amountNanos })
+      if (answer.verdict === 'free') freeUntil = clock.now() + FREE_MS
+      return answer
+    },
+    release: (spender, stepKey, { spentNanos }) => releaseReservation(db, spender, { stepKey, spentNanos }),
+  }
+}

@@ -1,0 +1,87 @@
+import type { Clock } from '~/platform/clock'
+import type { Db } from '~/platform/db'
+import type { Log } from '~/platform/log'
+import { patiently } from '~/platform/patience'
+import { textOf } from '~/runtime/conversation'
+import type { Prices } from '~/runtime/model/prices'
+import type { Agent, AgentEvent, RunLimits } from '~/runtime/types'
+import { createBudgetGuard } from './budget-guard'
+import { createContext } from './context'
+import { eventIdOf } from './event-id'
+import { openJournal } from './journal'
+import type { LogEvent } from './log-event'
+import type { Persist } from './persist'
+import { insertUserEvent, listHistory, listStoredEvents } from './queries/events'
+import type { OwnedRun } from './queries/owned'
+import { sumTokens } from './queries/steps'
+import type { RunLog } from './run-log'
+import { readShownText } from './shown-text'
+import { createSpending } from './spending'
+import type { ApprovalsOf } from './waiting'
+
+export interface TurnDeps {
+  db: Db
+  clock: Clock
+  log: Log
+  /** The agent as it can be run. @throws DomainError when it is gone. */
+  loadAgent(clientId: string, agentId: string): Promise<Agent>
+  toParts(input: OwnedRun['input']): AgentEvent['content']
+  approvalsOf: ApprovalsOf
+  prices: Prices
+  limits: RunLimits
+  /** Of one run, in and out. */
+  maxTokens: number
+  defaultOutputTokens: number
+  maxHistory: number
+}
+
+interface Turn {
+  runLog: RunLog
+  /** The run's log so far. */
+  entries: LogEvent[]
+  persist: Persist
+  signal: AbortSignal
+  handOver: AbortSignal
+}
+
+/** The agent's turn itself. Returns the text of its last word. */
+export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries, persist, signal, handOver }: Turn): Promise<string> {
+  const { db, clock, log } = deps
+  const { id, clientId, agentId, sessionId, recovered } = run
+  const content = deps.toParts(run.input)
+  const guard = createBudgetGuard({ db, clock })
+  const prepare = () =>
+    Promise.all([
+      deps.loadAgent(clientId, agentId),
+      listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }),
+      recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
+      recovered ? sumTokens(db, id) : 0,
+      guard.look(run),
+      recovered ? insertUserEvent(db, { id, clientId, sessionId, content }) : undefined,
+    ])
+  const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
+  const [agent, history, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })
+  const { prices, maxTokens, defaultOutputTokens, limits } = deps
+  const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
+  const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })
+  const journal = await patiently(open, { clock, signal, onFirst })
+  const context = createContext(
+    { runId: id, sessionId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
+    { input: run.input, history, signal },
+  )
+  let ordinal = stored.last
+  let response = ''
+  for await (const { key, ...event } of agent(context)) {
+    const text = textOf(event)
+    if (text !== '' && !isAside(event)) response = text
+    const eventId = eventIdOf(id, key)
+    // Stored, and thereby shown, by an earlier execution.
+    if (stored.ids.has(eventId)) continue
+    ordinal += 1
+    await runLog.event(eventId, ordinal, event, { id: eventId, run_id: id, timestamp: clock.now() / 1000, event })
+  }
+  return response === '' ? 'Finished without specific response' : response
+}
+
+/** It tells about the way, and is no answer. */
+const isAside = ({ actions }: AgentEvent) => actions?.report === true || actions?.notice !== undefined

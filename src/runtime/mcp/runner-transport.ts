@@ -1,0 +1,69 @@
+import { type JSONRPCMessage, parseJSONRPCMessage, type Transport } from '@modelcontextprotocol/client'
+import { DomainError } from '~/platform/errors'
+import { ENDED, EXITED, RUNNER_PATH, type RunnerAddress, STARTED } from './runner-protocol'
+import type { StdioServer } from './types'
+
+export interface RunnerTransport extends Transport {
+  /** Why the command is over, if it is. */
+  fault(): DomainError | undefined
+}
+
+/** A command at the runner, over one WebSocket: whole messages both ways, and the command ends with it. */
+export function createRunnerTransport({ url, token }: RunnerAddress, { command, args, env }: StdioServer): RunnerTransport {
+  let socket: WebSocket | undefined
+  let fault: DomainError | undefined
+  const started = Promise.withResolvers<void>()
+
+  const transport: RunnerTransport = {
+    fault: () => fault,
+
+    start() {
+      socket = new WebSocket(`${url.replace(/^http/, 'ws')}${RUNNER_PATH}`, { headers: { authorization: `Bearer ${token}` } })
+      socket.onopen = () => socket?.send(JSON.stringify({ command, args, env }))
+      socket.onmessage = ({ data }) => {
+        started.resolve()
+        if (String(data) !== STARTED) receive(String(data))
+      }
+      socket.onclose = ({ code, reason }) => {
+        fault = code === ENDED || code === EXITED ? new CommandEnded(reason, code === EXITED) : new DomainError('upstream-error', NO_RUNNER)
+        started.reject(fault)
+        transport.onclose?.()
+      }
+      return started.promise
+    },
+
+    async send(message: JSONRPCMessage) {
+      if (socket?.readyState !== WebSocket.OPEN) throw fault ?? new DomainError('upstream-error', 'The MCP server does not run.')
+      socket.send(JSON.stringify(message))
+    },
+
+    async close() {
+      started.promise.catch(() => undefined) // nobody waits for it any more
+      socket?.close()
+    },
+  }
+
+  function receive(text: string) {
+    try {
+      transport.onmessage?.(parseJSONRPCMessage(JSON.parse(text)))
+    } catch (error) {
+      transport.onerror?.(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  return transport
+}
+
+class CommandEnded extends DomainError {
+  constructor(
+    reason: string,
+    readonly byItself: boolean,
+  ) {
+    super('upstream-error', `The MCP server does not run: ${reason}.`)
+  }
+}
+
+/** By itself, without having been made to. */
+export const hasExited = (fault: DomainError | undefined) => fault instanceof CommandEnded && fault.byItself
+
+const NO_RUNNER = 'The runner of MCP servers cannot be reached, or has no room.'
