@@ -184,6 +184,8 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/approvals/:approval_id/decision': or(ofClient('member'), 'runs:write'),
 
   'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
+  // Who it is comes in the first frame: tests/runs/chat-socket.test.ts.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': anybody,
 }
 
 const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }

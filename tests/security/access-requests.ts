@@ -75,6 +75,8 @@ const MCP_SERVER = { name: 'm', config_type: 'sse', config_json: { url: 'https:/
 
 /** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
 export const ANSWERS: Record<string, number[]> = {
+  // Without an upgrade, which the socket's own tests make.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': [400],
   'GET /readyz': [200, 503],
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
