@@ -66,7 +66,12 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'GET /api/v1/contacts/': ({ tenants }, object) => ({ query: `?client_id=${tenants[object].clientId}` }),
   'POST /api/v1/contacts/': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId } }),
   'PUT /api/v1/contacts/:contact_id': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId } }),
+  'POST /api/v1/agents/:agent_id/runs': () => ({ body: { message: 'hi' } }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  // Something of that run to be decided on: its step is named like it.
+  'POST /api/v1/runs/:run_id/approve': async ({ pathOf }, object) => ({
+    body: { decision: 'approve', step: (await pathOf('GET /:approval_id', object)).slice(1) },
+  }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
