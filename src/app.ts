@@ -8,8 +8,9 @@ import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
-import { callerOf, chatRoutes } from './features/chat/routes'
+import { callerOf, chatRoutes, chatSocketRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
+import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { impersonationRoutes } from './features/impersonation/routes'
@@ -73,6 +74,7 @@ export interface AppDeps {
   runs: RunService
   approvals: ApprovalService
   chat: ChatService
+  sockets: ChatSockets
   audit: AuditService
   renderMail: RenderMail
   settings: {
@@ -103,6 +105,16 @@ export function createApp(deps: AppDeps) {
     handler: { standardHostname: false },
     // A schema that cannot be compiled is found at boot.
     precompile: true,
+    websocket: {
+      // A message carries files.
+      maxPayloadLength: settings.gate.uploads.maxBytes,
+      // A quiet socket is pinged after 8 s, and closed after 8 more without an answer.
+      idleTimeout: 16,
+      sendPings: true,
+      // Never met: whoever sends waits for the room it needs. Beyond it Bun would drop frames.
+      backpressureLimit: 268_435_456,
+      perMessageDeflate: false,
+    },
     serve: {
       maxRequestBodySize: Math.max(settings.gate.maxBodyBytes, settings.gate.uploads.maxBytes),
       // Bun's own error page shows source code.
@@ -154,6 +166,7 @@ export function createApp(deps: AppDeps) {
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)

@@ -130,8 +130,11 @@ const LAYERS: Rule[] = [
       'features/chat/schema -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/chat/service -> features/runs/event-stream': 'a chat answers with the events of its run',
       'features/chat/service -> features/sessions/event-view': 'a chat answers with events: a shape',
+      'features/chat/socket-face -> features/runs/event-stream': 'a chat shows the events of its run',
+      'features/chat/socket-face -> features/runs/log-event': 'a chat shows the events of its run',
+      'features/chat/socket-face -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/runs/event-stream -> features/sessions/event-view': 'a run streams events: a shape',
-      'features/runs/service -> features/sessions/session-id': 'a run finds its session by id',
+      'features/runs/start -> features/sessions/session-id': 'a run finds its session by id',
     },
   },
 ]

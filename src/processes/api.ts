@@ -21,6 +21,8 @@ export async function runApi(config: Config, { log }: { log: Log }) {
     const times = stopTimes(config, reason)
     health.drain()
     await systemClock.sleep(msUntil(times.drained))
+    // First: a server that stops waits for its sockets.
+    services.sockets.drain()
     const settled = Promise.all([app.server?.stop(), runner.stop(msUntil(times.runsLeft))])
     await by(times.cut, settled)
     services.interrupt()

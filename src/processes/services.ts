@@ -4,6 +4,7 @@ import { createHealth } from '~/features/system/health'
 import type { Log } from '~/platform/log'
 import { createConversations } from './services/conversations'
 import { createDefinitions } from './services/definitions'
+import { createFaces } from './services/faces'
 import { createMachinery } from './services/machinery'
 import { createMails } from './services/mails'
 import { createMcp } from './services/mcp'
@@ -16,15 +17,18 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   const mcp = createMcp(config, machinery)
   const definitions = createDefinitions(config, machinery)
   const { live, ...conversations } = createConversations(config, machinery, definitions, { owner, recoverEveryMs })
+  const people = createPeople(config, machinery)
+  const faces = createFaces(config, machinery, { ...people, ...definitions, ...conversations })
   return {
     db,
     stores,
     write,
     passwords,
     admission,
-    ...createPeople(config, machinery),
+    ...people,
     ...definitions,
     ...conversations,
+    ...faces,
     audit: createAuditService({ db, write }),
     ...createMails(config),
     mcp,
@@ -32,6 +36,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     /** Ends all streams of runs, each with the word to come back elsewhere. */
     interrupt: live.interrupt,
     async close() {
+      faces.sockets.close()
       live.close()
       await mcp.close()
       await machinery.close()

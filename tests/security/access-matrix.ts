@@ -150,15 +150,20 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/sessions/:session_id/messages': or(ofClient('viewer'), 'sessions:read'),
   'DELETE /api/v1/sessions/:session_id': or(ofClient('member'), 'sessions:write'),
 
+  'POST /api/v1/agents/:agent_id/runs': or(ofClient('member'), 'runs:write'),
+  'GET /api/v1/runs/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
   'GET /api/v1/runs/:run_id': or(ofClient('viewer'), 'runs:read'),
   'GET /api/v1/runs/:run_id/events': or(ofClient('viewer'), 'runs:read'),
   'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
+  'POST /api/v1/runs/:run_id/approve': or(ofClient('member'), 'runs:write'),
   'GET /api/v1/approvals/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
   'GET /api/v1/approvals/:approval_id': or(ofClient('viewer'), 'runs:read'),
   'POST /api/v1/approvals/:approval_id/decision': or(ofClient('member'), 'runs:write'),
 
   'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
+  // Who it is comes in the first frame: tests/runs/chat-socket.test.ts.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': anybody,
 }
 
 const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }

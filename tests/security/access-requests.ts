@@ -1,6 +1,6 @@
 import { PASSWORD } from '../support/start-app'
 import type { ObjectOf } from './access-matrix'
-import type { World } from './access-world'
+import { PROVIDER_KEY, type World } from './access-world'
 
 export interface Request {
   body?: unknown
@@ -38,7 +38,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/clients/:client_id/machine-keys': () => ({ body: { name: 'a program', scopes: ['chat'] } }),
   'GET /api/v1/agents/apikeys/': ofHeader(),
   'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
-    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },
+    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY },
   }),
   'GET /api/v1/agents/apikeys/:key_id': ofHeader(),
   'PUT /api/v1/agents/apikeys/:key_id': ofHeader({ name: 'l' }),
@@ -51,13 +51,20 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
   }),
+  'POST /api/v1/agents/:agent_id/runs': () => ({ body: { message: 'hi' } }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  // Something of that run to be decided on: its step is named like it.
+  'POST /api/v1/runs/:run_id/approve': async ({ pathOf }, object) => ({
+    body: { decision: 'approve', step: (await pathOf('GET /:approval_id', object)).slice(1) },
+  }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
 
 /** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
 export const ANSWERS: Record<string, number[]> = {
+  // Without an upgrade, which the socket's own tests make.
+  'GET /api/v1/chat/ws/:agent_id/:external_id': [400],
   'GET /readyz': [200, 503],
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],

@@ -1,24 +1,21 @@
 import { Elysia, t } from 'elysia'
-import type { AgentService } from '~/features/agents/service'
 import { eventStream } from '~/features/runs/event-stream'
-import type { Admission } from '~/platform/admission'
-import { bindTenant } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
-import { type Authenticator, bearerOf, credentialOf, type Told, tell } from '~/platform/http/session'
+import { bearerOf, credentialOf, type Told, tell } from '~/platform/http/session'
 import type { Principal } from '~/platform/principal'
+import { type CallerDeps, identify } from './caller'
 import { ChatAnswer, ChatMessage } from './schema'
 import type { ChatService } from './service'
+import { SOCKET_PROTOCOL } from './socket-protocol'
+import type { ChatSockets } from './sockets'
 
-interface Deps {
+interface Deps extends CallerDeps {
   chat: ChatService
-  agents: AgentService
-  authenticator: Authenticator
-  admission: Admission
 }
 
 const Params = t.Object({ agent_id: Uuid, external_id: t.String({ minLength: 1, maxLength: 128 }) })
@@ -48,7 +45,7 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
         const caller = idempotent(principal, request, body)
         if (query.stream !== 'true') return chat.ask(caller, turn)
         set.headers['x-accel-buffering'] = 'no'
-        yield* eventStream(await chat.stream(caller, turn))
+        yield* eventStream((await chat.stream(caller, turn)).entries)
         return undefined
       },
       {
@@ -74,31 +71,51 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
       },
     )
 
-/** An access token or machine key, else the agent's own key; a token that fails leaves the word to the key, if there is one. */
-export async function callerOf(request: Request, agentId: string, deps: Omit<Deps, 'chat'>, told?: Told): Promise<Principal> {
-  const principal = await identify(request, agentId, deps, told)
-  bindTenant(principal.clientId)
-  return principal
+/** Who a request comes from, and whose rows it may touch. */
+export function callerOf(request: Request, agentId: string, deps: CallerDeps, told?: Told): Promise<Principal> {
+  const key = request.headers.get('x-api-key')
+  const credentials = key?.startsWith('evo_')
+    ? { token: () => credentialOf(request), hasToken: true, key: null }
+    : { token: () => bearerOf(request), hasToken: request.headers.get('authorization') !== null, key }
+  return identify(credentials, { agentId, origin: originOf(request), rateClass: 'chat', told }, deps)
 }
 
-async function identify(
-  request: Request,
-  agentId: string,
-  { agents, authenticator, admission }: Omit<Deps, 'chat'>,
-  told: Told | undefined,
-): Promise<Principal> {
-  const origin = originOf(request)
-  const key = request.headers.get('x-api-key')
-  if (key?.startsWith('evo_')) return authenticator.caller(credentialOf(request), origin, 'chat', told)
-  if (key === null || request.headers.get('authorization') !== null) {
-    try {
-      return await authenticator.caller(bearerOf(request), origin, 'chat', told)
-    } catch (error) {
-      if (key === null || !(error instanceof DomainError && error.problem === 'invalid-token')) throw error
-    }
-  }
-  const { rate } = await admission.admit(`agent:${agentId}`, 'chat')
-  told?.(rate)
-  const { clientId } = await agents.openWithKey(agentId, key)
-  return { kind: 'agent-key', agentId, clientId, origin }
-}
+const SocketParams = t.Object({
+  agent_id: Uuid,
+  external_id: t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$', error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -' }),
+})
+const SocketQuery = t.Object({
+  deltas: t.Optional(choice(['true', 'false'], { description: 'Send each entry of the event log as it comes, pieces of text included.' })),
+  on_disconnect: t.Optional(choice(['continue', 'cancel'], { description: 'What happens to the run in hand when the client leaves.' })),
+})
+
+/** Bun upgrades the connection; what happens on it is in sockets.ts. */
+export const chatSocketRoutes = ({ sockets }: { sockets: ChatSockets }) =>
+  new Elysia({ prefix: '/chat', tags: ['chat'] }).get(
+    '/ws/:agent_id/:external_id',
+    ({ request, server, params, query }) => {
+      if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
+        throw new DomainError('malformed-request', 'This is a WebSocket: ask for an upgrade.', { headers: { upgrade: 'websocket' } })
+      const data = sockets.admit({
+        agentId: params.agent_id.toLowerCase(),
+        externalId: params.external_id,
+        origin: originOf(request),
+        webOrigin: request.headers.get('origin'),
+        deltas: query.deltas === 'true',
+        onDisconnect: query.on_disconnect ?? 'continue',
+      })
+      if (server?.upgrade(request, { data })) return
+      data.close()
+      throw new DomainError('malformed-request', 'The upgrade to a WebSocket failed.')
+    },
+    {
+      params: SocketParams,
+      query: SocketQuery,
+      detail: {
+        summary: 'Talk to an agent over a WebSocket',
+        description: SOCKET_PROTOCOL,
+        security: [],
+        responses: { ...problemsOf(400, 403, 429, 503), 101: { description: 'Switching Protocols' } },
+      },
+    },
+  )

@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { SessionEvent } from '~/features/sessions/event-view'
-import { Base64 } from '~/platform/http/schema'
+import { Base64, Uuid } from '~/platform/http/schema'
 
 export const ChatMessage = t.Object({
   message: t.String({ maxLength: 200_000 }),
@@ -35,3 +35,16 @@ export const ChatAnswer = t.Object(
   { title: 'ChatAnswer' },
 )
 export type ChatAnswer = Static<typeof ChatAnswer>
+
+/** The frames of the WebSocket other than messages. Keys that nobody knows are let through. */
+export const Authorization = t.Object({
+  type: t.Literal('authorization'),
+  token: t.Optional(t.Nullable(t.String({ maxLength: 8192 }))),
+  api_key: t.Optional(t.Nullable(t.String({ maxLength: 1000 }))),
+  deltas: t.Optional(t.Boolean()),
+})
+export const Resumption = t.Object({
+  type: t.Literal('resume'),
+  run_id: Uuid,
+  last_event_id: t.Optional(t.Integer({ minimum: 0, maximum: 999_999_999_999_999 })),
+})

@@ -7,6 +7,7 @@ import { authorizeReach } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
+import { checkFileTypes } from './file-types'
 import type { ChatAnswer, ChatMessage } from './schema'
 
 export type ChatService = ReturnType<typeof createChatService>
@@ -23,6 +24,7 @@ export interface Turn {
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
     const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
+    checkFileTypes(message.files ?? [])
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,
@@ -54,11 +56,21 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
   }
 
   return {
-    /** The events of one turn as they come, from `run-started` on. */
-    async stream(principal: Principal, turn: Turn): Promise<AsyncGenerator<LogEvent | undefined, void>> {
-      const { runId } = await start(principal, turn)
-      return whileWatched(principal, runId, turn, { streamed: true })
+    /** @throws DomainError `forbidden`, `not-found` for whoever may not talk to this agent */
+    async authorize(principal: Principal, agentId: string): Promise<{ name: string }> {
+      const { name } = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
+      return { name }
     },
+
+    /** The events of one turn as they come, from `run-started` on. */
+    async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {
+      const { runId } = await start(principal, turn)
+      return { runId, entries: whileWatched(principal, runId, turn, { streamed: true }) }
+    },
+
+    /** The rest of a run that this caller may follow, behind the entry numbered `after`. @throws DomainError `not-found` */
+    resume: (principal: Principal, runId: string, { after, signal }: { after: number; signal: AbortSignal }) =>
+      runs.follow(principal, runId, { after, signal }),
 
     /** One turn to its end. @throws DomainError what the run failed of */
     async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {

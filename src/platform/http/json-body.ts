@@ -63,12 +63,17 @@ function checkType(request: Request, mediaType: string) {
  */
 export function parseJson(bytes: Uint8Array): unknown {
   let text: string
-  let value: unknown
   try {
     text = UTF8.decode(bytes)
   } catch (cause) {
     throw new DomainError('malformed-request', 'The body is not valid UTF-8.', { cause })
   }
+  return parseJsonText(text)
+}
+
+/** The same for a text that is Unicode already, such as a WebSocket's frame. */
+export function parseJsonText(text: string): unknown {
+  let value: unknown
   if (isTooDeep(text)) throw refused([{ pointer: '', code: 'depth', message: `Nested more than ${MAX_DEPTH} levels deep.` }])
   try {
     value = JSON.parse(text)

@@ -82,7 +82,8 @@ function ownResponses(operation: Operation, detail: Detail): Operation['response
       ? response
       : { ...operation.responses?.[status], ...response, description: described(status, response.description) }
   }
-  const succeeds = Object.keys(declared).some((status) => status.startsWith('2'))
+  // 101: the connection becomes a WebSocket.
+  const succeeds = Object.keys(declared).some((status) => status.startsWith('2') || status === '101')
   return succeeds ? declared : { ...declared, 204: { description: described('204', undefined) } }
 }
 

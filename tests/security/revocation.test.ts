@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'drizzle-orm'
+import { createTokens } from '~/platform/tokens'
+import { type RunningServer, startServer, until } from '../start/running-server'
+import { PASSWORD, startApp, type TestApp } from '../support/start-app'
+
+/** Two API processes that share nothing but the stores: the app of this process, and a server of its own. */
+let here: TestApp
+let there: RunningServer
+let url: string
+const READY = /"message":"ready".*"url":"([^"]+)"/
+const folder = mkdtempSync(join(tmpdir(), 'evo-revocation-'))
+beforeAll(async () => {
+  const rates = { RATE_REQUESTS_PER_MINUTE: '1000000', RATE_WRITES_PER_MINUTE: '1000000', REDIS_KEY_PREFIX: 'revocation:' }
+  here = await startApp(rates)
+  const { access, database, redis } = here.config
+  there = startServer({
+    ...rates,
+    EVO_ROLE: 'api',
+    EVO_DATA_DIR: folder,
+    DATABASE_URL: database.url ?? '',
+    REDIS_URL: redis.url ?? '',
+    JWT_SECRET_KEY: access.jwtSecret ?? '',
+    ENCRYPTION_KEY: access.encryptionKeys ?? '',
+    JWT_ISSUER: access.issuer,
+    RATE_SIGN_IN_PER_MINUTE: '100000',
+    RATE_REFUSED_PER_MINUTE: '100000',
+    BCRYPT_COST: '4',
+  })
+  await until(() => READY.test(there.out()), 50_000)
+  url = READY.exec(there.out())?.[1] ?? ''
+}, 60_000)
+afterAll(async () => {
+  there.kill('SIGTERM')
+  await there.exited()
+  await here.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const ask = async (at: string, method: string, path: string, token: string, headers: Record<string, string> = {}) => {
+  const response = await fetch(at + path, { method, headers: { authorization: `Bearer ${token}`, ...headers } })
+  await response.bytes()
+  return response.status
+}
+const meThere = (token: string) => ask(url, 'POST', '/api/v1/auth/me', token)
+const signIn = async (email: string): Promise<string> =>
+  (await here.stranger('POST', '/api/v1/auth/login', { email, password: PASSWORD })).body.access_token
+
+test('JWT-11: a token that was revoked on one process is refused by another with the next request, 1,000 times out of 1,000', async () => {
+  const sessions = await here.services.db.execute<{ user_id: string; session_id: string }>(
+    sql`with people as (
+          insert into users (client_id, email, password_hash, role, is_active, email_verified)
+          select ${here.ada.clientId}::uuid, 'revoked-' || n || '@example.com', '', 'member', true, true from generate_series(1, 250) n returning id
+        )
+        insert into auth_sessions (id, user_id, address, expires_at)
+        select gen_random_uuid(), id, '-', now() + interval '1 hour' from people, generate_series(1, 4)
+        returning user_id, id as session_id`,
+  )
+  const { jwtSecret = '', issuer, audience } = here.config.access
+  const tokens = createTokens({ secrets: [jwtSecret], issuer, audience, lifetimeSeconds: 600 })
+  const { clientId } = here.ada
+  const found = { good: 0, signedOut: 0, refused: 0 }
+  const waiting = [...sessions]
+  const revokeOneAfterTheOther = async () => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const { user_id: userId, session_id: sessionId } = next
+      const token = await tokens.issue({ userId, sessionId, tokenId: crypto.randomUUID(), isAdmin: false, clientId })
+      if ((await meThere(token)) === 200) found.good++
+      if ((await ask(here.url, 'POST', '/api/v1/auth/logout', token)) === 204) found.signedOut++
+      if ((await meThere(token)) === 401) found.refused++
+    }
+  }
+  await Promise.all(Array.from({ length: 4 }, revokeOneAfterTheOther))
+  expect(found).toEqual({ good: 1000, signedOut: 1000, refused: 1000 })
+}, 60_000)
+
+test('JWT-10: who is switched off, demoted or deleted has no right left in the next request, on another process too', async () => {
+  for (let round = 0; round < 20; round++) {
+    const member = await here.join(`gone-${round}@example.com`, here.ada.clientId, 'owner')
+    const seeInvitations = () => ask(url, 'GET', `/api/v1/clients/${here.ada.clientId}/invitations`, member.token)
+    expect(await seeInvitations()).toBe(200)
+    await here.admin.call('PUT', `/api/v1/clients/${here.ada.clientId}/members/${member.userId}`, { role: 'viewer' })
+    expect([round, await seeInvitations()]).toEqual([round, 403])
+    expect(await meThere(member.token)).toBe(200)
+    await here.admin.call('DELETE', `/api/v1/admin/users/${member.userId}`)
+    expect([round, await meThere(member.token)]).toEqual([round, 401])
+  }
+  const owner = await here.signIn('whole-client@example.com', 'Brief Ltd')
+  expect(await meThere(owner.token)).toBe(200)
+  expect((await here.admin.call('DELETE', `/api/v1/clients/${owner.clientId}`)).status).toBe(204)
+  expect(await meThere(owner.token)).toBe(401)
+})
+
+test('PWD-16: a changed password ends the other sign-ins in the next request, on another process too, and their refresh tokens', async () => {
+  const person = await here.signIn('changes@example.com', 'Changers')
+  const other = (await here.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })).body
+  expect(await meThere(other.access_token)).toBe(200)
+  const change = { current_password: PASSWORD, new_password: 'quite another phrase' }
+  expect((await person.call('POST', '/api/v1/auth/change-password', change)).status).toBe(200)
+  expect([await meThere(other.access_token), await meThere(person.token)]).toEqual([401, 200])
+  const refresh = await here.stranger('POST', '/api/v1/auth/refresh', { refresh_token: other.refresh_token })
+  expect(refresh.status).toBe(401)
+})
+
+test('a machine key that was revoked or rotated away is refused in the next request, on another process too', async () => {
+  const keys = `/api/v1/clients/${here.ada.clientId}/machine-keys`
+  const list = (key: string) => ask(url, 'GET', '/api/v1/agents/', key, { 'x-client-id': here.ada.clientId })
+  for (let round = 0; round < 20; round++) {
+    const { body } = await here.ada.call('POST', keys, { name: 'brief', scopes: ['agents:read'] })
+    expect([await list(body.key), await list(body.key)]).toEqual([200, 200])
+    const { body: rotated } = await here.ada.call('POST', `${keys}/${body.id}/rotate`, { overlap_seconds: 0 })
+    expect([round, await list(body.key), await list(rotated.key)]).toEqual([round, 401, 200])
+    await here.ada.call('DELETE', `${keys}/${body.id}`)
+    expect([round, await list(rotated.key)]).toEqual([round, 401])
+  }
+})
+
+test('F-03, F-04: a Redis that loses the revocation is noticed by the next request', async () => {
+  for (let round = 0; round < 20; round++) {
+    const token = await signIn(here.bob.email)
+    expect([await meThere(token), await meThere(token)]).toEqual([200, 200])
+    await ask(here.url, 'POST', '/api/v1/auth/logout', token)
+    await here.services.stores.redis.run((client) => client.flushdb())
+    expect([round, await meThere(token)]).toEqual([round, 401])
+  }
+})
+
+test('JWT-14, JWT-16: a token of one process is good on another, and an impersonation that was ended is not', async () => {
+  const { body } = await here.admin.call('POST', `/api/v1/clients/${here.bob.clientId}/impersonate`)
+  expect(await meThere(body.access_token)).toBe(200)
+  const [{ id }] = (await here.admin.call('GET', '/api/v1/admin/impersonations?limit=1')).body
+  await here.admin.call('DELETE', `/api/v1/admin/impersonations/${id}`)
+  expect(await meThere(body.access_token)).toBe(401)
+})
