@@ -13,6 +13,8 @@ import type { ChatService } from './features/chat/service'
 import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
+import { fileRoutes } from './features/files/routes'
+import type { FileService } from './features/files/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
@@ -71,6 +73,7 @@ export interface AppDeps {
   providerKeys: ProviderKeyService
   mcpTools: McpToolService
   sessions: SessionService
+  files: FileService
   runs: RunService
   approvals: ApprovalService
   chat: ChatService
@@ -163,6 +166,7 @@ export function createApp(deps: AppDeps) {
         .use(agentRoutes({ agents: deps.agents, session: openSession }))
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
+        .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))

@@ -1,10 +1,11 @@
+import type { FileKeeper } from '~/features/files/keeper'
 import { sessionIdOf } from '~/features/sessions/session-id'
 import { authorizeReach, type Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
-import { inputParts } from '~/runtime/conversation'
+import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
@@ -33,13 +34,14 @@ interface Deps {
   write: Write
   live: LiveLog
   runner: Runner
+  files: FileKeeper
   leaseSeconds: number
   timeoutSeconds: number
   concurrentPerClient: number
   heartbeatMs: number
 }
 
-export function createRunService({ db, write, live, runner, leaseSeconds, timeoutSeconds, concurrentPerClient, heartbeatMs }: Deps) {
+export function createRunService({ db, write, live, runner, files, leaseSeconds, timeoutSeconds, concurrentPerClient, heartbeatMs }: Deps) {
   const end = async (principal: Principal, reach: Reach, runId: string) => {
     const cancelled = await write(principal, async ({ tx, audit }) => {
       const run = await findRun(tx, reach, runId)
@@ -82,9 +84,12 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
     ): Promise<{ runId: string; sessionId: string }> {
       const sessionId = sessionIdOf(externalId, agentId)
       const id = Bun.randomUUIDv7()
-      const content = { role: 'user' as const, parts: inputParts(input) }
+      const prepared = await files.prepare(clientId, input.files)
+      let kept = input
       const started = await write(principal, async ({ tx, audit }) => {
         await upsertSession(tx, { sessionId, clientId, agentId, externalId })
+        kept = { ...input, files: await files.keep(tx, { clientId, sessionId }, prepared) }
+        const said = userEvent(kept)
         const [active, run] = await Promise.all([
           countActiveRuns(tx, clientId),
           insertRun(tx, {
@@ -93,8 +98,8 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
             agentId,
             sessionId,
             externalId,
-            input,
-            content,
+            input: kept,
+            content: said.content,
             caller: callerOf(principal),
             traceId: principal.origin.traceId,
             onDisconnect,
@@ -105,7 +110,7 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
         ])
         if (active >= concurrentPerClient)
           throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
-        if (run.status === 'running') await insertUserEvent(tx, { id, clientId, sessionId, content })
+        if (run.status === 'running') await insertUserEvent(tx, { id, clientId, sessionId, ...said })
         audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
         return { ...run, id }
       })
@@ -118,7 +123,7 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
           agentId,
           sessionId,
           leaseToken: 1,
-          input,
+          input: kept,
           traceId: principal.origin.traceId,
           createdAt,
           deadlineAt,
