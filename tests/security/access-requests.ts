@@ -1,6 +1,6 @@
 import { PASSWORD } from '../support/start-app'
 import type { ObjectOf } from './access-matrix'
-import type { World } from './access-world'
+import { PROVIDER_KEY, type World } from './access-world'
 
 export interface Request {
   body?: unknown
@@ -38,7 +38,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/clients/:client_id/machine-keys': () => ({ body: { name: 'a program', scopes: ['chat'] } }),
   'GET /api/v1/agents/apikeys/': ofHeader(),
   'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
-    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },
+    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY },
   }),
   'GET /api/v1/agents/apikeys/:key_id': ofHeader(),
   'PUT /api/v1/agents/apikeys/:key_id': ofHeader({ name: 'l' }),

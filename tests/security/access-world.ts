@@ -12,6 +12,9 @@ import type { Caller, ObjectOf } from './access-matrix'
 
 export type World = Awaited<ReturnType<typeof createWorld>>
 
+/** Never shown again, but for its last four letters. */
+export const PROVIDER_KEY = 'sk-never-to-be-shown-7f3a'
+
 /** A client with everything a route may be about. What a request may use up is made anew for each. */
 interface Tenant {
   clientId: string
@@ -94,8 +97,11 @@ export async function createWorld(app: TestApp) {
     agent_id: async ({ clientId, agentId }, route) => (route.startsWith('DELETE') ? (await makeAgent(clientId)).id : agentId),
     external_id: () => 'talk',
     key_id: async ({ clientId }) =>
-      (await ok(admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: 'sk-1' })))
-        .id,
+      (
+        await ok(
+          admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY }),
+        )
+      ).id,
     session_id: async ({ clientId, agentId }) => {
       const externalId = crypto.randomUUID()
       const id = `${externalId}_${agentId}`
