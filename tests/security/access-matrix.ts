@@ -152,10 +152,13 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/sessions/:session_id/artifacts/:filename': or(ofClient('viewer'), 'sessions:read'),
   'DELETE /api/v1/sessions/:session_id': or(ofClient('member'), 'sessions:write'),
 
+  'POST /api/v1/agents/:agent_id/runs': or(ofClient('member'), 'runs:write'),
+  'GET /api/v1/runs/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
   'GET /api/v1/runs/:run_id': or(ofClient('viewer'), 'runs:read'),
   'GET /api/v1/runs/:run_id/events': or(ofClient('viewer'), 'runs:read'),
   'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
+  'POST /api/v1/runs/:run_id/approve': or(ofClient('member'), 'runs:write'),
   'GET /api/v1/approvals/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
   'GET /api/v1/approvals/:approval_id': or(ofClient('viewer'), 'runs:read'),
   'POST /api/v1/approvals/:approval_id/decision': or(ofClient('member'), 'runs:write'),

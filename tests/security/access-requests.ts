@@ -51,7 +51,12 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
   }),
+  'POST /api/v1/agents/:agent_id/runs': () => ({ body: { message: 'hi' } }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  // Something of that run to be decided on: its step is named like it.
+  'POST /api/v1/runs/:run_id/approve': async ({ pathOf }, object) => ({
+    body: { decision: 'approve', step: (await pathOf('GET /:approval_id', object)).slice(1) },
+  }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }

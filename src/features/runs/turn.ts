@@ -3,9 +3,9 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { patiently } from '~/platform/patience'
-import { textOf, userEvent } from '~/runtime/conversation'
+import { isAside, textOf, userEvent } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
-import type { Agent, AgentEvent, RunLimits } from '~/runtime/types'
+import type { Agent, RunLimits } from '~/runtime/types'
 import { createBudgetGuard } from './budget-guard'
 import { createContext } from './context'
 import { eventIdOf } from './event-id'
@@ -51,9 +51,8 @@ interface Turn {
 
 /** The agent's turn itself. Returns the text of its last word. */
 export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries, persist, signal, handOver }: Turn): Promise<string> {
-  const { db, clock, log } = deps
+  const { db, clock, log, files } = deps
   const { id, clientId, agentId, sessionId, recovered } = run
-  const { files } = deps
   const guard = createBudgetGuard({ db, clock })
   const prepare = () =>
     Promise.all([
@@ -61,14 +60,14 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
       listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }).then((history) =>
         files.fill(clientId, history, MAX_HISTORY_FILE_BYTES),
       ),
+      files.open(clientId, run.input.files),
       recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
       recovered ? sumTokens(db, id) : 0,
       guard.look(run),
       recovered ? insertUserEvent(db, { id, clientId, sessionId, ...userEvent(run.input) }) : undefined,
-      files.open(clientId, run.input.files),
     ])
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
-  const [agent, history, stored, usedTokens, , , opened] = await patiently(prepare, { clock, signal, onFirst })
+  const [agent, history, opened, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })
   const { prices, maxTokens, defaultOutputTokens, limits } = deps
   const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })
@@ -90,6 +89,3 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
   }
   return response === '' ? 'Finished without specific response' : response
 }
-
-/** It tells about the way, and is no answer. */
-const isAside = ({ actions }: AgentEvent) => actions?.report === true || actions?.notice !== undefined

@@ -70,6 +70,7 @@ export function createConversations(
     owner,
     leaseSeconds: runSettings.leaseSeconds,
     recoverEveryMs,
+    isEager: recoverEveryMs < 1000,
     maxRecovered: runSettings.recoveryConcurrency,
   })
   const runs = createRunService({
@@ -82,6 +83,7 @@ export function createConversations(
     timeoutSeconds: runSettings.timeoutSeconds,
     concurrentPerClient: runSettings.concurrentPerClient,
     heartbeatMs: HEARTBEAT_MS,
+    findAgent: agents.find,
   })
   return {
     live,
