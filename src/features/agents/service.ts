@@ -166,6 +166,22 @@ export function createAgentService({
       return shownTo(principal, updated)
     },
 
+    /** Into a folder of its client, or out of any. */
+    async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<Agent> {
+      const { agentId } = authorizeReach(principal, 'write', 'agents')
+      authorize(principal, 'write', { kind: 'agents', clientId, agentId: agentId ?? id })
+      const moved = await write(principal, async ({ tx, audit }) => {
+        const before = await lockAgent(tx, { clientId, agentId }, id)
+        if (before === undefined) throw notFound('Agent')
+        const row = await updateAgent(tx, id, { folderId }).catch((error: unknown) => {
+          throw sqlState(error)?.code === '23503' ? notFound('Folder') : error
+        })
+        audit({ action: 'update', resourceType: 'agent', resourceId: id, clientId, details: { name: row.name, folder_id: folderId } })
+        return row
+      })
+      return shownTo(principal, moved)
+    },
+
     remove(principal: Principal, id: string): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
       return write(principal, async ({ tx, audit }) => {

@@ -7,8 +7,10 @@ import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { type StoredEvent, showEvent } from './event-view'
-import { deleteSession, findSession, listEvents, listSessionsOfAgent, listSessionsOfClient } from './queries'
+import { countSessions, deleteSession, findSession, listEvents, listSessions } from './queries'
 import { parseSessionId } from './session-id'
+
+const ALL_EVENTS: Page = { skip: 0, limit: 1000 }
 
 export type SessionService = ReturnType<typeof createSessionService>
 
@@ -22,19 +24,23 @@ export function createSessionService({ db, write, agents, files }: { db: Db; wri
   }
 
   return {
-    listOfClient(principal: Principal, clientId: string, page: Page) {
+    async listOfClient(principal: Principal, clientId: string, page: Page) {
       authorize(principal, 'read', { kind: 'sessions', clientId })
-      return listSessionsOfClient(db, clientId, page)
+      const [items, total] = await Promise.all([listSessions(db, { clientId }, page), countSessions(db, { clientId })])
+      return { items, total }
     },
 
     async listOfAgent(principal: Principal, agentId: string, page: Page) {
       const agent = await agents.find(authorizeReach(principal, 'read', 'sessions'), agentId)
-      return listSessionsOfAgent(db, agent.client_id, agentId, page)
+      const owner = { clientId: agent.client_id, agentId }
+      const [items, total] = await Promise.all([listSessions(db, owner, page), countSessions(db, owner)])
+      return { items, total }
     },
 
     async get(principal: Principal, id: string) {
       const session = await find(principal, id)
-      const events = await files.fill(session.clientId, await listEvents(db, session.clientId, id), MAX_FILE_BYTES)
+      const stored = await listEvents(db, { clientId: session.clientId, sessionId: id }, ALL_EVENTS)
+      const events = await files.fill(session.clientId, stored, MAX_FILE_BYTES)
       return {
         id: session.id,
         app_name: session.app_name,
@@ -47,9 +53,10 @@ export function createSessionService({ db, write, agents, files }: { db: Db; wri
       }
     },
 
-    async messages(principal: Principal, id: string) {
+    /** The newest of them, oldest first; `page` counts from the newest. */
+    async messages(principal: Principal, id: string, page: Page) {
       const session = await find(principal, id)
-      const events = await listEvents(db, session.clientId, id)
+      const events = await listEvents(db, { clientId: session.clientId, sessionId: id }, page)
       const filled = await files.fill(session.clientId, events, MAX_FILE_BYTES)
       return filled.map((event) => ({ ...showEvent(event), artifacts: artifactsOf(event) }))
     },
