@@ -15,6 +15,8 @@ import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { contactRoutes } from './features/contacts/routes'
 import type { ContactService } from './features/contacts/service'
+import { fileRoutes } from './features/files/routes'
+import type { FileService } from './features/files/service'
 import { folderRoutes } from './features/folders/routes'
 import type { FolderService } from './features/folders/service'
 import { impersonationRoutes } from './features/impersonation/routes'
@@ -86,6 +88,7 @@ export interface AppDeps {
   mcpServers: McpServerService
   tools: ToolService
   sessions: SessionService
+  files: FileService
   runs: RunService
   approvals: ApprovalService
   chat: ChatService
@@ -184,6 +187,7 @@ export function createApp(deps: AppDeps) {
         .use(toolRoutes({ tools: deps.tools, session }))
         .use(contactRoutes({ contacts: deps.contacts, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
+        .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))

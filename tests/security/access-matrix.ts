@@ -180,6 +180,8 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/sessions/agent/:agent_id': or(ofClient('viewer'), 'sessions:read'),
   'GET /api/v1/sessions/:session_id': or(ofClient('viewer'), 'sessions:read'),
   'GET /api/v1/sessions/:session_id/messages': or(ofClient('viewer'), 'sessions:read'),
+  'GET /api/v1/sessions/:session_id/artifacts': or(ofClient('viewer'), 'sessions:read'),
+  'GET /api/v1/sessions/:session_id/artifacts/:filename': or(ofClient('viewer'), 'sessions:read'),
   'DELETE /api/v1/sessions/:session_id': or(ofClient('member'), 'sessions:write'),
 
   'POST /api/v1/agents/:agent_id/runs': or(ofClient('member'), 'runs:write'),
