@@ -4,13 +4,16 @@ import type { AgentEvent, Part, RunInput } from './types'
 /** The history as the model reads it: what other agents said is told to it as the user's words, so that roles keep alternating. */
 export function toMessages(history: AgentEvent[], self: string): ModelMessage[] {
   return history.flatMap((event): ModelMessage[] => {
-    if (event.actions?.notice !== undefined) return []
+    if (isAside(event)) return []
     if (event.author === 'user') return [userMessage(event.content.parts)]
     if (event.author !== self) return quoted(event)
     const responses = event.content.parts.filter(({ function_response }) => function_response !== undefined)
     return responses.length > 0 ? [toolMessage(responses)] : [assistantMessage(event.content.parts)]
   })
 }
+
+/** It tells about the way, and is no part of the conversation: no answer, and nothing that a model hears. */
+export const isAside = ({ actions }: Pick<AgentEvent, 'actions'>) => actions?.report === true || actions?.notice !== undefined
 
 /** A model answers somebody: where its own words came last, it is told to go on. */
 export const toBeAnswered = (messages: ModelMessage[]): ModelMessage[] =>

@@ -2,7 +2,7 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { patiently } from '~/platform/patience'
-import { textOf } from '~/runtime/conversation'
+import { isAside, textOf } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
 import type { Agent, AgentEvent, RunLimits } from '~/runtime/types'
 import { createBudgetGuard } from './budget-guard'
@@ -82,6 +82,3 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
   }
   return response === '' ? 'Finished without specific response' : response
 }
-
-/** It tells about the way, and is no answer. */
-const isAside = ({ actions }: AgentEvent) => actions?.report === true || actions?.notice !== undefined

@@ -63,6 +63,7 @@ export function createConversations(
     owner,
     leaseSeconds: runSettings.leaseSeconds,
     recoverEveryMs,
+    isEager: recoverEveryMs < 1000,
     maxRecovered: runSettings.recoveryConcurrency,
   })
   const runs = createRunService({
@@ -74,6 +75,7 @@ export function createConversations(
     timeoutSeconds: runSettings.timeoutSeconds,
     concurrentPerClient: runSettings.concurrentPerClient,
     heartbeatMs: HEARTBEAT_MS,
+    findAgent: agents.find,
   })
   return {
     live,
