@@ -15,6 +15,7 @@ export const TAGS: { name: string; description: string }[] = [
   { name: 'contacts', description: 'The end users of a client.' },
   { name: 'sessions', description: 'Conversations and their events.' },
   { name: 'runs', description: 'Turns of a conversation: follow, resume and cancel them.' },
+  { name: 'mails', description: 'What became of mails, and the reports of the mail provider.' },
   { name: 'audit', description: 'Who did what. Each client has a chain of hashes, in which nothing can be changed unnoticed.' },
   { name: 'admin', description: 'For platform admins.' },
   { name: 'impersonation', description: 'Admins who act as a user of a client: for a short time, and under both names.' },
