@@ -35,6 +35,8 @@ import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
 import type { SignInService } from './features/sign-ins/service'
 import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
+import { usageRoutes } from './features/usage/routes'
+import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
@@ -73,6 +75,7 @@ export interface AppDeps {
   sessions: SessionService
   runs: RunService
   approvals: ApprovalService
+  usage: UsageService
   chat: ChatService
   sockets: ChatSockets
   audit: AuditService
@@ -165,6 +168,7 @@ export function createApp(deps: AppDeps) {
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
+        .use(usageRoutes({ usage: deps.usage, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(auditRoutes({ audit: deps.audit, session })),

@@ -26,6 +26,7 @@ const LEAST_ROLE = {
   sessions: { read: 'viewer', write: 'member' },
   runs: { read: 'viewer', write: 'member' },
   chat: { read: 'member', write: 'member' },
+  usage: { read: 'viewer', write: 'owner' },
   client: { read: 'viewer', write: 'owner' },
   members: { read: 'viewer', write: 'owner' },
   invitations: { read: 'owner', write: 'owner' },

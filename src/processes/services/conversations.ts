@@ -4,10 +4,11 @@ import { createApprovalService } from '~/features/approvals/service'
 import { createChatService } from '~/features/chat/service'
 import { createLiveLog } from '~/features/runs/live-log'
 import { createMemories } from '~/features/runs/memory'
-import { wake as wakeRun } from '~/features/runs/queries/runs'
+import { wake as wakeRun, wakeUnpaid } from '~/features/runs/queries/runs'
 import { createRunner } from '~/features/runs/runner'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
+import { createUsageService } from '~/features/usage/service'
 import { inputParts } from '~/runtime/conversation'
 import { createModelClient } from '~/runtime/model/client'
 import { createPrices } from '~/runtime/model/prices'
@@ -82,6 +83,7 @@ export function createConversations(
     runner,
     runs,
     approvals,
+    usage: createUsageService({ db, write, clock, wakeUnpaid }),
     sessions: createSessionService({ db, write, agents }),
     chat: createChatService({ agents, runs, clock }),
   }
