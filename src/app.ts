@@ -13,12 +13,18 @@ import type { ChatService } from './features/chat/service'
 import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
+import { contactRoutes } from './features/contacts/routes'
+import type { ContactService } from './features/contacts/service'
+import { folderRoutes } from './features/folders/routes'
+import type { FolderService } from './features/folders/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
 import type { RenderMail } from './features/mail/templates'
+import { mcpServerRoutes } from './features/mcp-servers/routes'
+import type { McpServerService } from './features/mcp-servers/service'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -35,6 +41,8 @@ import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
 import type { SignInService } from './features/sign-ins/service'
 import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
+import { toolRoutes } from './features/tools/routes'
+import type { ToolService } from './features/tools/service'
 import { usageRoutes } from './features/usage/routes'
 import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
@@ -72,6 +80,10 @@ export interface AppDeps {
   agents: AgentService
   providerKeys: ProviderKeyService
   mcpTools: McpToolService
+  folders: FolderService
+  contacts: ContactService
+  mcpServers: McpServerService
+  tools: ToolService
   sessions: SessionService
   runs: RunService
   approvals: ApprovalService
@@ -163,8 +175,12 @@ export function createApp(deps: AppDeps) {
         .use(machineKeyRoutes({ machineKeys: deps.machineKeys, session }))
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
-        .use(agentRoutes({ agents: deps.agents, session: openSession }))
+        .use(folderRoutes({ folders: deps.folders, session: openSession }))
+        .use(agentRoutes({ agents: deps.agents, folders: deps.folders, session: openSession }))
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
+        .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
+        .use(toolRoutes({ tools: deps.tools, session }))
+        .use(contactRoutes({ contacts: deps.contacts, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))

@@ -15,7 +15,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   const machinery = createMachinery(config, { log, name: `evo-${owner}` })
   const { stores, db, write, passwords, admission } = machinery
   const mcp = createMcp(config, machinery)
-  const definitions = createDefinitions(config, machinery)
+  const definitions = createDefinitions(config, machinery, mcp)
   const { live, ...conversations } = createConversations(config, machinery, definitions, { owner, recoverEveryMs })
   const people = createPeople(config, machinery)
   const faces = createFaces(config, machinery, { ...people, ...definitions, ...conversations })

@@ -101,6 +101,11 @@ export async function createWorld(app: TestApp) {
           admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY }),
         )
       ).id,
+    folder_id: async ({ clientId }) => (await ok(admin.call('POST', '/api/v1/agents/folders', { client_id: clientId, name: 'f' }))).id,
+    contact_id: async ({ clientId }) => (await ok(admin.call('POST', '/api/v1/contacts', { client_id: clientId }))).id,
+    server_id: async () =>
+      (await ok(admin.call('POST', '/api/v1/mcp-servers', { name: 'm', config_json: { url: 'https://mcp.example.com/' }, tools: [] }))).id,
+    tool_id: async () => (await ok(admin.call('POST', '/api/v1/tools', { name: 't' }))).id,
     session_id: async ({ clientId, agentId }) => {
       const externalId = crypto.randomUUID()
       const id = `${externalId}_${agentId}`

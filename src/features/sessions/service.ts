@@ -6,8 +6,10 @@ import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { showEvent } from './event-view'
-import { deleteSession, findSession, listEvents, listSessionsOfAgent, listSessionsOfClient } from './queries'
+import { countSessions, deleteSession, findSession, listEvents, listSessions } from './queries'
 import { parseSessionId } from './session-id'
+
+const ALL_EVENTS: Page = { skip: 0, limit: 1000 }
 
 export type SessionService = ReturnType<typeof createSessionService>
 
@@ -21,19 +23,22 @@ export function createSessionService({ db, write, agents }: { db: Db; write: Wri
   }
 
   return {
-    listOfClient(principal: Principal, clientId: string, page: Page) {
+    async listOfClient(principal: Principal, clientId: string, page: Page) {
       authorize(principal, 'read', { kind: 'sessions', clientId })
-      return listSessionsOfClient(db, clientId, page)
+      const [items, total] = await Promise.all([listSessions(db, { clientId }, page), countSessions(db, { clientId })])
+      return { items, total }
     },
 
     async listOfAgent(principal: Principal, agentId: string, page: Page) {
       const agent = await agents.find(authorizeReach(principal, 'read', 'sessions'), agentId)
-      return listSessionsOfAgent(db, agent.client_id, agentId, page)
+      const owner = { clientId: agent.client_id, agentId }
+      const [items, total] = await Promise.all([listSessions(db, owner, page), countSessions(db, owner)])
+      return { items, total }
     },
 
     async get(principal: Principal, id: string) {
       const session = await find(principal, id)
-      const events = await listEvents(db, session.clientId, id)
+      const events = await listEvents(db, { clientId: session.clientId, sessionId: id }, ALL_EVENTS)
       return {
         id: session.id,
         app_name: session.app_name,
@@ -46,9 +51,10 @@ export function createSessionService({ db, write, agents }: { db: Db; write: Wri
       }
     },
 
-    async messages(principal: Principal, id: string) {
+    /** The newest of them, oldest first; `page` counts from the newest. */
+    async messages(principal: Principal, id: string, page: Page) {
       const session = await find(principal, id)
-      return (await listEvents(db, session.clientId, id)).map(showEvent)
+      return (await listEvents(db, { clientId: session.clientId, sessionId: id }, page)).map(showEvent)
     },
 
     async remove(principal: Principal, id: string): Promise<void> {
