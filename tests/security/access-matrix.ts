@@ -108,6 +108,13 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
+  'GET /api/v1/admin/emails': admin,
+  'GET /api/v1/admin/emails/:email_id': admin,
+  'POST /api/v1/admin/emails/:email_id/resend': admin,
+  'GET /api/v1/admin/email-suppressions': admin,
+  'DELETE /api/v1/admin/email-suppressions/:email': admin,
+  'POST /api/v1/webhooks/sendgrid': anybody,
+
   'GET /api/v1/clients/': person,
   'POST /api/v1/clients/': admin,
   'GET /api/v1/clients/:client_id': inClient('viewer'),
@@ -173,6 +180,8 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/sessions/agent/:agent_id': or(ofClient('viewer'), 'sessions:read'),
   'GET /api/v1/sessions/:session_id': or(ofClient('viewer'), 'sessions:read'),
   'GET /api/v1/sessions/:session_id/messages': or(ofClient('viewer'), 'sessions:read'),
+  'GET /api/v1/sessions/:session_id/artifacts': or(ofClient('viewer'), 'sessions:read'),
+  'GET /api/v1/sessions/:session_id/artifacts/:filename': or(ofClient('viewer'), 'sessions:read'),
   'DELETE /api/v1/sessions/:session_id': or(ofClient('member'), 'sessions:write'),
 
   'POST /api/v1/agents/:agent_id/runs': or(ofClient('member'), 'runs:write'),
@@ -182,6 +191,10 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/approve': or(ofClient('member'), 'runs:write'),
+  'GET /api/v1/usage': { who: 'viewer' },
+  'GET /api/v1/budgets/:client_id': inClient('viewer'),
+  'PUT /api/v1/budgets/:client_id/:scope/:scope_id': inClient('owner'),
+  'DELETE /api/v1/budgets/:client_id/:scope/:scope_id': inClient('owner'),
   'GET /api/v1/approvals/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
   'GET /api/v1/approvals/:approval_id': or(ofClient('viewer'), 'runs:read'),
   'POST /api/v1/approvals/:approval_id/decision': or(ofClient('member'), 'runs:write'),

@@ -1,6 +1,7 @@
 import { desc, eq } from 'drizzle-orm'
 import { approvals } from '~/features/approvals/table'
 import { deriveToken } from '~/features/auth/one-time-token'
+import { files } from '~/features/files/table'
 import { runs } from '~/features/runs/table'
 import { sessions } from '~/features/sessions/table'
 import { SCOPES, type Scope } from '~/platform/principal'
@@ -110,9 +111,18 @@ export async function createWorld(app: TestApp) {
       const externalId = crypto.randomUUID()
       const id = `${externalId}_${agentId}`
       await app.services.db.insert(sessions).values({ id, clientId, agentId, externalId })
+      const empty = { filename: 'note.txt', version: 0, contentType: 'text/plain', size: 0, sha256: Buffer.alloc(32) }
+      const kept = { author: 'user' as const, store: 'database' as const }
+      await app.services.db.insert(files).values({ ...empty, ...kept, id: crypto.randomUUID(), clientId, sessionId: id })
       return id
     },
     run_id: ({ runId }) => runId,
+    scope: () => 'agent',
+    // A budget that is there.
+    scope_id: async ({ clientId, agentId }) => {
+      await ok(admin.call('PUT', `/api/v1/budgets/${clientId}/agent/${agentId}`, { limit_usd: 1000 }))
+      return agentId
+    },
     approval_id: async ({ clientId, agentId, runId }) => {
       const id = crypto.randomUUID()
       const question = { clientId, runId, agentId, stepKey: id, agent: 'guide', tool: 'book', arguments: {} }
@@ -130,9 +140,12 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    email_id: () => crypto.randomUUID(),
+    email: () => 'nobody@example.com',
     locale: () => 'pt',
     sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',
+    filename: () => 'note.txt',
     token: () => 'nothing',
     id: () => crypto.randomUUID(),
   }

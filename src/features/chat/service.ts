@@ -7,7 +7,6 @@ import { authorizeReach } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
-import { checkFileTypes } from './file-types'
 import type { ChatAnswer, ChatMessage } from './schema'
 
 export type ChatService = ReturnType<typeof createChatService>
@@ -24,7 +23,6 @@ export interface Turn {
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
     const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
-    checkFileTypes(message.files ?? [])
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,

@@ -18,6 +18,15 @@ const SessionItem = t.Object(
   },
   { title: 'SessionItem' },
 )
+const Message = t.Object(
+  {
+    ...SessionEvent.properties,
+    artifacts: t.Record(t.String(), t.Object({ data: t.String(), mimeType: t.String(), version: t.Integer() }), {
+      description: 'The files that came with it, base64, by name.',
+    }),
+  },
+  { title: 'SessionMessage' },
+)
 const SessionDetail = t.Object(
   {
     id: t.String(),
@@ -75,7 +84,7 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
     .get('/:session_id/messages', ({ principal, params, query }) => sessions.messages(principal, params.session_id, wholePageOf(query)), {
       params: Params,
       query: Paged,
-      response: { 200: t.Array(SessionEvent) },
+      response: { 200: t.Array(Message) },
       detail: { summary: "A session's newest events, oldest first: 1000 unless `limit` says less; `skip` counts from the newest" },
     })
     .delete(
