@@ -24,6 +24,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   return {
     db,
     stores,
+    outbound: machinery.outbound,
     write,
     passwords,
     admission,

@@ -26,6 +26,8 @@ export interface MailDrill {
   redisKills: number
   refused: number
   unanswered: number
+  /** From the provider's taking a mail to our having worked in its report. Longer than the hold, and a mail may be sent twice. */
+  slowestReportMs: number
   seconds: number
   passed: boolean
 }
@@ -37,6 +39,8 @@ interface Options {
   kills?: number
   redisKills?: number
   workers?: number
+  /** How long a mail of unknown outcome waits for its report; the server's own default is two minutes. */
+  holdSeconds?: number
   log?: (line: string) => void
 }
 
@@ -51,6 +55,7 @@ export async function runMailDrill({
   kills = Math.min(200, Math.ceil(mails / 50)),
   redisKills = mode === 'loss' || mode === 'no-sweeper' ? 15 : 2,
   workers = 2,
+  holdSeconds = 5,
   log = () => {},
 }: Options): Promise<MailDrill> {
   const startedAt = performance.now()
@@ -66,7 +71,7 @@ export async function runMailDrill({
     const order = {
       sendgridUrl: sink.url,
       claimAfterMs: 1500,
-      holdSeconds: 3,
+      holdSeconds,
       firstRetryMs: 300,
       leaseMarginMs: 2000,
       retryUnfinishedMs: 4000,
@@ -82,7 +87,11 @@ export async function runMailDrill({
     await untilSettled({ stage, clientId, mails, stallMs: sweeps ? STALL_MS : STALL_UNSWEPT_MS, deaths, restarts, log })
     // What was sent while the last one was killed is still on its way.
     await reporter.flush()
-    return judge({ mode, mails, sink, kills: deaths.struck, redisKills: restarts.struck, seconds: (performance.now() - startedAt) / 1000 })
+    const slowestReportMs = reporter.slowestMs()
+    return {
+      slowestReportMs,
+      ...judge({ mode, mails, sink, kills: deaths.struck, redisKills: restarts.struck, seconds: (performance.now() - startedAt) / 1000 }),
+    }
   } finally {
     await reporter.stop()
     await stage.close()
@@ -137,7 +146,7 @@ function judge({
   kills: number
   redisKills: number
   seconds: number
-}): MailDrill {
+}): Omit<MailDrill, 'slowestReportMs'> {
   const repeats = [...sink.taken].flatMap(([deliveryId, times]) => (times > 1 ? [{ deliveryId, times }] : []))
   const repeated = repeats.reduce((sum, { times }) => sum + times - 1, 0)
   // Without reports each kill may repeat what was in flight, and so may each mail whose answer never came.
@@ -170,6 +179,8 @@ function createReporter(stage: Stage, isOn: boolean) {
     toleranceSeconds: 60,
   })
   let waiting: object[] = []
+  let slowestMs = 0
+  const takenAt = new Map<object, number>()
   let isStopped = false
   const send = async () => {
     const events = waiting.splice(0)
@@ -177,9 +188,12 @@ function createReporter(stage: Stage, isOn: boolean) {
     const body = Buffer.from(`${JSON.stringify(events)}\r\n`)
     const timestamp = String(Math.floor(Date.now() / 1000))
     const signature = sign('sha256', Buffer.concat([Buffer.from(timestamp), body]), privateKey).toString('base64')
-    await service.receive({ body, timestamp, signature }).catch(() => {
+    try {
+      await service.receive({ body, timestamp, signature })
+      for (const event of events) slowestMs = Math.max(slowestMs, performance.now() - (takenAt.get(event) ?? performance.now()))
+    } catch {
       waiting = [...events, ...waiting] // not taken: told again, as SendGrid does
-    })
+    }
   }
   const loop = (async () => {
     while (!isStopped) {
@@ -196,9 +210,11 @@ function createReporter(stage: Stage, isOn: boolean) {
         delivery_id: deliveryId,
         timestamp: Math.floor(Date.now() / 1000),
       }
+      takenAt.set(event, performance.now())
       waiting.push(event, ...(Math.random() < 0.05 ? [event] : []))
     },
     flush: send,
+    slowestMs: () => Math.round(slowestMs),
     async stop() {
       isStopped = true
       await loop
@@ -207,7 +223,8 @@ function createReporter(stage: Stage, isOn: boolean) {
 }
 
 export function printMailDrill(drill: MailDrill) {
-  const { mode, mails, delivered, lost, repeats, mostRepeats, kills, redisKills, refused, unanswered, seconds, passed } = drill
+  const { mode, mails, delivered, lost, repeats, mostRepeats, kills, redisKills, refused, unanswered, slowestReportMs, seconds, passed } =
+    drill
   printTable(`drill:mail, ${mode}: ${passed ? 'passed' : 'FAILED'}`, [
     ['mails', mails],
     ['delivered', delivered],
@@ -216,6 +233,7 @@ export function printMailDrill(drill: MailDrill) {
     ['processes killed', kills],
     ['Redis killed', `${redisKills} times${mode === 'loss' || mode === 'no-sweeper' ? ', losing everything' : ''}`],
     ['calls refused / unanswered', `${refused} / ${unanswered}`],
+    ['slowest report', mode === 'blind' ? 'none are made' : `${slowestReportMs} ms`],
     ['seconds', seconds.toFixed(1)],
   ])
   for (const { deliveryId, times } of repeats) process.stdout.write(`  ${deliveryId} ${times} times\n`)

@@ -26,6 +26,9 @@ setInterval(() => {
   if (process.ppid !== parent) process.exit(1)
 }, 500).unref()
 
+/** Entries of one transaction. */
+const AT_ONCE = 50
+
 const { databaseUrl: url, redisUrl, prefix } = order
 const database = createDatabase({
   url,
@@ -62,8 +65,6 @@ async function produceMails() {
   }
   await Promise.all(Array.from({ length: 4 }, lane))
 }
-
-const AT_ONCE = 50
 
 async function produceEntries(clientId: string) {
   for (;;) {
