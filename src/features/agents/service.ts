@@ -74,7 +74,7 @@ export function createAgentService({
       const draft = { ...input, config }
       const checked = checkAgent(input.type === 'a2a' ? await withCard(draft) : draft, outbound)
       // The row and not what is shown of it: an Idempotency-Key keeps this answer, which must not hold the key in clear.
-      const created = await write(principal, async ({ tx, audit }) => {
+      const created = await write(principal, async ({ tx, audit, notify }) => {
         const id = crypto.randomUUID()
         await checkReferences(tx, { clientId, id }, checked)
         const key = typeof api_key === 'string' && api_key !== '' ? api_key : crypto.randomUUID()
@@ -93,6 +93,7 @@ export function createAgentService({
           clientId,
           details: { name: row.name, type: row.type, model: row.model },
         })
+        notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'create' } })
         return row
       })
       return shownTo(principal, created)
@@ -126,7 +127,7 @@ export function createAgentService({
     async update(principal: Principal, id: string, change: AgentChange): Promise<Agent> {
       const reach = authorizeReach(principal, 'write', 'agents')
       const described = await describeAnew(reach, id, change)
-      const updated = await write(principal, async ({ tx, audit }) => {
+      const updated = await write(principal, async ({ tx, audit, notify }) => {
         const before = await lockAgent(tx, reach, id)
         if (before === undefined) throw notFound('Agent')
         if (change.client_id !== undefined && change.client_id !== before.client_id)
@@ -149,6 +150,7 @@ export function createAgentService({
           clientId: row.client_id,
           details: { name: row.name, fields: Object.keys(change) },
         })
+        notify({ type: 'agent.changed', clientId: row.client_id, data: { agent_id: id, change: 'update' } })
         return row
       })
       return shownTo(principal, updated)
@@ -172,10 +174,11 @@ export function createAgentService({
 
     remove(principal: Principal, id: string): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      return write(principal, async ({ tx, audit }) => {
+      return write(principal, async ({ tx, audit, notify }) => {
         const gone = await deleteAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
+        notify({ type: 'agent.changed', clientId: gone.clientId, data: { agent_id: id, change: 'delete' } })
       })
     },
 
