@@ -47,13 +47,18 @@ export const createStart =
     const row = { id, clientId, agentId, sessionId, externalId, input, content, caller: callerOf(principal), traceId, onDisconnect }
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
     const started = await write(principal, async ({ tx, audit }) => {
-      await upsertSession(tx, { sessionId, clientId, agentId, externalId })
-      const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
-      const [active, run] = await Promise.all([countActiveRuns(tx, clientId), insertRun(tx, owned)])
+      const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
+      const interrupted = onBusy === 'interrupt' ? await locked.then(() => interruptSession(tx, clientId, sessionId)) : []
+      // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
+      const [, active, run] = await Promise.all([
+        locked,
+        countActiveRuns(tx, clientId),
+        insertRun(tx, owned),
+        insertUserEvent(tx, { id, content }),
+      ])
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
-      if (run.status === 'running') await insertUserEvent(tx, { id, clientId, sessionId, content })
       audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
     })

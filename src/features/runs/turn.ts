@@ -57,7 +57,7 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
       recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
       recovered ? sumTokens(db, id) : 0,
       guard.look(run),
-      recovered ? insertUserEvent(db, { id, clientId, sessionId, content }) : undefined,
+      recovered ? insertUserEvent(db, { id, content }) : undefined,
     ])
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
   const [agent, history, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })

@@ -6,15 +6,17 @@ import type { LogEvent } from '../log-event'
 import { runEvents, runs } from '../table'
 import { asJson, type OwnedRun, ours } from './owned'
 
-/** The user's own message is the turn's event number 0. It is stored when the turn begins, behind what an earlier turn still had to say; once only. */
-export const insertUserEvent = (
-  db: Db,
-  { id, clientId, sessionId, content }: Pick<OwnedRun, 'id' | 'clientId' | 'sessionId'> & { content: AgentEvent['content'] },
-) =>
+/**
+ * The user's own message is the turn's event number 0. It is stored when the run runs, behind what an earlier turn still had to say; once only. Sent when
+ * called.
+ */
+export const insertUserEvent = (db: Db, { id, content }: { id: string; content: AgentEvent['content'] }) =>
   db
-    .insert(events)
-    .values({ id: Bun.randomUUIDv7(), clientId, sessionId, runId: id, ordinal: 0, author: 'user', content: { ...content } })
-    .onConflictDoNothing({ target: [events.runId, events.ordinal] })
+    .execute(sql`
+      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content)
+      select ${Bun.randomUUIDv7()}, client_id, session_id, id, 0, 'user', ${asJson(content)} from ${runs} where id = ${id} and status = 'running'
+      on conflict (run_id, ordinal) do nothing`)
+    .execute()
 
 /** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */
 export async function saveEvent(

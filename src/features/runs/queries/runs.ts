@@ -29,7 +29,7 @@ export interface NewRun {
 const seconds = (value: number) => sql`make_interval(secs => ${value})`
 const BUSY = sql`('running', 'waiting', 'needs_reconcile')`
 
-/** Finds or makes the session and locks it until the transaction ends: turns of one session are accepted one after the other. */
+/** Finds or makes the session and locks it until the transaction ends: turns of one session are accepted one after the other. Sent when called. */
 export const upsertSession = (
   db: Db,
   { sessionId, clientId, agentId, externalId }: Pick<NewRun, 'sessionId' | 'clientId' | 'agentId' | 'externalId'>,
@@ -38,8 +38,9 @@ export const upsertSession = (
     .insert(sessions)
     .values({ id: sessionId, clientId, agentId, externalId })
     .onConflictDoUpdate({ target: sessions.id, set: { updatedAt: sql`now()` } })
+    .execute()
 
-/** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. */
+/** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. Sent when called. */
 export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; isIdle: boolean; createdAt: Date; deadlineAt: Date }> {
   const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${run.sessionId} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
   const starts = run.isBackground ? sql`false` : idle
@@ -62,15 +63,18 @@ export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatu
       startedAt: sql`case when ${starts} then now() end`,
     })
     .returning({ status: runs.status, isIdle: sql<boolean>`${idle}`, createdAt: runs.createdAt, deadlineAt: runs.deadlineAt })
+    .execute()
   // An insert of one row returns one.
   return inserted as NonNullable<typeof inserted>
 }
 
+/** Sent when called. */
 export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
   const [row] = await db
     .select({ total: sql<number>`count(*)::int` })
     .from(runs)
     .where(and(eq(runs.clientId, clientId), sql`${runs.status} in ('queued', 'running')`))
+    .execute()
   return row?.total ?? 0
 }
 
