@@ -2,6 +2,7 @@ import type { Config } from '~/config'
 import { createAuditUpkeep } from '~/features/audit/upkeep'
 import { createAuditWorker } from '~/features/audit/worker'
 import { createLinkTokens } from '~/features/auth/link-tokens'
+import { createObjectRemover } from '~/features/files/worker'
 import { createMailbox } from '~/features/mail/mailbox'
 import type { Mailbox, MailSender } from '~/features/mail/sender'
 import { createSendGrid } from '~/features/mail/sendgrid'
@@ -38,8 +39,11 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })
   const sweeper = createSweeper({ database, redis, log })
 
+  const { objects } = services
+  const remover = objects === undefined ? [] : [createObjectRemover({ db: services.db, objects, log })]
+
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, upkeep, sweeper].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, upkeep, sweeper, ...remover].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

@@ -1,4 +1,4 @@
-import type { AssistantMessage, ModelMessage, ModelReply, ToolMessage, UserMessage } from './model/types'
+import type { AssistantMessage, FilePart, ModelMessage, ModelReply, ToolMessage, UserMessage } from './model/types'
 import type { AgentEvent, Part, RunInput } from './types'
 
 /** The history as the model reads it: what other agents said is told to it as the user's words, so that roles keep alternating. */
@@ -21,12 +21,19 @@ export const toBeAnswered = (messages: ModelMessage[]): ModelMessage[] =>
     ? [...messages, { role: 'user', parts: [{ type: 'text', text: 'Go on as you were instructed, or finish with a summary.' }] }]
     : messages
 
-export const inputParts = ({ text, files }: RunInput): Part[] => [
-  { text },
-  ...files.map(({ data, mediaType, filename }) => ({
-    inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) },
-  })),
-]
+/** What the user sent, as an event of the session; a file whose bytes are kept elsewhere is named there with its version. */
+export function userEvent({ text, files }: RunInput): Pick<AgentEvent, 'content' | 'actions'> {
+  const kept = files.flatMap(({ kept, filename = 'file' }) => (kept === undefined ? [] : [[filename, kept.version] as const]))
+  return {
+    content: { role: 'user', parts: [{ text }, ...files.map(filePart)] },
+    ...(kept.length === 0 ? {} : { actions: { artifact_delta: Object.fromEntries(kept) } }),
+  }
+}
+
+const filePart = ({ data, mediaType, filename, kept }: FilePart): Part =>
+  kept !== undefined && data === ''
+    ? { file_data: { id: kept.id, file_uri: kept.uri, mime_type: mediaType, display_name: filename ?? 'file' } }
+    : { inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) } }
 
 export const replyParts = ({ text, toolCalls, providerState }: ModelReply): Part[] => [
   ...(text !== '' || toolCalls.length === 0 ? [{ text }] : []),
@@ -39,6 +46,7 @@ export function userMessage(parts: Part[]): UserMessage {
     role: 'user',
     parts: parts.flatMap((part): UserMessage['parts'] => {
       if (part.text !== undefined) return [{ type: 'text', text: part.text }]
+      if (part.file_data !== undefined) return [{ type: 'text', text: `[A file that is not shown again: ${part.file_data.display_name}]` }]
       if (part.inline_data === undefined) return []
       const { data, mime_type, metadata } = part.inline_data
       return [{ type: 'file', mediaType: mime_type, data, ...(metadata?.filename === undefined ? {} : { filename: metadata.filename }) }]

@@ -47,8 +47,8 @@ async function credentialsFor(caller: Caller, route: string) {
 async function send(route: string, caller: Caller, object: ObjectOf, fixed: Record<string, string> = {}): Promise<Reply> {
   const [method = ''] = route.split(' ')
   const path = await world.pathOf(route, object, fixed)
-  const { body, headers } = (await REQUESTS[route]?.(world, object)) ?? {}
-  return app.stranger(method, path, body, { ...headers, ...(await credentialsFor(caller, route)) })
+  const { query = '', body, headers } = (await REQUESTS[route]?.(world, object)) ?? {}
+  return app.stranger(method, `${path}${query}`, body, { ...headers, ...(await credentialsFor(caller, route)) })
 }
 
 const outcomeOf = ({ status, body }: Reply) => `${status} ${String(body?.type ?? '').replace(/.*\//, '')}`.trim()
@@ -115,7 +115,7 @@ describe("ACL-02: another client's object is answered like one that does not exi
     const names = [...route.matchAll(/:(\w+_id)/g)].map(([, name = '']) => name).filter((name) => name !== 'external_id')
     const lastName = names.at(-1) ?? ''
     // A thing inside the own client: the request names the own client, and the thing is another's.
-    const inside = names.length > 1 || route.includes('/apikeys/')
+    const inside = names.length > 1 || /\/(apikeys|folders)\/|\/folder$/.test(route)
     const path = await world.pathOf(route, 'foreign')
     const foreignId = path.split('/')[route.split(' ')[1]?.split('/').indexOf(`:${lastName}`) ?? -1] ?? ''
     const randomId = lastName === 'session_id' ? `${crypto.randomUUID()}_${crypto.randomUUID()}` : crypto.randomUUID()

@@ -1,6 +1,7 @@
 import { desc, eq } from 'drizzle-orm'
 import { approvals } from '~/features/approvals/table'
 import { deriveToken } from '~/features/auth/one-time-token'
+import { files } from '~/features/files/table'
 import { runs } from '~/features/runs/table'
 import { sessions } from '~/features/sessions/table'
 import { SCOPES, type Scope } from '~/platform/principal'
@@ -101,10 +102,18 @@ export async function createWorld(app: TestApp) {
           admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY }),
         )
       ).id,
+    folder_id: async ({ clientId }) => (await ok(admin.call('POST', '/api/v1/agents/folders', { client_id: clientId, name: 'f' }))).id,
+    contact_id: async ({ clientId }) => (await ok(admin.call('POST', '/api/v1/contacts', { client_id: clientId }))).id,
+    server_id: async () =>
+      (await ok(admin.call('POST', '/api/v1/mcp-servers', { name: 'm', config_json: { url: 'https://mcp.example.com/' }, tools: [] }))).id,
+    tool_id: async () => (await ok(admin.call('POST', '/api/v1/tools', { name: 't' }))).id,
     session_id: async ({ clientId, agentId }) => {
       const externalId = crypto.randomUUID()
       const id = `${externalId}_${agentId}`
       await app.services.db.insert(sessions).values({ id, clientId, agentId, externalId })
+      const empty = { filename: 'note.txt', version: 0, contentType: 'text/plain', size: 0, sha256: Buffer.alloc(32) }
+      const kept = { author: 'user' as const, store: 'database' as const }
+      await app.services.db.insert(files).values({ ...empty, ...kept, id: crypto.randomUUID(), clientId, sessionId: id })
       return id
     },
     run_id: ({ runId }) => runId,
@@ -125,9 +134,12 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    email_id: () => crypto.randomUUID(),
+    email: () => 'nobody@example.com',
     locale: () => 'pt',
     sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',
+    filename: () => 'note.txt',
     token: () => 'nothing',
     id: () => crypto.randomUUID(),
   }

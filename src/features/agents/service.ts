@@ -40,6 +40,8 @@ export function createAgentService({
   outbound: Outbound
   apiUrl: string
 }) {
+  const owners = new Map<string, string>()
+
   /** A remote agent is described by its card. Asked before the transaction, which must not wait for others. */
   const withCard = async (draft: Draft): Promise<Draft> => {
     const { name, description, card } = await fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
@@ -166,6 +168,22 @@ export function createAgentService({
       return shownTo(principal, updated)
     },
 
+    /** Into a folder of its client, or out of any. */
+    async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<Agent> {
+      const { agentId } = authorizeReach(principal, 'write', 'agents')
+      authorize(principal, 'write', { kind: 'agents', clientId, agentId: agentId ?? id })
+      const moved = await write(principal, async ({ tx, audit }) => {
+        const before = await lockAgent(tx, { clientId, agentId }, id)
+        if (before === undefined) throw notFound('Agent')
+        const row = await updateAgent(tx, id, { folderId }).catch((error: unknown) => {
+          throw sqlState(error)?.code === '23503' ? notFound('Folder') : error
+        })
+        audit({ action: 'update', resourceType: 'agent', resourceId: id, clientId, details: { name: row.name, folder_id: folderId } })
+        return row
+      })
+      return shownTo(principal, moved)
+    },
+
     remove(principal: Principal, id: string): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
       return write(principal, async ({ tx, audit }) => {
@@ -189,8 +207,23 @@ export function createAgentService({
       if (agent === undefined) throw notFound('Agent')
       return agent
     },
+
+    /**
+     * The client of an agent, remembered because it never changes. Whether the agent still exists is told by the foreign key of what is made for it.
+     * @throws DomainError `not-found`
+     */
+    async ownerOf(reach: Reach, id: string): Promise<string> {
+      const known = owners.get(id)
+      if (known !== undefined && (reach.clientId ?? known) === known && (reach.agentId ?? id) === id) return known
+      const { client_id: owner } = await this.find(reach, id)
+      if (owners.size >= MAX_OWNERS) owners.clear()
+      owners.set(id, owner)
+      return owner
+    },
   }
 }
+
+const MAX_OWNERS = 10_000
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const contextOf = (id: string) => `agents:${id}`

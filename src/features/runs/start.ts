@@ -1,8 +1,10 @@
+import type { FileKeeper } from '~/features/files/keeper'
 import { sessionIdOf } from '~/features/sessions/session-id'
-import { DomainError } from '~/platform/errors'
+import { sqlState } from '~/platform/db'
+import { DomainError, notFound } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
-import { inputParts } from '~/runtime/conversation'
+import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
 import { callerOf } from './caller'
 import { insertUserEvent } from './queries/events'
@@ -26,6 +28,7 @@ export interface RunRequest {
 export interface StartDeps {
   write: Write
   runner: Runner
+  files: FileKeeper
   leaseSeconds: number
   timeoutSeconds: number
   concurrentPerClient: number
@@ -36,38 +39,48 @@ export interface StartDeps {
  * @throws DomainError `rate-limited` above the client's number of concurrent runs, `conflict` for a busy session that shall not wait
  */
 export const createStart =
-  ({ write, runner, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) =>
+  ({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) =>
   async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
     const { clientId, agentId, externalId, input, onDisconnect, onBusy = 'enqueue', isBackground = false } = request
     const timeoutSeconds = request.timeoutSeconds ?? settings.timeoutSeconds
     const sessionId = sessionIdOf(externalId, agentId)
     const id = Bun.randomUUIDv7()
-    const content = { role: 'user' as const, parts: inputParts(input) }
     const { traceId } = principal.origin
-    const row = { id, clientId, agentId, sessionId, externalId, input, content, caller: callerOf(principal), traceId, onDisconnect }
+    const row = { id, clientId, agentId, sessionId, externalId, caller: callerOf(principal), traceId, onDisconnect }
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
+    const prepared = await files.prepare(clientId, input.files)
+    let kept = input
     const started = await write(principal, async ({ tx, audit }) => {
       const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
-      const interrupted = onBusy === 'interrupt' ? await locked.then(() => interruptSession(tx, clientId, sessionId)) : []
+      if (onBusy === 'interrupt' || prepared.length > 0) await locked
+      const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
+      if (prepared.length > 0) kept = { ...input, files: await files.keep(tx, { clientId, sessionId }, prepared) }
+      const said = userEvent(kept)
       // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
       const [, active, run] = await Promise.all([
         locked,
         countActiveRuns(tx, clientId),
-        insertRun(tx, owned),
-        insertUserEvent(tx, { id, content }),
+        insertRun(tx, { ...owned, input: kept, content: said.content }),
+        insertUserEvent(tx, { id, ...said }),
       ])
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
       audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
-    })
+    }).catch(refuseGone)
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
     const { status, createdAt, deadlineAt } = started
-    const run = { id, clientId, agentId, sessionId, leaseToken: 1, input, traceId, createdAt, deadlineAt, recovered: false }
+    const run = { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, deadlineAt, recovered: false }
     if (isBackground) runner.offer()
     else runner.accept(run, status === 'running' ? 'running' : 'queued')
     await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
     return { runId: id, sessionId }
   }
+
+/** The agent was deleted meanwhile. */
+function refuseGone(error: unknown): never {
+  const state = sqlState(error)
+  throw state?.code === '23503' && state.constraint?.includes('agent_id') ? notFound('Agent') : error
+}
