@@ -120,10 +120,12 @@ test('a command is not started to hear its tools again, but for its first call',
   expect(await nothingRuns()).toBe(0)
 })
 
-test('MCP-05: a command sees its own variables and none of ours', async () => {
+test('MCP-05, defect 32: a command sees its own variables, and none of ours or of another agent', async () => {
+  const other = await openFor({ command: 'says-environment', env: { OTHER: 'env@@GREETING' } }, { GREETING: 'of another' })
+  await call(other, 'go')
   const open = await openFor({ command: 'says-environment', env: { GREETING: 'env@@GREETING' } }, { GREETING: 'hi' })
   const seen = JSON.parse(textOf(await call(open, 'go')) ?? '{}') as Record<string, string>
-  await open.close()
+  await Promise.all([open.close(), other.close()])
   expect(seen.GREETING).toBe('hi')
   expect(Object.keys(seen).toSorted()).toEqual(['EVO_MCP_COMMAND', 'GREETING', 'HOME', 'LANG', 'NO_UPDATE_NOTIFIER', 'PATH', 'TMPDIR'])
   for (const secret of [runner.token, app.config.access.jwtSecret, app.config.database.url])
@@ -165,7 +167,7 @@ test('a command that takes more memory than it may is ended', async () => {
   await open.close()
 })
 
-test('with a command all that it has started ends, also what has left its group or ignores being asked', async () => {
+test('defect 63: with a command all that it has started ends, also what has left its group or ignores being asked', async () => {
   const open = await openFor({ command: 'has-children' })
   const pids = (textOf(await call(open, 'go')) ?? '').split(' ').map(Number)
   expect(pids.map(isAlive)).toEqual([true, true, true])
