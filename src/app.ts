@@ -23,7 +23,10 @@ import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
+import type { MailEventService } from './features/mail/event-service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { emailRoutes, mailEventRoutes } from './features/mail/routes'
+import type { EmailService } from './features/mail/service'
 import type { RenderMail } from './features/mail/templates'
 import { mcpServerRoutes } from './features/mcp-servers/routes'
 import type { McpServerService } from './features/mcp-servers/service'
@@ -45,6 +48,8 @@ import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
 import { toolRoutes } from './features/tools/routes'
 import type { ToolService } from './features/tools/service'
+import { usageRoutes } from './features/usage/routes'
+import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
@@ -88,10 +93,13 @@ export interface AppDeps {
   files: FileService
   runs: RunService
   approvals: ApprovalService
+  usage: UsageService
   chat: ChatService
   sockets: ChatSockets
   audit: AuditService
   renderMail: RenderMail
+  emails: EmailService
+  mailEvents: MailEventService
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -185,7 +193,10 @@ export function createApp(deps: AppDeps) {
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
+        .use(usageRoutes({ usage: deps.usage, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(emailRoutes({ emails: deps.emails, session }))
+        .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )

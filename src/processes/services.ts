@@ -30,7 +30,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...conversations,
     ...faces,
     audit: createAuditService({ db, write }),
-    ...createMails(config),
+    ...createMails(config, machinery),
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */

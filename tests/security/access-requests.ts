@@ -72,6 +72,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/runs/:run_id/approve': async ({ pathOf }, object) => ({
     body: { decision: 'approve', step: (await pathOf('GET /:approval_id', object)).slice(1) },
   }),
+  'PUT /api/v1/budgets/:client_id/:scope/:scope_id': () => ({ body: { limit_usd: 1000 } }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
@@ -85,6 +86,11 @@ export const ANSWERS: Record<string, number[]> = {
   'GET /readyz': [200, 503],
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
+  'GET /api/v1/admin/emails/:email_id': [404],
+  'POST /api/v1/admin/emails/:email_id/resend': [404],
+  'DELETE /api/v1/admin/email-suppressions/:email': [404],
+  // Its caller is known by a signature, and its key is not configured here.
+  'POST /api/v1/webhooks/sendgrid': [503],
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],
   'POST /api/v1/auth/login/mfa': [400],

@@ -14,9 +14,13 @@ const NEWER = 'nZk3v9q0Yx7Lr2Wn8Tb5Hc1Md6Pf4Gs0Ja'
 const kidOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid
 
 /** A replica with these signing secrets, on the same stores. */
-async function withReplica(secrets: string[], use: (call: (path: string, more: RequestInit) => Promise<Response>) => Promise<void>) {
+async function withReplica(
+  secrets: string[],
+  use: (call: (path: string, more: RequestInit) => Promise<Response>) => Promise<void>,
+  encryptionKeys = app.config.access.encryptionKeys,
+) {
   const [jwtSecret, ...jwtPreviousSecrets] = secrets
-  const config = { ...app.config, access: { ...app.config.access, jwtSecret, jwtPreviousSecrets } }
+  const config = { ...app.config, access: { ...app.config.access, jwtSecret, jwtPreviousSecrets, encryptionKeys } }
   const services = createServices(config, { log: silentLog, owner: `replica-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 60_000 })
   await services.stores.redis.ready(5000)
   const surface = createHttp(config, services, silentLog)
@@ -61,4 +65,25 @@ test('JWT-12: the signing secret is changed step by step, and nobody has to sign
   expect(await accepted([NEWER])).toEqual([false, false, true])
   await refreshOn([NEWER])
   expect(await accepted([NEWER])).toEqual([false, false, true, true])
+})
+
+test('a refresh token outlives the key-encryption keys that were there when it was made', async () => {
+  const { body: before } = await app.stranger('POST', '/api/v1/auth/login', { email: app.ada.email, password: PASSWORD })
+  const statuses: number[] = []
+  await withReplica(
+    [app.config.access.jwtSecret ?? ''],
+    async (call) => {
+      let token = before.refresh_token
+      for (let generation = 0; generation < 3; generation++) {
+        const response = await call('/auth/refresh', {
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ refresh_token: token }),
+        })
+        statuses.push(response.status)
+        token = ((await response.json()) as { refresh_token: string }).refresh_token
+      }
+    },
+    `another-${NEWER}`,
+  )
+  expect(statuses).toEqual([200, 200, 200])
 })
