@@ -48,6 +48,8 @@ import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
 import { toolRoutes } from './features/tools/routes'
 import type { ToolService } from './features/tools/service'
+import { usageRoutes } from './features/usage/routes'
+import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
@@ -91,6 +93,7 @@ export interface AppDeps {
   files: FileService
   runs: RunService
   approvals: ApprovalService
+  usage: UsageService
   chat: ChatService
   sockets: ChatSockets
   audit: AuditService
@@ -190,6 +193,7 @@ export function createApp(deps: AppDeps) {
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
+        .use(usageRoutes({ usage: deps.usage, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(emailRoutes({ emails: deps.emails, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))

@@ -28,6 +28,7 @@ const LEAST_ROLE = {
   sessions: { read: 'viewer', write: 'member' },
   runs: { read: 'viewer', write: 'member' },
   chat: { read: 'member', write: 'member' },
+  usage: { read: 'viewer', write: 'owner' },
   contacts: { read: 'viewer', write: 'member' },
   client: { read: 'viewer', write: 'owner' },
   members: { read: 'viewer', write: 'owner' },

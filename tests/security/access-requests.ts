@@ -72,6 +72,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/runs/:run_id/approve': async ({ pathOf }, object) => ({
     body: { decision: 'approve', step: (await pathOf('GET /:approval_id', object)).slice(1) },
   }),
+  'PUT /api/v1/budgets/:client_id/:scope/:scope_id': () => ({ body: { limit_usd: 1000 } }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }

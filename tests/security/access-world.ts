@@ -117,6 +117,12 @@ export async function createWorld(app: TestApp) {
       return id
     },
     run_id: ({ runId }) => runId,
+    scope: () => 'agent',
+    // A budget that is there.
+    scope_id: async ({ clientId, agentId }) => {
+      await ok(admin.call('PUT', `/api/v1/budgets/${clientId}/agent/${agentId}`, { limit_usd: 1000 }))
+      return agentId
+    },
     approval_id: async ({ clientId, agentId, runId }) => {
       const id = crypto.randomUUID()
       const question = { clientId, runId, agentId, stepKey: id, agent: 'guide', tool: 'book', arguments: {} }

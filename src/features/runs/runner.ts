@@ -37,6 +37,8 @@ export interface RunnerOptions {
 }
 
 const TICK_MS = 1000
+/** Unattended runs that are looked at together. */
+const MAX_TAKEN = 20
 /** A request waits for it. */
 const END_IDLE_MS = 2000
 
@@ -92,9 +94,12 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   }
 
   const recover = async () => {
-    if (stopping || running.size >= maxRecovered) return
-    for (const id of await listUnattended(db, Math.min(20, maxRecovered - running.size))) {
-      if (await claim(id)) log.info('run recovered', { run_id: id })
+    for (;;) {
+      const free = Math.min(MAX_TAKEN, maxRecovered - running.size)
+      if (stopping || free <= 0) return
+      const found = await listUnattended(db, free)
+      for (const id of found) if (await claim(id)) log.info('run recovered', { run_id: id })
+      if (found.length < MAX_TAKEN) return
     }
   }
 

@@ -7,10 +7,11 @@ import { createObjects } from '~/features/files/objects'
 import { createFileService } from '~/features/files/service'
 import { createLiveLog } from '~/features/runs/live-log'
 import { createMemories } from '~/features/runs/memory'
-import { wake as wakeRun } from '~/features/runs/queries/runs'
+import { wake as wakeRun, wakeUnpaid } from '~/features/runs/queries/runs'
 import { createRunner } from '~/features/runs/runner'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
+import { createUsageService } from '~/features/usage/service'
 import { createModelClient } from '~/runtime/model/client'
 import { createPrices } from '~/runtime/model/prices'
 import type { Definitions } from './definitions'
@@ -90,6 +91,7 @@ export function createConversations(
     runner,
     runs,
     approvals,
+    usage: createUsageService({ db, write, clock, wakeUnpaid }),
     sessions: createSessionService({ db, write, agents, files }),
     files: createFileService({ db, keeper: files }),
     objects,

@@ -27,7 +27,12 @@ export interface NewRun {
 }
 
 const seconds = (value: number) => sql`make_interval(secs => ${value})`
-const BUSY = sql`('running', 'waiting', 'needs_reconcile')`
+/** The session does nothing else, and nobody came before. */
+const ITS_TURN = sql`not exists (
+  select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
+  and (other.status in ('running', 'waiting', 'needs_reconcile')
+    or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
+)`
 
 /** Finds or makes the session and locks it until the transaction ends: turns of one session are accepted one after the other. */
 export const upsertSession = (
@@ -102,10 +107,7 @@ export async function claimRun(
         sql`((${runs.status} in ('queued', 'running') and ${runs.leaseUntil} <= now())
           or (${runs.status} = 'queued' and ${runs.leaseOwner} = ${owner})
           or (${runs.status} = 'waiting' and ${runs.wakeAt} <= now()))`,
-        sql`not exists (
-          select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
-          and (other.status in ${BUSY} or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
-        )`,
+        ITS_TURN,
       ),
     )
     .returning(owned)
@@ -115,7 +117,7 @@ export async function claimRun(
 /** Runs that nobody looks after, longest first: new ones of the background, those whose process is gone, those whose wait is over. */
 export async function listUnattended(db: Db, limit: number): Promise<string[]> {
   const rows = await db.execute<{ id: string }>(sql`
-    (select id, lease_until as due from ${runs} where status in ('queued', 'running') and lease_until <= now() order by lease_until limit ${limit})
+    (select id, lease_until as due from ${runs} where status in ('queued', 'running') and lease_until <= now() and ${ITS_TURN} order by lease_until limit ${limit})
     union all
     (select id, wake_at as due from ${runs} where status = 'waiting' and wake_at <= now() order by wake_at limit ${limit})
     order by due limit ${limit}`)
@@ -209,3 +211,15 @@ export const wake = (db: Db, id: string) =>
     .set({ status: sql`case ${runs.status} when 'needs_reconcile' then 'waiting' else ${runs.status} end`, wakeAt: sql`now()` })
     .where(and(eq(runs.id, id), isNull(runs.finishedAt)))
     .returning({ id: runs.id })
+
+/** The same for all runs of a client that lack money, or may find out in this moment that they do. */
+export const wakeUnpaid = (db: Db, clientId: string) =>
+  db
+    .update(runs)
+    .set({ wakeAt: sql`now()` })
+    .where(
+      and(
+        eq(runs.clientId, clientId),
+        sql`(${runs.status} = 'running' or (${runs.status} = 'waiting' and ${runs.waitingFor}->>'reason' = 'budget-exhausted'))`,
+      ),
+    )
