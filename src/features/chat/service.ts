@@ -22,7 +22,7 @@ export interface Turn {
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
-    const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
+    const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,
@@ -30,7 +30,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       data,
     }))
     const text = message.message === '' && files.length > 0 ? 'Analyze the provided files' : message.message
-    return runs.start(principal, { clientId: agent.client_id, agentId, externalId, input: { text, files }, onDisconnect })
+    return runs.start(principal, { clientId, agentId, externalId, input: { text, files }, onDisconnect })
   }
 
   /** The run goes on without its client, unless the client asked otherwise. */
@@ -96,6 +96,10 @@ function refuseFailure({ type, data }: LogEvent) {
     throw new DomainError(problem, detail)
   }
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
-  if (type === 'run-waiting')
-    throw new DomainError('conflict', `The run ${String(data.run_id)} waits for a decision about step ${String(data.step)}.`)
+  // A delay passes by itself; for anything else somebody has to do something.
+  if (type === 'run-waiting' && data.reason !== 'delay')
+    throw new DomainError(
+      'conflict',
+      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,
+    )
 }
