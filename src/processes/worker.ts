@@ -1,4 +1,5 @@
 import type { Config } from '~/config'
+import { createPushWorker } from '~/features/a2a/worker'
 import { createAuditUpkeep } from '~/features/audit/upkeep'
 import { createAuditWorker } from '~/features/audit/worker'
 import { createLinkTokens } from '~/features/auth/link-tokens'
@@ -16,7 +17,7 @@ import { by, msUntil, stopTimes } from './stop-times'
 
 const RECOVER_EVERY_MS = 500
 
-/** The background: mails, audit entries, the outbox's sweeper, and runs whose process is gone. */
+/** The background: mails, audit entries, push notifications, the outbox's sweeper, and runs whose process is gone. */
 export async function runWorker(config: Config, { log }: { log: Log }) {
   const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
   const { database, redis, linkKey } = services.stores
@@ -37,9 +38,11 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const audit = createAuditWorker({ database, redis, log })
   const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })
   const sweeper = createSweeper({ database, redis, log })
+  const { secrets, outbound, clock } = services
+  const push = createPushWorker({ database, secrets, outbound, clock, log, version: config.about.version })
 
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, upkeep, sweeper].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, upkeep, sweeper, push].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

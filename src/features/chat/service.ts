@@ -22,7 +22,10 @@ export interface Turn {
 }
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
-  const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
+  const start = async (
+    principal: Principal,
+    { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
+  ): Promise<{ runId: string; sessionId: string }> => {
     const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
     checkFileTypes(message.files ?? [])
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
@@ -61,6 +64,9 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       const { name } = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
       return { name }
     },
+
+    /** Accepts one turn, whoever may follow it. */
+    start,
 
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {

@@ -1,7 +1,9 @@
 import type { Config } from '~/config'
+import { createA2aService } from '~/features/a2a/service'
 import type { AgentService } from '~/features/agents/service'
 import type { ChatService } from '~/features/chat/service'
 import { createChatSockets } from '~/features/chat/sockets'
+import type { RunService } from '~/features/runs/service'
 import type { Authenticator } from '~/platform/http/session'
 import type { Machinery } from './machinery'
 
@@ -11,11 +13,12 @@ const PATIENCE_MS = 5000
 
 /** The ways in which somebody may talk to an agent, beside plain requests. */
 export function createFaces(
-  { apiUrl, corsOrigins, limits }: Config,
-  { log, admission }: Machinery,
-  { authenticator, agents, chat }: { authenticator: Authenticator; agents: AgentService; chat: ChatService },
+  { apiUrl, corsOrigins, limits, outboundAllow }: Config,
+  { log, admission, db, write, secrets, outbound }: Machinery,
+  { authenticator, agents, chat, runs }: { authenticator: Authenticator; agents: AgentService; chat: ChatService; runs: RunService },
 ) {
   return {
+    a2a: createA2aService({ db, write, secrets, outbound, agents, chat, runs, apiUrl, plainHttpHosts: outboundAllow }),
     sockets: createChatSockets({
       agents,
       authenticator,

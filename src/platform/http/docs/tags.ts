@@ -7,6 +7,7 @@ export const TAGS: { name: string; description: string }[] = [
   { name: 'agents', description: 'Define agents: their model, instruction, tools and sub-agents.' },
   { name: 'provider keys', description: 'Keys of model providers. They are stored encrypted and never shown again.' },
   { name: 'chat', description: 'Talk to an agent, with an access token or with the agent’s own key.' },
+  { name: 'a2a', description: 'Each agent as an A2A server, for other agents.' },
   { name: 'sessions', description: 'Conversations and their events.' },
   { name: 'runs', description: 'Turns of a conversation: follow, resume and cancel them.' },
   { name: 'audit', description: 'Who did what. Each client has a chain of hashes, in which nothing can be changed unnoticed.' },
