@@ -15,12 +15,23 @@ import type { ChatService } from './features/chat/service'
 import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
+import { contactRoutes } from './features/contacts/routes'
+import type { ContactService } from './features/contacts/service'
+import { fileRoutes } from './features/files/routes'
+import type { FileService } from './features/files/service'
+import { folderRoutes } from './features/folders/routes'
+import type { FolderService } from './features/folders/service'
 import { impersonationRoutes } from './features/impersonation/routes'
 import type { ImpersonationService } from './features/impersonation/service'
 import { machineKeyRoutes } from './features/machine-keys/routes'
 import type { MachineKeyService } from './features/machine-keys/service'
+import type { MailEventService } from './features/mail/event-service'
 import { mailboxRoutes } from './features/mail/mailbox-page'
+import { emailRoutes, mailEventRoutes } from './features/mail/routes'
+import type { EmailService } from './features/mail/service'
 import type { RenderMail } from './features/mail/templates'
+import { mcpServerRoutes } from './features/mcp-servers/routes'
+import type { McpServerService } from './features/mcp-servers/service'
 import { mcpToolRoutes } from './features/mcp-tools/routes'
 import type { McpToolService } from './features/mcp-tools/service'
 import { acceptanceRoutes, memberRoutes } from './features/members/routes'
@@ -37,6 +48,10 @@ import { refreshRoutes, signInRoutes } from './features/sign-ins/routes'
 import type { SignInService } from './features/sign-ins/service'
 import type { Health } from './features/system/health'
 import { systemRoutes } from './features/system/routes'
+import { toolRoutes } from './features/tools/routes'
+import type { ToolService } from './features/tools/service'
+import { usageRoutes } from './features/usage/routes'
+import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
@@ -73,14 +88,22 @@ export interface AppDeps {
   agents: AgentService
   providerKeys: ProviderKeyService
   mcpTools: McpToolService
+  folders: FolderService
+  contacts: ContactService
+  mcpServers: McpServerService
+  tools: ToolService
   sessions: SessionService
+  files: FileService
   runs: RunService
   approvals: ApprovalService
+  usage: UsageService
   chat: ChatService
   sockets: ChatSockets
   a2a: A2aService
   audit: AuditService
   renderMail: RenderMail
+  emails: EmailService
+  mailEvents: MailEventService
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -167,12 +190,20 @@ export function createApp(deps: AppDeps) {
         .use(machineKeyRoutes({ machineKeys: deps.machineKeys, session }))
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
-        .use(agentRoutes({ agents: deps.agents, session: openSession }))
+        .use(folderRoutes({ folders: deps.folders, session: openSession }))
+        .use(agentRoutes({ agents: deps.agents, folders: deps.folders, session: openSession }))
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
+        .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
+        .use(toolRoutes({ tools: deps.tools, session }))
+        .use(contactRoutes({ contacts: deps.contacts, session }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
+        .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
+        .use(usageRoutes({ usage: deps.usage, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(emailRoutes({ emails: deps.emails, session }))
+        .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(a2aCardRoutes({ a2a: deps.a2a, apiUrl: settings.apiUrl }))
         .use(a2aRoutes({ a2a: deps.a2a, apiUrl: settings.apiUrl, agents: deps.agents, authenticator, admission }))

@@ -1,5 +1,6 @@
 import { readAccess, readDemo, readRates } from './config/access'
 import { readAudit } from './config/audit'
+import { readFiles } from './config/files'
 import { readMail } from './config/mail'
 import { readMcp } from './config/mcp'
 import { type Env, Reader, type Setting } from './config/reader'
@@ -55,13 +56,16 @@ function readAll(read: Reader) {
     models: readModels(read),
     runs: readRuns(read),
     mcp: readMcp(read),
+    files: readFiles(read),
     limits: readLimits(read),
   }
 }
 
 type Settings = ReturnType<typeof readAll>
 
-function checkTogether(read: Reader, { access }: Settings) {
+function checkTogether(read: Reader, { access, mcp }: Settings) {
+  if (mcp.runnerUrl !== undefined && mcp.runnerToken === undefined)
+    read.faults.push('MCP_RUNNER_URL needs MCP_RUNNER_TOKEN, the same as the runner has')
   const { adminInitialPassword: password, passwordMinLength } = access
   if (password !== undefined && password.length < passwordMinLength)
     read.faults.push(`ADMIN_INITIAL_PASSWORD must have at least ${passwordMinLength} characters`)

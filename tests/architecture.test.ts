@@ -134,7 +134,7 @@ const LAYERS: Rule[] = [
       'features/chat/socket-face -> features/runs/log-event': 'a chat shows the events of its run',
       'features/chat/socket-face -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/runs/event-stream -> features/sessions/event-view': 'a run streams events: a shape',
-      'features/runs/service -> features/sessions/session-id': 'a run finds its session by id',
+      'features/runs/start -> features/sessions/session-id': 'a run finds its session by id',
     },
   },
 ]

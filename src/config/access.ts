@@ -8,7 +8,10 @@ export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
   return {
     jwtSecret: read.secret('JWT_SECRET_KEY', 'Signs access tokens (HS256), at least 32 bytes.', GENERATED),
     jwtAlgorithm: read.choice('JWT_ALGORITHM', 'Kept for the reference; HS256 is the only one.', 'HS256', ['HS256']),
-    jwtPreviousSecrets: read.secrets('JWT_PREVIOUS_SECRETS', 'Retired signing secrets that are still accepted, separated by commas.'),
+    jwtPreviousSecrets: read.secrets(
+      'JWT_PREVIOUS_SECRETS',
+      'Other signing secrets that are accepted: the next one and retired ones, separated by commas.',
+    ),
     accessTokenSeconds: read.integer('JWT_EXPIRATION_TIME', 'Life of an access token in seconds.', 1800, 60, 86_400),
     refreshIdleHours: read.integer('REFRESH_TOKEN_IDLE_HOURS', 'A sign-in that is not refreshed for so long ends, in hours.', 168, 1, 8760),
     refreshMaxDays: read.integer(

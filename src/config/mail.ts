@@ -1,3 +1,4 @@
+import { readVerificationKey } from '~/platform/verification-key'
 import type { Reader } from './reader'
 
 export function readMail(read: Reader) {
@@ -22,6 +23,17 @@ export function readMail(read: Reader) {
       1,
       86_400,
     ),
+    webhookKey: read.optional(
+      'SENDGRID_WEBHOOK_KEY',
+      "Verification key of SendGrid's signed Event Webhook; without it no event is accepted.",
+    ),
+    webhookToleranceSeconds: read.integer(
+      'SENDGRID_WEBHOOK_TOLERANCE_SECONDS',
+      'How far the timestamp of such a report may be from now. SendGrid repeats reports for a day; a repeated event changes nothing.',
+      86_400,
+      1,
+      315_360_000,
+    ),
     smtp: {
       host: read.optional('SMTP_HOST', 'SMTP server.'),
       port: read.integer('SMTP_PORT', 'Its port.', 587, 1, 65535),
@@ -32,6 +44,8 @@ export function readMail(read: Reader) {
       from: read.email('SMTP_FROM', 'Sender, instead of EMAIL_FROM.', undefined),
     },
   }
+  if (email.webhookKey !== undefined && readVerificationKey(email.webhookKey) === undefined)
+    read.faults.push('SENDGRID_WEBHOOK_KEY must be the base64 of a public key on P-256, as SendGrid shows it')
   if (email.provider === 'sendgrid' && sendgridKey === undefined) read.faults.push('SENDGRID_API_KEY is needed by EMAIL_PROVIDER=sendgrid')
   if (email.provider === 'smtp' && email.smtp.host === undefined) read.faults.push('SMTP_HOST is needed by EMAIL_PROVIDER=smtp')
   return email

@@ -25,7 +25,18 @@ const machine = (scopes: string[], agentId: string | null = null): MachineKeyPri
 })
 const agentKey: AgentKeyPrincipal = { kind: 'agent-key', agentId: 'scout', clientId: 'acme', origin }
 
-const TENANT_KINDS: TenantKind[] = ['agents', 'keys', 'sessions', 'runs', 'chat', 'client', 'members', 'invitations', 'machine-keys']
+const TENANT_KINDS: TenantKind[] = [
+  'agents',
+  'keys',
+  'sessions',
+  'runs',
+  'chat',
+  'contacts',
+  'client',
+  'members',
+  'invitations',
+  'machine-keys',
+]
 /** All that is allowed in the client, as `kind:action`. */
 const rightsOf = (principal: Parameters<typeof can>[0], clientId = 'acme', agentId: string | null = null) =>
   TENANT_KINDS.flatMap((kind) =>
@@ -34,8 +45,8 @@ const rightsOf = (principal: Parameters<typeof can>[0], clientId = 'acme', agent
       .map((action) => `${kind}:${action}`),
   )
 
-const READ = ['agents:read', 'keys:read', 'sessions:read', 'runs:read', 'client:read', 'members:read']
-const WORK = ['agents:write', 'keys:write', 'sessions:write', 'runs:write', 'chat:read', 'chat:write']
+const READ = ['agents:read', 'keys:read', 'sessions:read', 'runs:read', 'contacts:read', 'client:read', 'members:read']
+const WORK = ['agents:write', 'keys:write', 'sessions:write', 'runs:write', 'chat:read', 'chat:write', 'contacts:write']
 const OWN = ['client:write', 'members:write', 'invitations:read', 'invitations:write', 'machine-keys:read', 'machine-keys:write']
 
 describe('people', () => {
@@ -47,11 +58,14 @@ describe('people', () => {
     expect(rightsOf(person(role)).toSorted()).toEqual([...rights].toSorted())
     expect(rightsOf(person(role), 'other')).toEqual([])
     expect(can(person(role), 'read', { kind: 'platform' })).toBe(false)
+    expect(can(person(role), 'read', { kind: 'catalogue' })).toBe(true)
+    expect(can(person(role), 'write', { kind: 'catalogue' })).toBe(false)
   })
 
   test('an admin may do everything in every client, and on the platform', () => {
     expect(rightsOf(person('admin'), 'any')).toHaveLength(2 * TENANT_KINDS.length)
     expect(can(person('admin'), 'write', { kind: 'platform' })).toBe(true)
+    expect(can(person('admin'), 'write', { kind: 'catalogue' })).toBe(true)
   })
 
   test('a role counts, and not what else a principal says of itself', () => {

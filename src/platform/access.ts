@@ -10,6 +10,8 @@ export type Resource =
   | { kind: TenantKind; clientId: string; agentId?: string | null }
   /** A person's own account: password, address, sign-ins, second factor. */
   | { kind: 'account'; userId: string; settingUp?: 'second-factor' }
+  /** The MCP servers and tools that all clients share. */
+  | { kind: 'catalogue' }
   /** What is no client's: the list of clients, admins, the audit log, impersonation. */
   | { kind: 'platform' }
 
@@ -26,6 +28,8 @@ const LEAST_ROLE = {
   sessions: { read: 'viewer', write: 'member' },
   runs: { read: 'viewer', write: 'member' },
   chat: { read: 'member', write: 'member' },
+  usage: { read: 'viewer', write: 'owner' },
+  contacts: { read: 'viewer', write: 'member' },
   client: { read: 'viewer', write: 'owner' },
   members: { read: 'viewer', write: 'owner' },
   invitations: { read: 'owner', write: 'owner' },
@@ -45,6 +49,7 @@ const WITH_AGENT_KEY: ReadonlySet<TenantKind> = new Set(['chat', 'runs'])
 export function can(principal: Principal, action: Action, resource: Resource): boolean {
   if (mustEnrolFirst(principal) && !isOpenBefore(action, resource)) return false
   if (resource.kind === 'platform') return principal.kind === 'user' && principal.role === 'admin'
+  if (resource.kind === 'catalogue') return principal.kind === 'user' && (action === 'read' || principal.role === 'admin')
   if (resource.kind === 'account')
     return principal.kind === 'user' && principal.userId === resource.userId && (action === 'read' || principal.actor === undefined)
   const reach = reachOf(principal, action, resource.kind)
@@ -59,7 +64,8 @@ export function can(principal: Principal, action: Action, resource: Resource): b
 export function authorize(principal: Principal, action: Action, resource: Resource): void {
   if (can(principal, action, resource)) return
   if (mustEnrolFirst(principal)) throw secondFactorRequired()
-  if (resource.kind === 'platform') throw new DomainError('forbidden', 'Access denied. Restricted to administrators.')
+  if (resource.kind === 'platform' || resource.kind === 'catalogue')
+    throw new DomainError('forbidden', 'Access denied. Restricted to administrators.')
   if (resource.kind === 'account') throw new DomainError('forbidden', 'Only the owner of the account may do this.')
   if (principal.clientId !== resource.clientId && principal.clientId !== null)
     throw new DomainError('forbidden', 'Access denied to access resources of this client')

@@ -11,10 +11,14 @@ import { type Isolation, Transaction } from './db/transaction'
 import type { Log } from './log'
 
 export { sqlState } from './db/failures'
+export { onDb } from './db/session'
 export { bindTenant, inRequestScope, inTenantScope } from './db/tenant-scope'
 
 /** Drizzle's query builder, on the pool or inside a transaction: functions that take a `Db` first serve both. */
 export type Db = Omit<ReturnType<typeof createDrizzle>, 'transaction'>
+
+/** One statement, begun by the call: `send(() => tx.insert(…))`. */
+export type Send = (start: () => PromiseLike<unknown>) => Promise<void>
 
 export interface Database {
   /**
@@ -26,10 +30,11 @@ export interface Database {
    * Commits what `work` does through its `tx`, or nothing of it. **`work` may run up to four times**: again after a deadlock or a serialization
    * failure, and when the connection went away before COMMIT was sent. So it must be repeatable: nothing but SQL, and no change of what it closes over.
    * It must not use `Database.db`, which would take a second connection while it holds one.
+   * `send` begins a statement whose answer nobody needs: the next one, or COMMIT, goes out with it. If it fails, so does the transaction.
    * @throws DomainError `dependency-unavailable`; when its detail says so, the outcome is unknown because the connection broke between COMMIT and its
    * answer, and a retry with the same Idempotency-Key gives the real result. Constraint violations pass through: see `sqlState`.
    */
-  transaction<T>(work: (tx: Db) => Promise<T>, options?: { isolation?: Isolation }): Promise<T>
+  transaction<T>(work: (tx: Db, send: Send) => Promise<T>, options?: { isolation?: Isolation }): Promise<T>
   /** Whether the database answers, asked on a connection of its own when all others are busy: a full pool is no dead database. */
   ping(timeoutMs: number): Promise<boolean>
   /** Refuses new calls and waiting ones, lets running ones finish (bounded by their deadlines), disconnects. */
@@ -73,10 +78,14 @@ export function createDatabase({ url, tls, poolSize, rls, ...options }: Database
       () => false,
     )
 
-  async function attempt<T>(transaction: Transaction, work: (tx: Db) => Promise<T>, isolation: Isolation | undefined): Promise<T> {
+  async function attempt<T>(
+    transaction: Transaction,
+    work: (tx: Db, send: Send) => Promise<T>,
+    isolation: Isolation | undefined,
+  ): Promise<T> {
     try {
-      await transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs, prelude())
-      const result = await work(createDrizzle(dialect, transaction))
+      transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs, prelude())
+      const result = await work(createDrizzle(dialect, transaction), (start) => transaction.send(start))
       await transaction.commit()
       return result
     } catch (error) {

@@ -49,6 +49,7 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
   const [currentId, currentKek] = current
   const newest = new Map<string, DataKey>()
   const byId = new Map<string, DataKey & { clientId: string }>()
+  const opened = createOpened()
 
   const remember = (clientId: string, dataKey: DataKey) => {
     if (byId.size >= CACHE_SIZE) {
@@ -96,13 +97,22 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
   return {
     async seal(db, clientId, context, plaintext) {
       const { id, key } = await keyForSealing(db, clientId)
-      return `${VERSION}.${id}.${encrypt(key, Buffer.from(plaintext, 'utf8'), `${clientId}:${context}`).toString('base64url')}`
+      const owner = `${clientId}:${context}`
+      const sealed = `${VERSION}.${id}.${encrypt(key, Buffer.from(plaintext, 'utf8'), owner).toString('base64url')}`
+      opened.remember(sealed, { owner, plaintext })
+      return sealed
     },
     async open(db, clientId, context, sealed) {
+      const owner = `${clientId}:${context}`
+      const known = opened.find(sealed)
+      // One that was moved fails below, as it does when it is not known.
+      if (known?.owner === owner) return known.plaintext
       const [version, id, body] = sealed.split('.')
       if (version !== VERSION || id === undefined || body === undefined) throw unavailable(new Error('not a sealed value'))
       const { key } = await keyForOpening(db, clientId, id)
-      return decrypt(key, Buffer.from(body, 'base64url'), `${clientId}:${context}`).toString('utf8')
+      const plaintext = decrypt(key, Buffer.from(body, 'base64url'), owner).toString('utf8')
+      opened.remember(sealed, { owner, plaintext })
+      return plaintext
     },
     async rewrap(db, { after, size }) {
       const rows = await db
@@ -125,6 +135,42 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
     },
     platform: createPlatformSecrets(keyEncryptionKeys),
     derive: (purpose) => expand(keyEncryptionKeys.at(-1) as string, purpose),
+  }
+}
+
+interface Opened {
+  /** Client and context that it was sealed for. */
+  owner: string
+  plaintext: string
+}
+
+const OPENED_SIZE = 5000
+const MAX_REMEMBERED_LENGTH = 1000
+
+/**
+ * What was sealed or opened of late, by its ciphertext, which says the same for ever: a list shows fifty keys at a time. Two generations, so that what is
+ * asked for stays, and nothing long.
+ */
+function createOpened() {
+  let young = new Map<string, Opened>()
+  let old = new Map<string, Opened>()
+  const remember = (sealed: string, value: Opened) => {
+    if (sealed.length > MAX_REMEMBERED_LENGTH) return
+    if (young.size >= OPENED_SIZE) {
+      old = young
+      young = new Map()
+    }
+    young.set(sealed, value)
+  }
+  return {
+    remember,
+    find(sealed: string): Opened | undefined {
+      const known = young.get(sealed)
+      if (known !== undefined) return known
+      const older = old.get(sealed)
+      if (older !== undefined) remember(sealed, older)
+      return older
+    },
   }
 }
 

@@ -1,5 +1,6 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { AuditEntry } from './audit'
+import { builtOnce } from './built-once'
 import { type Database, type Db, sqlState } from './db'
 import { DomainError } from './errors'
 import { idempotencyKeys } from './idempotency-table'
@@ -29,7 +30,7 @@ type Row = typeof outbox.$inferInsert
 export function createWrite({ database, relay }: { database: Database; relay: Relay }): Write {
   return async (actor, work) => {
     let rows: Row[] = []
-    const result = await database.transaction(async (tx) => {
+    const result = await database.transaction(async (tx, send) => {
       rows = []
       const before = await claimKey(tx, actor)
       if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
@@ -38,7 +39,9 @@ export function createWrite({ database, relay }: { database: Database; relay: Re
         audit: (entry) => rows.push(auditRow(actor, entry)),
         mail: (request) => rows.push({ id: Bun.randomUUIDv7(), kind: 'email', clientId: clientOf(actor), payload: request }),
       })
-      if (rows.length > 0) await tx.insert(outbox).values(rows)
+      const [only] = rows
+      if (rows.length === 1 && only !== undefined) await send(() => insertRow(tx).execute(only))
+      else if (rows.length > 1) await send(() => tx.insert(outbox).values(rows))
       await keepAnswer(tx, actor, done)
       return done
     })
@@ -46,6 +49,16 @@ export function createWrite({ database, relay }: { database: Database; relay: Re
     return result
   }
 }
+
+const insertRow = builtOnce((db) => {
+  const row = {
+    id: sql.placeholder('id'),
+    kind: sql.placeholder('kind'),
+    clientId: sql.placeholder('clientId'),
+    payload: sql.placeholder('payload'),
+  }
+  return db.insert(outbox).values(row).prepare('')
+})
 
 /** Whose keys a key is compared with: two callers may use the same one for different things. */
 const scopeOf = (actor: Actor): string => {

@@ -15,8 +15,8 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   const machinery = createMachinery(config, { log, name: `evo-${owner}` })
   const { stores, db, write, passwords, admission } = machinery
   const mcp = createMcp(config, machinery)
-  const definitions = createDefinitions(config, machinery)
-  const { live, ...conversations } = createConversations(config, machinery, definitions, { owner, recoverEveryMs })
+  const definitions = createDefinitions(config, machinery, mcp)
+  const { live, ...conversations } = createConversations(config, machinery, definitions, mcp, { owner, recoverEveryMs })
   const people = createPeople(config, machinery)
   const faces = createFaces(config, machinery, { ...people, ...definitions, ...conversations })
   return {
@@ -33,7 +33,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...conversations,
     ...faces,
     audit: createAuditService({ db, write }),
-    ...createMails(config),
+    ...createMails(config, machinery),
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */

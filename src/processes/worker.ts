@@ -3,6 +3,7 @@ import { createPushWorker } from '~/features/a2a/worker'
 import { createAuditUpkeep } from '~/features/audit/upkeep'
 import { createAuditWorker } from '~/features/audit/worker'
 import { createLinkTokens } from '~/features/auth/link-tokens'
+import { createObjectRemover } from '~/features/files/worker'
 import { createMailbox } from '~/features/mail/mailbox'
 import type { Mailbox, MailSender } from '~/features/mail/sender'
 import { createSendGrid } from '~/features/mail/sendgrid'
@@ -41,8 +42,11 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const { secrets, outbound, clock } = services
   const push = createPushWorker({ database, secrets, outbound, clock, log, version: config.about.version })
 
+  const { objects } = services
+  const remover = objects === undefined ? [] : [createObjectRemover({ db: services.db, objects, log })]
+
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, upkeep, sweeper, push].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, upkeep, sweeper, push, ...remover].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

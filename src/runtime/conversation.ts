@@ -1,10 +1,10 @@
-import type { AssistantMessage, ModelMessage, ModelReply, ToolMessage, UserMessage } from './model/types'
+import type { AssistantMessage, FilePart, ModelMessage, ModelReply, ToolMessage, UserMessage } from './model/types'
 import type { AgentEvent, Part, RunInput } from './types'
 
 /** The history as the model reads it: what other agents said is told to it as the user's words, so that roles keep alternating. */
 export function toMessages(history: AgentEvent[], self: string): ModelMessage[] {
   return history.flatMap((event): ModelMessage[] => {
-    if (event.actions?.notice !== undefined) return []
+    if (isAside(event)) return []
     if (event.author === 'user') return [userMessage(event.content.parts)]
     if (event.author !== self) return quoted(event)
     const responses = event.content.parts.filter(({ function_response }) => function_response !== undefined)
@@ -12,18 +12,28 @@ export function toMessages(history: AgentEvent[], self: string): ModelMessage[] 
   })
 }
 
+/** It tells about the way, and is no part of the conversation: no answer, and nothing that a model hears. */
+export const isAside = ({ actions }: Pick<AgentEvent, 'actions'>) => actions?.report === true || actions?.notice !== undefined
+
 /** A model answers somebody: where its own words came last, it is told to go on. */
 export const toBeAnswered = (messages: ModelMessage[]): ModelMessage[] =>
   messages.at(-1)?.role === 'assistant'
     ? [...messages, { role: 'user', parts: [{ type: 'text', text: 'Go on as you were instructed, or finish with a summary.' }] }]
     : messages
 
-export const inputParts = ({ text, files }: RunInput): Part[] => [
-  { text },
-  ...files.map(({ data, mediaType, filename }) => ({
-    inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) },
-  })),
-]
+/** What the user sent, as an event of the session; a file whose bytes are kept elsewhere is named there with its version. */
+export function userEvent({ text, files }: RunInput): Pick<AgentEvent, 'content' | 'actions'> {
+  const kept = files.flatMap(({ kept, filename = 'file' }) => (kept === undefined ? [] : [[filename, kept.version] as const]))
+  return {
+    content: { role: 'user', parts: [{ text }, ...files.map(filePart)] },
+    ...(kept.length === 0 ? {} : { actions: { artifact_delta: Object.fromEntries(kept) } }),
+  }
+}
+
+const filePart = ({ data, mediaType, filename, kept }: FilePart): Part =>
+  kept !== undefined && data === ''
+    ? { file_data: { id: kept.id, file_uri: kept.uri, mime_type: mediaType, display_name: filename ?? 'file' } }
+    : { inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) } }
 
 export const replyParts = ({ text, toolCalls, providerState }: ModelReply): Part[] => [
   ...(text !== '' || toolCalls.length === 0 ? [{ text }] : []),
@@ -36,6 +46,7 @@ export function userMessage(parts: Part[]): UserMessage {
     role: 'user',
     parts: parts.flatMap((part): UserMessage['parts'] => {
       if (part.text !== undefined) return [{ type: 'text', text: part.text }]
+      if (part.file_data !== undefined) return [{ type: 'text', text: `[A file that is not shown again: ${part.file_data.display_name}]` }]
       if (part.inline_data === undefined) return []
       const { data, mime_type, metadata } = part.inline_data
       return [{ type: 'file', mediaType: mime_type, data, ...(metadata?.filename === undefined ? {} : { filename: metadata.filename }) }]

@@ -1,6 +1,6 @@
 import { DomainError } from '~/platform/errors'
 import { callTools } from './call-tools'
-import { inputParts, replyParts, toBeAnswered, toMessages } from './conversation'
+import { replyParts, toBeAnswered, toMessages, userEvent } from './conversation'
 import { type Persona, systemPrompt } from './instruction'
 import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
 import type { ModelClient, ModelMessage, ModelReply } from './model/types'
@@ -45,7 +45,7 @@ interface Talk {
 
 async function* converse(agent: LlmAgent, deps: LlmDeps, talk: Talk): AsyncGenerator<SaidEvent, void> {
   const { context, tools } = talk
-  const asked: AgentEvent = { author: 'user', content: { role: 'user', parts: inputParts(context.input) } }
+  const asked: AgentEvent = { author: 'user', ...userEvent(context.input) }
   const messages = toBeAnswered(toMessages([...context.history, asked, ...context.turn], agent.name))
   for (let turn = 1; turn <= context.limits.maxSteps; turn++) {
     const reply = await askModel(agent, deps, { ...talk, key: `model:${turn}`, messages })

@@ -84,6 +84,9 @@ function pack(agent: LlmTools, tools: AgentTool[], context: RunContext): Pick<To
   }
 }
 
+/** Names that no other tool may have. */
+export const BUILT_IN_TOOLS = ['transfer_to_agent', 'exit_loop', 'load_memory']
+
 const REQUEST = {
   type: 'object',
   properties: { request: { type: 'string', description: 'What the agent is asked, with all that it needs to know.' } },

@@ -18,6 +18,8 @@ export interface Content {
 export interface Part {
   text?: string
   inline_data?: { data: string; mime_type: string; metadata?: { filename?: string } }
+  /** A file that is kept elsewhere, by its id; `file_uri` is where the API has it. */
+  file_data?: { id: string; file_uri: string; mime_type: string; display_name: string }
   function_call?: { id: string; name: string; args: Record<string, unknown> }
   function_response?: { id: string; name: string; response: Record<string, unknown> }
   /** What the model's provider wants back with the next call; only its own model reads it. */

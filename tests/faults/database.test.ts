@@ -101,7 +101,9 @@ describe('F-08: the server refuses connections', () => {
     const calls: Awaited<ReturnType<typeof timed>>[] = []
     for (let round = 0; round < 20; round++) {
       calls.push(
-        ...(await Promise.all([() => read(database.db), () => insert(database.db, nextId()), () => database.transaction(read)].map(timed))),
+        ...(await Promise.all(
+          [() => read(database.db), () => insert(database.db, nextId()), () => database.transaction((tx) => read(tx))].map(timed),
+        )),
       )
       await Bun.sleep(50)
     }

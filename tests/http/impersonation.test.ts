@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
 import { auditedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -96,6 +97,17 @@ test('it is listed, and ended at once by any admin, once', async () => {
   expect((await app.bob.call('POST', '/api/v1/auth/me')).status).toBe(200)
   const own = claimsOf(app.bob.token).sid
   expect((await app.admin.call('DELETE', `/api/v1/admin/impersonations/${own}`)).status).toBe(404)
+})
+
+test('JWT-16: it ends with its half hour, whatever its token says', async () => {
+  const { body, call } = await impersonate(app.bob.clientId)
+  expect(body.expires_in).toBe(1800)
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(200)
+  const { sid } = claimsOf(body.access_token)
+  await app.services.db.execute(sql`update auth_sessions set expires_at = now() where id = ${sid}::uuid`)
+  while ((await call('POST', '/api/v1/auth/me')).status === 200) await Bun.sleep(50)
+  expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
+  expect(await latest()).toMatchObject({ id: sid, is_active: false, revoked_at: null })
 })
 
 test('an admin who is switched off acts as nobody any more', async () => {

@@ -4,7 +4,7 @@ import type { Scope } from '~/platform/principal'
 import { type Reply, startApp, type TestApp } from '../support/start-app'
 import { CALLERS, type Caller, expectedOf, type ObjectOf, objectsOf, RULES } from './access-matrix'
 import { ANSWERS, REQUESTS } from './access-requests'
-import { createWorld, type World } from './access-world'
+import { createWorld, PROVIDER_KEY, type World } from './access-world'
 
 setDefaultTimeout(60_000)
 
@@ -47,8 +47,8 @@ async function credentialsFor(caller: Caller, route: string) {
 async function send(route: string, caller: Caller, object: ObjectOf, fixed: Record<string, string> = {}): Promise<Reply> {
   const [method = ''] = route.split(' ')
   const path = await world.pathOf(route, object, fixed)
-  const { body, headers } = (await REQUESTS[route]?.(world, object)) ?? {}
-  return app.stranger(method, path, body, { ...headers, ...(await credentialsFor(caller, route)) })
+  const { query = '', body, headers } = (await REQUESTS[route]?.(world, object)) ?? {}
+  return app.stranger(method, `${path}${query}`, body, { ...headers, ...(await credentialsFor(caller, route)) })
 }
 
 const outcomeOf = ({ status, body }: Reply) => `${status} ${String(body?.type ?? '').replace(/.*\//, '')}`.trim()
@@ -61,6 +61,9 @@ test('ACL-01: every route of the app has its rule, and every rule its route', ()
   ).toEqual(Object.keys(RULES).toSorted())
 })
 
+/** What every caller was told by every route, for ACL-10. */
+const told: { route: string; caller: Caller; text: string }[] = []
+
 describe('ACL-01, ACL-11: every route, every caller, own and foreign objects', () => {
   test.each(Object.entries(RULES))('%s', async (route, rule) => {
     const found: string[] = []
@@ -69,6 +72,7 @@ describe('ACL-01, ACL-11: every route, every caller, own and foreign objects', (
       for (const caller of CALLERS) {
         const expected = expectedOf(rule, caller, object)
         const reply = await send(route, caller, object)
+        told.push({ route, caller, text: typeof reply.body === 'string' ? reply.body : JSON.stringify(reply.body) })
         const answers = ANSWERS[route] ?? [200, 201, 204]
         const isOk = answers.includes(reply.status)
         found.push(`${caller}, ${object}: ${expected === 'ok' && isOk ? 'ok' : outcomeOf(reply)}`)
@@ -76,6 +80,26 @@ describe('ACL-01, ACL-11: every route, every caller, own and foreign objects', (
       }
     expect(found).toEqual(wanted)
   })
+})
+
+test('ACL-10: no answer to anybody held a secret', () => {
+  expect(told.length).toBeGreaterThan(1000)
+  const { jwtSecret = '', encryptionKeys = '' } = app.config.access
+  const mayChat: Caller[] = ['member', 'owner', 'impersonating admin', 'admin', 'machine key', 'machine key for this agent']
+  const never = [/\$2[aby]\$\d\d\$/, /"(password|key|previous|refresh|token)_hash"/, /"encrypted_/, PROVIDER_KEY, jwtSecret, encryptionKeys]
+  const found = told.flatMap(({ route, caller, text }) => {
+    const holds = (secret: RegExp | string) => (typeof secret === 'string' ? text.includes(secret) : secret.test(text))
+    const faults = never.filter(holds).map(String)
+    // Shown once, where they are made.
+    if (holds(/evo_mk_[0-9A-Za-z]{46}/) && !/^POST .*\/machine-keys/.test(route)) faults.push('a machine key')
+    if (holds(/evo_rt_[\w-]{40}/) && !/^POST .*\/auth\/(login|refresh)/.test(route)) faults.push('a refresh token')
+    // An agent's own key is for who may talk to it anyway.
+    if (holds(world.tenants.own.agentKey) && !mayChat.includes(caller)) faults.push("an agent's key")
+    return faults.map((fault) => `${route}, ${caller}: ${fault}`)
+  })
+  expect(found).toEqual([])
+  // It would have been noticed.
+  expect(told.some(({ caller, text }) => caller === 'owner' && text.includes(world.tenants.own.agentKey))).toBe(true)
 })
 
 describe("ACL-02: another client's object is answered like one that does not exist, byte for byte", () => {
@@ -91,7 +115,7 @@ describe("ACL-02: another client's object is answered like one that does not exi
     const names = [...route.matchAll(/:(\w+_id)/g)].map(([, name = '']) => name).filter((name) => name !== 'external_id')
     const lastName = names.at(-1) ?? ''
     // A thing inside the own client: the request names the own client, and the thing is another's.
-    const inside = names.length > 1 || route.includes('/apikeys/')
+    const inside = names.length > 1 || /\/(apikeys|folders)\/|\/folder$/.test(route)
     const path = await world.pathOf(route, 'foreign')
     const foreignId = path.split('/')[route.split(' ')[1]?.split('/').indexOf(`:${lastName}`) ?? -1] ?? ''
     const randomId = lastName === 'session_id' ? `${crypto.randomUUID()}_${crypto.randomUUID()}` : crypto.randomUUID()

@@ -1,8 +1,9 @@
 import { PASSWORD } from '../support/start-app'
 import type { ObjectOf } from './access-matrix'
-import type { World } from './access-world'
+import { PROVIDER_KEY, type World } from './access-world'
 
 export interface Request {
+  query?: string
   body?: unknown
   headers?: Record<string, string>
 }
@@ -42,7 +43,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/clients/:client_id/machine-keys': () => ({ body: { name: 'a program', scopes: ['chat'] } }),
   'GET /api/v1/agents/apikeys/': ofHeader(),
   'POST /api/v1/agents/apikeys/': ({ tenants }, object) => ({
-    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: 'sk-1' },
+    body: { client_id: tenants[object].clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY },
   }),
   'GET /api/v1/agents/apikeys/:key_id': ofHeader(),
   'PUT /api/v1/agents/apikeys/:key_id': ofHeader({ name: 'l' }),
@@ -55,10 +56,32 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
   }),
+  'PUT /api/v1/agents/:agent_id/folder': ofHeader({}),
+  'GET /api/v1/agents/folders/': ofHeader(),
+  'POST /api/v1/agents/folders/': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId, name: 'f' } }),
+  'GET /api/v1/agents/folders/:folder_id': ofHeader(),
+  'PUT /api/v1/agents/folders/:folder_id': ofHeader({ name: 'g' }),
+  'DELETE /api/v1/agents/folders/:folder_id': ofHeader(),
+  'GET /api/v1/agents/folders/:folder_id/agents': ofHeader(),
+  'POST /api/v1/mcp-servers/': () => ({ body: MCP_SERVER }),
+  'PUT /api/v1/mcp-servers/:server_id': () => ({ body: MCP_SERVER }),
+  'POST /api/v1/tools/': () => ({ body: { name: 't' } }),
+  'PUT /api/v1/tools/:tool_id': () => ({ body: { name: 't' } }),
+  'GET /api/v1/contacts/': ({ tenants }, object) => ({ query: `?client_id=${tenants[object].clientId}` }),
+  'POST /api/v1/contacts/': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId } }),
+  'PUT /api/v1/contacts/:contact_id': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId } }),
+  'POST /api/v1/agents/:agent_id/runs': () => ({ body: { message: 'hi' } }),
   'POST /api/v1/runs/:run_id/reconcile': () => ({ body: { step: 'none', decision: 'retry' } }),
+  // Something of that run to be decided on: its step is named like it.
+  'POST /api/v1/runs/:run_id/approve': async ({ pathOf }, object) => ({
+    body: { decision: 'approve', step: (await pathOf('GET /:approval_id', object)).slice(1) },
+  }),
+  'PUT /api/v1/budgets/:client_id/:scope/:scope_id': () => ({ body: { limit_usd: 1000 } }),
   'POST /api/v1/approvals/:approval_id/decision': () => ({ body: { decision: 'approve' } }),
   'POST /api/v1/chat/:agent_id/:external_id': () => ({ body: { message: 'hi' } }),
 }
+
+const MCP_SERVER = { name: 'm', config_type: 'sse', config_json: { url: 'https://mcp.example.com/' }, tools: [] }
 
 /** What a caller who may is answered where it is not 2xx: nothing here is quite in order but the caller. */
 export const ANSWERS: Record<string, number[]> = {
@@ -67,6 +90,11 @@ export const ANSWERS: Record<string, number[]> = {
   'GET /readyz': [200, 503],
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
+  'GET /api/v1/admin/emails/:email_id': [404],
+  'POST /api/v1/admin/emails/:email_id/resend': [404],
+  'DELETE /api/v1/admin/email-suppressions/:email': [404],
+  // Its caller is known by a signature, and its key is not configured here.
+  'POST /api/v1/webhooks/sendgrid': [503],
   'GET /api/v1/auth/verify-email/:token': [400],
   'POST /api/v1/auth/verify-email': [400],
   'POST /api/v1/auth/login/mfa': [400],

@@ -1,6 +1,7 @@
 import { desc, eq } from 'drizzle-orm'
 import { approvals } from '~/features/approvals/table'
 import { deriveToken } from '~/features/auth/one-time-token'
+import { files } from '~/features/files/table'
 import { runs } from '~/features/runs/table'
 import { sessions } from '~/features/sessions/table'
 import { SCOPES, type Scope } from '~/platform/principal'
@@ -10,6 +11,9 @@ import { PASSWORD } from '../support/start-app'
 import type { Caller, ObjectOf } from './access-matrix'
 
 export type World = Awaited<ReturnType<typeof createWorld>>
+
+/** Never shown again, but for its last four letters. */
+export const PROVIDER_KEY = 'sk-never-to-be-shown-7f3a'
 
 /** A client with everything a route may be about. What a request may use up is made anew for each. */
 interface Tenant {
@@ -93,15 +97,32 @@ export async function createWorld(app: TestApp) {
     agent_id: async ({ clientId, agentId }, route) => (route.startsWith('DELETE') ? (await makeAgent(clientId)).id : agentId),
     external_id: () => 'talk',
     key_id: async ({ clientId }) =>
-      (await ok(admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: 'sk-1' })))
-        .id,
+      (
+        await ok(
+          admin.call('POST', '/api/v1/agents/apikeys', { client_id: clientId, name: 'k', provider: 'openai', key_value: PROVIDER_KEY }),
+        )
+      ).id,
+    folder_id: async ({ clientId }) => (await ok(admin.call('POST', '/api/v1/agents/folders', { client_id: clientId, name: 'f' }))).id,
+    contact_id: async ({ clientId }) => (await ok(admin.call('POST', '/api/v1/contacts', { client_id: clientId }))).id,
+    server_id: async () =>
+      (await ok(admin.call('POST', '/api/v1/mcp-servers', { name: 'm', config_json: { url: 'https://mcp.example.com/' }, tools: [] }))).id,
+    tool_id: async () => (await ok(admin.call('POST', '/api/v1/tools', { name: 't' }))).id,
     session_id: async ({ clientId, agentId }) => {
       const externalId = crypto.randomUUID()
       const id = `${externalId}_${agentId}`
       await app.services.db.insert(sessions).values({ id, clientId, agentId, externalId })
+      const empty = { filename: 'note.txt', version: 0, contentType: 'text/plain', size: 0, sha256: Buffer.alloc(32) }
+      const kept = { author: 'user' as const, store: 'database' as const }
+      await app.services.db.insert(files).values({ ...empty, ...kept, id: crypto.randomUUID(), clientId, sessionId: id })
       return id
     },
     run_id: ({ runId }) => runId,
+    scope: () => 'agent',
+    // A budget that is there.
+    scope_id: async ({ clientId, agentId }) => {
+      await ok(admin.call('PUT', `/api/v1/budgets/${clientId}/agent/${agentId}`, { limit_usd: 1000 }))
+      return agentId
+    },
     approval_id: async ({ clientId, agentId, runId }) => {
       const id = crypto.randomUUID()
       const question = { clientId, runId, agentId, stepKey: id, agent: 'guide', tool: 'book', arguments: {} }
@@ -119,9 +140,12 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    email_id: () => crypto.randomUUID(),
+    email: () => 'nobody@example.com',
     locale: () => 'pt',
     sign_in_id: () => crypto.randomUUID(),
     file: () => 'docs.css',
+    filename: () => 'note.txt',
     token: () => 'nothing',
     id: () => crypto.randomUUID(),
   }

@@ -113,6 +113,21 @@ test('a lock holds for the network alone: /24 of IPv4, /64 of IPv6', async () =>
   expect((await login(person.email, PASSWORD, '2001:db8:1:3::1')).status).toBe(200)
 })
 
+test('many who give the right password at the same time all come in, on one replica and on two', async () => {
+  const person = await newPerson()
+  const services = createServices(app.config, { log: silentLog, owner: 'another-replica', recoverEveryMs: 1000 })
+  await withSurface(app, { services }, async ({ url }) => {
+    const body = JSON.stringify({ email: person.email, password: PASSWORD })
+    const headers = { 'content-type': 'application/json', 'x-forwarded-for': HOME }
+    const there = async () => (await fetch(`${url}/api/v1/auth/login`, { method: 'POST', headers, body })).status
+    const here = async () => (await login(person.email, PASSWORD)).status
+    expect(await Promise.all(Array.from({ length: 30 }, here))).toEqual(Array(30).fill(200))
+    expect([await here(), await there()]).toEqual([200, 200])
+    const both = await Promise.all(Array.from({ length: 40 }, (_, index) => (index % 2 ? here() : there())))
+    expect(both).toEqual(Array(40).fill(200))
+  }).finally(() => services.close())
+})
+
 test('PWD-10: one password against many accounts from one address meets the limit of the address, and locks no account', async () => {
   await forget()
   const rates = { ...app.config.rates, signInPerMinute: 20 }

@@ -213,11 +213,11 @@ test('the mail that confirms an address goes to that address', async () => {
 test('an address that has an account, or gets one in the meantime, is not taken from it, and the answer does not tell', async () => {
   const [person, other] = [await newPerson(), await newPerson()]
   const ask = (new_email: string) => person.call('POST', '/api/v1/auth/change-email', { current_password: PASSWORD, new_email })
-  const [taken, free] = [await ask(other.email), await ask(newAddress())]
+  const taken = await ask(other.email)
+  const request = (await mailsAskedBy(app)).findLast(({ template }) => template === 'change-email')
+  expect(await written(request)).toMatchObject({ skip: 'the address has an account already' })
+  const free = await ask(newAddress())
   expect(taken.body).toEqual(free.body)
-  expect(
-    (await mailsAskedBy(app)).filter(({ user_id, template }) => user_id === person.userId && template === 'change-email'),
-  ).toHaveLength(1)
 
   const wanted = newAddress()
   await ask(wanted)

@@ -84,6 +84,14 @@ test('whoever brings bad credentials over and over is told to wait, and good one
   expect((await read()).status).toBe(200)
 })
 
+test("who guesses an agent's key is told to wait, and does not use up the rate of those who have it", async () => {
+  const draft = { client_id: app.bob.clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} }
+  const { body: agent } = await app.admin.call('POST', '/api/v1/agents/', draft)
+  const chat = (key: string) => app.stranger('POST', `/api/v1/chat/${agent.id}/somebody`, { message: 'hi' }, { 'x-api-key': key })
+  expect(await statuses(6, () => chat('a guess'))).toEqual({ 401: 4, 429: 2 })
+  expect(await statuses(3, () => chat(agent.config.api_key))).toEqual({ 200: 3 })
+})
+
 test('F-05: a command whose reply was lost counts once more at most, and nobody is locked out by it', async () => {
   const { admission } = app.services
   const spent = []

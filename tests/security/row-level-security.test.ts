@@ -20,6 +20,7 @@ const UNBOUND: Record<string, string> = {
   attempt_counters: 'keyed by who signs in from where',
   audit_chains: 'closed to tenants altogether: the heads of the chains, which the worker alone moves',
   dead_letters: 'closed to tenants altogether',
+  doomed_objects: 'names of objects that are to go; nothing is read by them',
 }
 
 test('every table has its policy, or is named here with the reason why not', async () => {

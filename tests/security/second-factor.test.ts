@@ -222,7 +222,8 @@ test('whose organisation asks for a second factor can do nothing else before the
     if (who === 'anybody' || OPEN_BEFORE.has(route)) continue
     const request = await REQUESTS[route]?.(world, 'own')
     const [method = ''] = route.split(' ')
-    const reply = await app.stranger(method, await world.pathOf(route, 'own'), request?.body, { ...request?.headers, ...headers })
+    const path = `${await world.pathOf(route, 'own')}${request?.query ?? ''}`
+    const reply = await app.stranger(method, path, request?.body, { ...request?.headers, ...headers })
     if (outcomeOf(reply) !== '403 second-factor-required') closed.push(`${route} ${outcomeOf(reply)}`)
   }
   expect(closed).toEqual([])

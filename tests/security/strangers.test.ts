@@ -38,6 +38,8 @@ const PUBLIC = new Set([
   'POST /api/v1/auth/reset-password',
   'POST /api/v1/auth/confirm-email-change',
   'POST /api/v1/auth/accept-invitation',
+  // Known by its signature.
+  'POST /api/v1/webhooks/sendgrid',
   // The credential comes in the first frame.
   'GET /api/v1/chat/ws/:agent_id/:external_id',
   // An agent's card is for whoever looks for one.

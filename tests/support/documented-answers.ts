@@ -73,7 +73,7 @@ function createAnswerCheck(document: ApiDocument) {
     if (documented === undefined || (status < 300 && code === 'default')) throw new Error(`${where}, which the API document does not know`)
     const offered = Object.keys(documented.content ?? {})
     if (body === '' && offered.length === 0) return
-    if (!offered.includes(mediaType))
+    if (!offered.includes(mediaType) && !offered.includes('*/*'))
       throw new Error(`${where} as ${mediaType || 'nothing'}; the API document says ${offered.join(', ') || 'nothing'}`)
     if (!mediaType.includes('json')) return
     const at = shared === undefined ? `${operation.pointer}/${code}` : `/components/responses/${shared}`

@@ -5,7 +5,7 @@ import { oneTimeTokens } from '~/features/auth/table'
 import { createMailbox } from '~/features/mail/mailbox'
 import type { Mailbox, MailSender } from '~/features/mail/sender'
 import { createSendGrid } from '~/features/mail/sendgrid'
-import { deliveries } from '~/features/mail/table'
+import { deliveries, emailSuppressions } from '~/features/mail/table'
 import { createMailWorker } from '~/features/mail/worker'
 import { users } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
@@ -195,6 +195,18 @@ describe('SendGrid', () => {
       expect(delivery).toMatchObject({ state: 'sent', provider: 'sendgrid', providerMessageId: 'sg-1', bodyText: null, bodyHtml: null })
       expect(sink.mails).toMatchObject([{ deliveryId: delivery?.id, to: email, authorization: 'Bearer SG.test' }])
     })
+  })
+
+  test('an address that bounced before is not written to', async () => {
+    const email = `bounced-${crypto.randomUUID()}@acme.example`
+    await world.db.insert(emailSuppressions).values({ email, reason: 'bounced' })
+    const { id } = await world.requestMail({ email: email.replace('bounced-', 'Bounced-') })
+    await world.append('email', 'id', id)
+    await withSink([], async (sink, sender) => {
+      await whileWorking(sender, () => until(() => world.isDone(id)))
+      expect(sink.mails).toHaveLength(0)
+    })
+    expect(await world.deliveryOf(id)).toMatchObject({ state: 'failed', lastError: 'the address is not written to any more: bounced' })
   })
 
   test.each<[string, Reaction]>([

@@ -4,7 +4,7 @@ export interface AgentFacts {
   name: string
   description: string | null
   type: string
-  created_at: Date
+  created_at: string
 }
 
 const MODES = ['text/plain', 'application/json']
@@ -57,7 +57,7 @@ export const extendedCard = (agent: AgentFacts, apiUrl: string): Record<string, 
   ...agentCard(agent, apiUrl),
   extended: {
     agent_id: agent.id,
-    creation_date: agent.created_at.toISOString(),
+    creation_date: agent.created_at,
     available_endpoints: { json_rpc: `${apiUrl}/api/v1/a2a/${agent.id}`, sessions: `${apiUrl}/api/v1/a2a/${agent.id}/sessions` },
     rate_limits: { headers: 'Every answer says what is left, in RateLimit and RateLimit-Policy.' },
   },

@@ -3,6 +3,7 @@ import type { Reach } from '~/platform/access'
 import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { isoTime } from '~/platform/iso-time'
 import { agents } from './table'
 
 /** The row as the service needs it; `encryptedKey` is opened for the owner and never leaves as it is. */
@@ -20,8 +21,8 @@ const view = {
   instruction: agents.instruction,
   agent_card_url: agents.agentCardUrl,
   config: agents.config,
-  created_at: agents.createdAt,
-  updated_at: agents.updatedAt,
+  created_at: isoTime(agents.createdAt),
+  updated_at: isoTime(agents.updatedAt),
   encryptedKey: agents.encryptedKey,
 }
 
@@ -94,8 +95,34 @@ export async function countAgents(db: Db, clientId: string, { folderId, agentId 
   return row?.total ?? 0
 }
 
-export async function insertAgent(db: Db, agent: typeof agents.$inferInsert): Promise<AgentRow> {
-  const [inserted] = await db.insert(agents).values(agent).returning(view)
+const newAgent = builtOnce((db) =>
+  db
+    .insert(agents)
+    .values({
+      id: sql.placeholder('id'),
+      clientId: sql.placeholder('clientId'),
+      folderId: sql.placeholder('folderId'),
+      name: sql.placeholder('name'),
+      description: sql.placeholder('description'),
+      role: sql.placeholder('role'),
+      goal: sql.placeholder('goal'),
+      type: sql.placeholder('type'),
+      model: sql.placeholder('model'),
+      apiKeyId: sql.placeholder('apiKeyId'),
+      instruction: sql.placeholder('instruction'),
+      agentCardUrl: sql.placeholder('agentCardUrl'),
+      config: sql.placeholder('config'),
+      keyHash: sql.placeholder('keyHash'),
+      encryptedKey: sql.placeholder('encryptedKey'),
+    })
+    .returning(view)
+    .prepare(''),
+)
+
+export type NewAgentRow = Required<Omit<typeof agents.$inferInsert, 'version' | 'createdAt' | 'updatedAt'>>
+
+export async function insertAgent(db: Db, agent: NewAgentRow): Promise<AgentRow> {
+  const [inserted] = await newAgent(db).execute(agent)
   return inserted as AgentRow
 }
 

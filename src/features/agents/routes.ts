@@ -1,10 +1,11 @@
 import { Elysia, t } from 'elysia'
+import type { FolderService } from '~/features/folders/service'
 import { ClientHeader, OptionalClientHeader } from '~/platform/http/client-header'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, described, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { choice, described, idOrNull, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent, AgentChange, NewAgent } from './schema'
 import type { AgentService } from './service'
@@ -17,7 +18,7 @@ const ListQuery = t.Object({
   sort_direction: t.Optional(choice(['asc', 'desc'])),
 })
 
-export const agentRoutes = ({ agents, session }: { agents: AgentService; session: OpenSession }) =>
+export const agentRoutes = ({ agents, folders, session }: { agents: AgentService; folders: FolderService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })
     .use(session)
     .get(
@@ -38,6 +39,25 @@ export const agentRoutes = ({ agents, session }: { agents: AgentService; session
         query: ListQuery,
         response: { 200: described(t.Array(Agent)) },
         detail: { summary: "List a client's agents", responses: countedList },
+      },
+    )
+    .get(
+      '/folders/:folder_id/agents',
+      async ({ principal, headers, params, query, request, set }) => {
+        const clientId = headers['x-client-id']
+        await folders.get(principal, clientId, params.folder_id)
+        const page = pageOf(query)
+        const filter = { folderId: params.folder_id, sortBy: 'name', descending: false } as const
+        const { items, total } = await agents.list(principal, clientId, { ...page, ...filter })
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
+      {
+        headers: ClientHeader,
+        params: t.Object({ folder_id: Uuid }),
+        query: t.Object(PageQuery),
+        response: { 200: described(t.Array(Agent)) },
+        detail: { tags: ['folders'], summary: 'List the agents in a folder, by name', responses: countedList },
       },
     )
     .post(
@@ -61,6 +81,18 @@ export const agentRoutes = ({ agents, session }: { agents: AgentService; session
       response: { 200: Agent },
       detail: { summary: 'Change an agent: what is absent stays as it is' },
     })
+    .put(
+      '/:agent_id/folder',
+      ({ principal, headers, params, query }) => agents.move(principal, headers['x-client-id'], params.agent_id, idOrNull(query.folder_id)),
+      {
+        headers: ClientHeader,
+        params: Params,
+        query: t.Object({ folder_id: t.Optional(t.Union([Uuid, t.Literal('')])) }),
+        body: t.Optional(t.Nullable(t.Record(t.String(), t.Unknown(), { description: 'Not read.' }))),
+        response: { 200: Agent },
+        detail: { summary: 'Move an agent into a folder; without `folder_id` out of any' },
+      },
+    )
     .delete(
       '/:agent_id',
       async ({ principal, params, set }) => {

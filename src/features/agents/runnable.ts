@@ -4,7 +4,7 @@ import { DomainError } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import type { OpenRemoteAgent } from '~/runtime/a2a/types'
 import { llmAgent } from '~/runtime/llm-agent'
-import type { Memory } from '~/runtime/llm-tools'
+import { BUILT_IN_TOOLS, type Memory } from '~/runtime/llm-tools'
 import { loopAgent } from '~/runtime/loop-agent'
 import type { CreateMcpSources, McpSelection } from '~/runtime/mcp/types'
 import type { Member } from '~/runtime/member'
@@ -33,8 +33,7 @@ export interface RunnableDeps {
   toolTimeoutMs: number
   toolResponseBytes: number
   maxDepth: number
-  /** Without it an agent's MCP servers are told as not available. */
-  mcpSources?: CreateMcpSources
+  createMcpSources: CreateMcpSources
   /** Without it an a2a agent fails. */
   openRemote?: OpenRemoteAgent
   memoryOf(agent: { clientId: string; agentId: string }): Memory
@@ -126,11 +125,9 @@ async function buildLlm(
 ): Promise<Agent> {
   const { id: agentId, client_id: clientId, name, model, instruction, role, goal, api_key_id } = row
   const owner = { clientId, agentId }
-  const [sources, agentTools, subAgents] = await Promise.all([
-    deps.mcpSources?.(owner, row.config as McpSelection) ?? [],
-    all(config.agent_tools),
-    all(config.sub_agents),
-  ])
+  const [agentTools, subAgents] = await Promise.all([all(config.agent_tools), all(config.sub_agents)])
+  const tools = toolsOf(deps, row)
+  const taken = [...BUILT_IN_TOOLS, ...[...tools, ...agentTools].map((tool) => tool.name)]
   return llmAgent(
     {
       name,
@@ -138,8 +135,9 @@ async function buildLlm(
       instruction,
       role,
       goal,
-      tools: toolsOf(deps, row),
-      sources,
+      tools,
+      // What the create rules let pass.
+      sources: deps.createMcpSources(owner, row.config as McpSelection, taken),
       agentTools,
       subAgents,
       memory: config.load_memory ? deps.memoryOf(owner) : undefined,

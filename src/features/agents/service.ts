@@ -47,18 +47,29 @@ export function createAgentService({
   }
 
   /** The agent as its own tenant sees it. Its key opens chats, so only those see it who may chat anyway. */
-  const shownTo = async (principal: Principal, { encryptedKey, ...agent }: AgentRow): Promise<Agent> => ({
-    ...agent,
-    model: agent.model ?? '',
-    agent_card_url: agent.agent_card_url ?? `${apiUrl}/api/v1/a2a/${agent.id}/.well-known/agent.json`,
-    config: {
-      ...(agent.type === 'llm' ? EMPTY_LLM_CONFIG : {}),
-      ...agent.config,
-      api_key: can(principal, 'write', { kind: 'chat', clientId: agent.client_id, agentId: agent.id })
-        ? await secrets.open(db, agent.client_id, contextOf(agent.id), encryptedKey)
-        : null,
-    },
-  })
+  const shownTo = async (principal: Principal, row: AgentRow): Promise<Agent> => {
+    const { id, client_id: clientId, type } = row
+    const mayChat = can(principal, 'write', { kind: 'chat', clientId, agentId: id })
+    const api_key = mayChat ? await secrets.open(db, clientId, contextOf(id), row.encryptedKey) : null
+    // Spelt out: that takes a tenth of the time of copying all but one.
+    return {
+      id,
+      client_id: clientId,
+      folder_id: row.folder_id,
+      name: row.name,
+      description: row.description,
+      role: row.role,
+      goal: row.goal,
+      type,
+      model: row.model ?? '',
+      api_key_id: row.api_key_id,
+      instruction: row.instruction,
+      agent_card_url: row.agent_card_url ?? `${apiUrl}/api/v1/a2a/${id}/.well-known/agent.json`,
+      config: { ...(type === 'llm' ? EMPTY_LLM_CONFIG : undefined), ...row.config, api_key },
+      created_at: row.created_at,
+      updated_at: row.updated_at,
+    }
+  }
 
   /** A change that names another remote agent takes over what that one's card says. */
   const describeAnew = async (reach: Reach, id: string, change: AgentChange): Promise<AgentChange> => {
@@ -153,6 +164,22 @@ export function createAgentService({
         return row
       })
       return shownTo(principal, updated)
+    },
+
+    /** Into a folder of its client, or out of any. */
+    async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<Agent> {
+      const { agentId } = authorizeReach(principal, 'write', 'agents')
+      authorize(principal, 'write', { kind: 'agents', clientId, agentId: agentId ?? id })
+      const moved = await write(principal, async ({ tx, audit }) => {
+        const before = await lockAgent(tx, { clientId, agentId }, id)
+        if (before === undefined) throw notFound('Agent')
+        const row = await updateAgent(tx, id, { folderId }).catch((error: unknown) => {
+          throw sqlState(error)?.code === '23503' ? notFound('Folder') : error
+        })
+        audit({ action: 'update', resourceType: 'agent', resourceId: id, clientId, details: { name: row.name, folder_id: folderId } })
+        return row
+      })
+      return shownTo(principal, moved)
     },
 
     remove(principal: Principal, id: string): Promise<void> {

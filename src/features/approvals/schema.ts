@@ -26,11 +26,19 @@ export const Approval = t.Object(
 )
 export type Approval = Static<typeof Approval>
 
-export const ApprovalDecision = t.Object({
+const decision = {
   decision: choice(['approve', 'reject'], { description: 'A rejection is told to the agent, which goes on without.' }),
   arguments: t.Optional(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { description: 'Approves with these instead.' })),
   reason: t.Optional(t.String({ maxLength: 2000, description: 'Told to the agent.' })),
-})
+}
+
+export const ApprovalDecision = t.Object(decision)
 export type ApprovalDecision = Static<typeof ApprovalDecision>
 
 export const ApprovalQuery = t.Object({ ...PageQuery, state: t.Optional(choice(APPROVAL_STATES)), run_id: t.Optional(Uuid) })
+
+export const RunApproval = t.Object({
+  ...decision,
+  step: t.Optional(t.String({ maxLength: 2000, description: 'Which step, where the run waits for several.' })),
+})
+export type RunApproval = Static<typeof RunApproval>

@@ -7,7 +7,7 @@ import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { RunPaused } from '~/runtime/pause'
 import { decideApproval, expireApproval, findApproval, listApprovals, upsertApproval } from './queries'
-import type { Approval, ApprovalDecision } from './schema'
+import type { Approval, ApprovalDecision, RunApproval } from './schema'
 import type { ApprovalState } from './table'
 
 export type ApprovalService = ReturnType<typeof createApprovalService>
@@ -47,6 +47,16 @@ export function createApprovalService({ db, write, wake, expireSeconds }: Deps) 
       const approval = await findApproval(db, authorizeReach(principal, 'read', 'runs'), id)
       if (approval === undefined) throw notFound('Approval')
       return approval
+    },
+
+    /** The same by the run. @throws DomainError `conflict` unless exactly one question of it is open */
+    async decideOf(principal: Principal, runId: string, { step, ...decision }: RunApproval): Promise<Approval> {
+      const page = { skip: 0, limit: 100, state: 'pending' as const, runId }
+      const open = await listApprovals(db, authorizeReach(principal, 'write', 'runs'), page)
+      const [wanted, another] = open.filter((approval) => step === undefined || approval.step === step)
+      if (wanted === undefined) throw notFound('Approval')
+      if (another !== undefined) throw new DomainError('conflict', 'The run waits for several things: name the step.')
+      return this.decide(principal, wanted.id, decision)
     },
 
     /** Once; the run goes on with it. @throws DomainError `conflict` when it was decided before, or is too late */

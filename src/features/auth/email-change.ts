@@ -1,4 +1,4 @@
-import { findUserByEmail, setEmail } from '~/features/users/queries'
+import { setEmail } from '~/features/users/queries'
 import { authorize } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid } from '~/platform/errors'
@@ -23,7 +23,8 @@ interface Deps {
 /** How a person signs in with another address from now on: asked for with the password, confirmed by the owner of the new one. */
 export const createEmailChange = ({ db, write, links, linkKey, emailChangeSeconds, checkOwnPassword, signOut }: Deps) => ({
   /**
-   * Mails a link to the new address and a notice to the present one. An address that has an account already gets no link; the answer does not tell.
+   * Asks for a link to the new address and a notice to the present one. Whether the address has an account already is not looked at here, so that the
+   * answer cannot tell: the mail's writer looks, and the confirmation.
    * @throws DomainError `incorrect-password`, `too-many-attempts`, `rate-limited`
    */
   async requestEmailChange(principal: UserPrincipal, password: string, newEmail: string): Promise<void> {
@@ -40,9 +41,8 @@ export const createEmailChange = ({ db, write, links, linkKey, emailChangeSecond
         ttlSeconds: emailChangeSeconds,
         change,
       })
-      const isFree = (await findUserByEmail(tx, newEmail)) === undefined
       const request = { user_id: user.id, token_id: id }
-      if ((await links.allowsMail(tx, newEmail)) && isFree) mail({ template: 'change-email', ...request })
+      if (await links.allowsMail(tx, newEmail)) mail({ template: 'change-email', ...request })
       if (await links.allowsMail(tx, user.email)) mail({ template: 'email-change-requested', ...request })
       audit({ action: 'request_email_change', resourceType: 'user', resourceId: user.id, details: { to: change.newEmail } })
     })

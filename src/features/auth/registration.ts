@@ -1,4 +1,4 @@
-import { findUser, findUserByEmail, insertClient, insertUser, markVerified } from '~/features/users/queries'
+import { deleteClient, findUser, findUserByEmail, insertClient, insertUser, markVerified } from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
@@ -32,6 +32,8 @@ export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) 
         audit({ action: 'register', resourceType: 'user', resourceId: user.id, clientId: user.client_id })
         return user
       }
+      // Somebody was quicker: nobody is left to own it.
+      if (client !== undefined) await deleteClient(tx, client.id)
       const owner = known ?? (await findUserByEmail(tx, email))
       if (owner !== undefined && (await links.allowsMail(tx, email))) mail({ template: 'already-registered', user_id: owner.id })
       await passTime(tx, STATEMENTS_OF_AN_ACCOUNT)

@@ -7,7 +7,6 @@ import { authorizeReach } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
-import { checkFileTypes } from './file-types'
 import type { ChatAnswer, ChatMessage } from './schema'
 
 export type ChatService = ReturnType<typeof createChatService>
@@ -27,7 +26,6 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
-    checkFileTypes(message.files ?? [])
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,

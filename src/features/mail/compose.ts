@@ -1,4 +1,4 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { LinkTokens } from '~/features/auth/link-tokens'
 import { clients } from '~/features/clients/table'
 import type { InvitationLinks } from '~/features/members/invitation-links'
@@ -46,7 +46,10 @@ export async function composeMail(tx: Db, { render, links, invitations }: Compos
 
   const link = await links.forMail(tx, { tokenId: request.token_id, userId: request.user_id, purpose: request.template })
   if ('skip' in link) return { ...link, ...recipient }
-  if (link.newEmail !== null && !isOneAddress(link.newEmail)) return { skip: 'the address is not one that can be written to', ...recipient }
+  if (link.newEmail !== null) {
+    if (!isOneAddress(link.newEmail)) return { skip: 'the address is not one that can be written to', ...recipient }
+    if (await hasAccount(tx, link.newEmail)) return { skip: 'the address has an account already', ...recipient }
+  }
   const renewed = link.id === request.token_id ? {} : { renewed: { ...request, token_id: link.id } }
   return {
     ...recipient,
@@ -71,6 +74,14 @@ async function factsOf(tx: Db, request: MailRequest, clientId: string | null): P
   }
   return {}
 }
+
+const hasAccount = async (tx: Db, email: string) =>
+  (
+    await tx
+      .select({ id: users.id })
+      .from(users)
+      .where(eq(sql`lower(${users.email})`, email.toLowerCase()))
+  ).length > 0
 
 /** To the address of before, also when the change was confirmed in the meantime. */
 async function composeNotice(

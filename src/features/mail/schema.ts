@@ -1,5 +1,8 @@
-import { type Static, Type as t } from '@sinclair/typebox'
+import { type Static, type TSchema, Type as t } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { CursorQuery } from '~/platform/http/cursor'
+import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { DELIVERY_STATES, SUPPRESSIONS } from './table'
 
 const uuid = t.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' })
 
@@ -53,3 +56,61 @@ const checker = TypeCompiler.Compile(MailRequest)
 
 /** Undefined for a payload that no version of ours has written. */
 export const parseMailRequest = (payload: unknown): MailRequest | undefined => (checker.Check(payload) ? payload : undefined)
+
+const nullable = <S extends TSchema>(schema: S) => t.Union([schema, t.Null()])
+
+export const Email = t.Object(
+  {
+    id: Uuid,
+    client_id: nullable(Uuid),
+    user_id: nullable(Uuid),
+    template: t.String(),
+    recipient: t.String(),
+    subject: t.String(),
+    state: choice(DELIVERY_STATES, {
+      description:
+        '`held`: it may have been sent, and waits for word from the provider before it is sent again. `failed`: given up. From `processed` on it is what the provider told.',
+    }),
+    provider: t.String(),
+    provider_message_id: nullable(t.String()),
+    attempts: t.Integer(),
+    next_attempt_at: nullable(Timestamp),
+    last_error: nullable(t.String()),
+    created_at: Timestamp,
+    sent_at: nullable(Timestamp),
+    last_event_at: nullable(Timestamp),
+  },
+  { title: 'Email' },
+)
+export type Email = Static<typeof Email>
+
+export const EmailDetail = t.Object(
+  {
+    ...Email.properties,
+    events: t.Array(t.Object({ event: t.String(), occurred_at: Timestamp, details: t.Record(t.String(), t.Any()) }), {
+      description: 'What the provider told, in the order in which it happened; the first 100.',
+    }),
+  },
+  { title: 'EmailDetail' },
+)
+export type EmailDetail = Static<typeof EmailDetail>
+
+const Moment = t.Optional(t.String({ format: 'date-time', error: 'Must be a date and time as in RFC 3339' }))
+const filters = {
+  state: t.Optional(choice(DELIVERY_STATES)),
+  template: t.Optional(choice(TEMPLATES)),
+  recipient: t.Optional(t.String({ minLength: 1, maxLength: 254 })),
+  client_id: t.Optional(Uuid),
+  user_id: t.Optional(Uuid),
+  start_date: Moment,
+  end_date: Moment,
+}
+const EmailFilter = t.Object(filters)
+export type EmailFilter = Static<typeof EmailFilter>
+export const EmailQuery = t.Object({ ...PageQuery, ...CursorQuery, ...filters })
+
+export const Suppression = t.Object(
+  { email: t.String(), reason: choice(SUPPRESSIONS), created_at: Timestamp },
+  { title: 'EmailSuppression' },
+)
+export type Suppression = Static<typeof Suppression>

@@ -1,6 +1,26 @@
-import { bigint, integer, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import { bigint, integer, jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
-export const DELIVERY_STATES = ['queued', 'sending', 'held', 'sent', 'failed'] as const
+/**
+ * In their order: what the provider tells moves a mail on, never back. `sending` and `held` (it may have been sent) are ours; `failed` may turn out to have
+ * been sent after all.
+ */
+export const DELIVERY_STATES = [
+  'queued',
+  'sending',
+  'held',
+  'failed',
+  'sent',
+  'processed',
+  'deferred',
+  'delivered',
+  'opened',
+  'dropped',
+  'bounced',
+  'spam',
+] as const
+export type DeliveryState = (typeof DELIVERY_STATES)[number]
+/** Nothing is known yet of what became of it, or of whether it was sent at all. */
+export const UNSETTLED: readonly DeliveryState[] = ['queued', 'sending', 'held']
 
 export const deliveries = pgTable('deliveries', {
   id: uuid('id').primaryKey(),
@@ -23,4 +43,24 @@ export const deliveries = pgTable('deliveries', {
   createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
   updatedAt: timestamp('updated_at', { withTimezone: true }),
   sentAt: timestamp('sent_at', { withTimezone: true }),
+  request: jsonb('request').$type<Record<string, unknown>>(),
+  lastEventAt: timestamp('last_event_at', { withTimezone: true }),
+})
+
+export const emailEvents = pgTable('email_events', {
+  id: uuid('id').primaryKey(),
+  sgEventId: text('sg_event_id').notNull(),
+  deliveryId: uuid('delivery_id').references(() => deliveries.id, { onDelete: 'set null' }),
+  event: text('event').notNull(),
+  details: jsonb('details').$type<Record<string, unknown>>().notNull(),
+  occurredAt: timestamp('occurred_at', { withTimezone: true }).notNull(),
+  receivedAt: timestamp('received_at', { withTimezone: true }).notNull().defaultNow(),
+})
+
+export const SUPPRESSIONS = ['bounced', 'spam'] as const
+
+export const emailSuppressions = pgTable('email_suppressions', {
+  email: text('email').primaryKey(),
+  reason: text('reason', { enum: SUPPRESSIONS }).notNull(),
+  createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
 })

@@ -7,7 +7,7 @@ import { createPause, patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
 import { createStreamWorker, type Refusal, SETTLE_MS } from '~/platform/stream-worker'
 import { retryDelayMs } from './backoff'
-import { type ComposeSettings, composeMail } from './compose'
+import { type ComposeSettings, type Composition, composeMail } from './compose'
 import {
   type Addressed,
   failOrphan,
@@ -22,9 +22,11 @@ import {
   markSent,
   markWaiting,
   replacePayload,
-} from './queries'
+} from './queries/attempts'
+import { findSuppression } from './queries/deliveries'
 import { parseMailRequest } from './schema'
 import { type Mail, type Mailbox, type MailSender, SendFailure } from './sender'
+import { UNSETTLED } from './table'
 
 export interface MailWorker {
   /** Works the email stream and sends again what is due, until `signal` aborts; the mails in hand are finished. */
@@ -124,7 +126,7 @@ async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string):
   const standing = await lockStanding(tx, outboxId)
   if (standing === undefined || standing.kind !== 'email') return { kind: 'refused', reason: 'no such mail was asked for' }
   if (standing.done) return { kind: 'nothing' }
-  if (standing.state === 'sent' || standing.state === 'failed') {
+  if (standing.state !== null && !UNSETTLED.includes(standing.state)) {
     await finishOutbox(tx, outboxId)
     return { kind: 'nothing' }
   }
@@ -136,7 +138,7 @@ async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string):
 
   const request = parseMailRequest(standing.payload)
   if (request === undefined) return { kind: 'refused', reason: 'not a mail request' }
-  const composed = await composeMail(tx, settings, request)
+  const composed = await withoutSuppressed(tx, await composeMail(tx, settings, request))
   const addressed: Addressed = {
     outboxId,
     clientId: composed.clientId,
@@ -145,6 +147,7 @@ async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string):
     recipient: composed.to,
     subject: 'skip' in composed ? '' : composed.subject,
     provider: sender.name,
+    request: ('renewed' in composed ? composed.renewed : undefined) ?? request,
   }
   if ('skip' in composed) {
     await insertEnded(tx, addressed, { state: 'failed', lastError: composed.skip })
@@ -159,6 +162,12 @@ async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string):
   const takenAt = performance.now()
   const lease = await leaseDelivery(tx, addressed, sendTimeoutMs + LEASE_MARGIN_MS)
   return { kind: 'send', lease, takenAt, mail: { id: lease.deliveryId, to, from, subject, text, html } }
+}
+
+async function withoutSuppressed(tx: Db, composed: Composition): Promise<Composition> {
+  if ('skip' in composed) return composed
+  const reason = await findSuppression(tx, composed.to)
+  return reason === undefined ? composed : { ...composed, skip: `the address is not written to any more: ${reason}` }
 }
 
 /** One call of the provider, outside any transaction, and its outcome. */

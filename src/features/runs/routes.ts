@@ -1,24 +1,79 @@
 import { Elysia, t } from 'elysia'
+import { nextLink, positionOf } from '~/platform/http/cursor'
 import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
+import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
-import { Uuid } from '~/platform/http/schema'
+import { described, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { eventStream, lastEventId } from './event-stream'
-import { Reconciliation, Run } from './schema'
+import { NewRun, Reconciliation, Run, RunItem, RunQuery } from './schema'
 import type { RunService } from './service'
 
 const Params = t.Object({ run_id: Uuid })
 
 export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSession }) =>
-  new Elysia({ prefix: '/runs', tags: ['runs'] })
+  new Elysia({ tags: ['runs'] })
     .use(session)
-    .get('/:run_id', ({ principal, params }) => runs.get(principal, params.run_id), {
+    .post(
+      '/agents/:agent_id/runs',
+      async function* ({ principal, params, body, request, server, set }) {
+        // An agent may think for longer than the server's idle time; streams send heartbeats, a waiting request cannot.
+        server?.timeout(request, 0)
+        const { runId } = await runs.begin(idempotent(principal, request, body), params.agent_id.toLowerCase(), body)
+        const location = `/api/v1/runs/${runId}`
+        set.headers.location = location
+        if (body.mode === 'background') {
+          set.status = 202
+          return runs.get(principal, runId)
+        }
+        const watched = runs.whileWatched(principal, runId, {
+          onDisconnect: body.on_disconnect ?? 'continue',
+          signal: request.signal,
+          streamed: body.mode === 'stream',
+        })
+        if (body.mode !== 'stream') {
+          const run = await runs.outcome(principal, runId, watched)
+          if (run.finished_at === null) set.status = 202
+          return run
+        }
+        set.headers['x-accel-buffering'] = 'no'
+        yield* eventStream(watched)
+        return undefined
+      },
+      {
+        params: t.Object({ agent_id: Uuid }),
+        body: NewRun,
+        detail: {
+          summary: 'Run an agent: wait for its end, watch it, or leave it to the background',
+          parameters: [idempotencyKey],
+          responses: {
+            ...problemsOf(402, 409, 422, 502, 504),
+            200: {
+              description: 'The run at its end, or the stream of its events',
+              content: { 'application/json': { schema: t.Unsafe<object>(Run) }, 'text/event-stream': { schema: { type: 'string' } } },
+            },
+            202: { description: 'The run as it stands', content: { 'application/json': { schema: t.Unsafe<object>(Run) } } },
+          },
+        },
+      },
+    )
+    .get(
+      '/runs/',
+      async ({ principal, query: { client_id, agent_id, session_id, status, cursor, ...page }, request, set }) => {
+        const filter = { clientId: client_id, agentId: agent_id, sessionId: session_id, status }
+        const { items, last } = await runs.list(principal, filter, { ...pageOf(page), after: positionOf(cursor) })
+        Object.assign(set.headers, nextLink(request, last))
+        return items
+      },
+      { query: RunQuery, response: { 200: described(t.Array(RunItem)) }, detail: { summary: 'Runs, newest first' } },
+    )
+    .get('/runs/:run_id', ({ principal, params }) => runs.get(principal, params.run_id), {
       params: Params,
       response: { 200: Run },
       detail: { summary: 'A run with its steps' },
     })
     .get(
-      '/:run_id/events',
+      '/runs/:run_id/events',
       async function* ({ principal, params, request }) {
         // To answer HEAD, Elysia would read the stream to its end.
         if (request.method === 'HEAD') return runs.get(principal, params.run_id)
@@ -34,13 +89,13 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         },
       },
     )
-    .post('/:run_id/cancel', ({ principal, params }) => runs.cancel(principal, params.run_id), {
+    .post('/runs/:run_id/cancel', ({ principal, params }) => runs.cancel(principal, params.run_id), {
       params: Params,
       response: { 200: Run },
       detail: { summary: 'End a run' },
     })
     .post(
-      '/:run_id/reconcile',
+      '/runs/:run_id/reconcile',
       ({ principal, params, body, request }) => runs.reconcile(idempotent(principal, request, body), params.run_id, body),
       {
         params: Params,

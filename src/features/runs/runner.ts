@@ -16,6 +16,8 @@ export interface Runner {
   readonly owner: string
   /** Executes a run that was just inserted for this owner: at once if it is `running`, else when its turn comes. */
   accept(run: OwnedRun, status: 'running' | 'queued'): void
+  /** A run was inserted for whoever has time: tells the others. */
+  offer(): void
   /** A cancel was written to PostgreSQL: ends the run here, or tells the process that has it. */
   cancel(runId: string): Promise<void>
   /** Stops taking runs, gives the ones in hand `graceMs` to end, and leaves the rest to others. */
@@ -27,16 +29,20 @@ export interface RunnerOptions {
   redis: RedisStore
   owner: string
   leaseSeconds: number
-  /** How often it looks for abandoned runs. */
+  /** How often it looks for unattended runs. */
   recoverEveryMs: number
+  /** Also looks for them when it hears of one: for processes that have nothing else to do. */
+  isEager: boolean
   maxRecovered: number
 }
 
 const TICK_MS = 1000
+/** Unattended runs that are looked at together. */
+const MAX_TAKEN = 20
 /** A request waits for it. */
 const END_IDLE_MS = 2000
 
-export function createRunner({ executor, redis, owner, leaseSeconds, recoverEveryMs, maxRecovered }: RunnerOptions): Runner {
+export function createRunner({ executor, redis, owner, leaseSeconds, recoverEveryMs, isEager, maxRecovered }: RunnerOptions): Runner {
   const { db, log, live } = executor
   const running = new Map<string, { abort: AbortController; done: Promise<void>; leaseToken: number }>()
   /** Ours, waiting for the session's earlier turns. */
@@ -88,9 +94,12 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   }
 
   const recover = async () => {
-    if (stopping || running.size >= maxRecovered) return
-    for (const id of await listUnattended(db, Math.min(20, maxRecovered - running.size))) {
-      if (await claim(id)) log.info('run recovered', { run_id: id })
+    for (;;) {
+      const free = Math.min(MAX_TAKEN, maxRecovered - running.size)
+      if (stopping || free <= 0) return
+      const found = await listUnattended(db, free)
+      for (const id of found) if (await claim(id)) log.info('run recovered', { run_id: id })
+      if (found.length < MAX_TAKEN) return
     }
   }
 
@@ -127,8 +136,9 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     releaseLease(db, run).catch((error) => log.warn('run waits for its lease to run out', { run_id: run.id, error }))
   }
 
-  const heard = (message: { cancel?: string; session?: string }) => {
+  const heard = (message: Control) => {
     if (message.cancel !== undefined) running.get(message.cancel)?.abort.abort(new RunCancelled())
+    if (message.work && isEager) recover().catch((error) => log.warn('unattended runs wait for the next look', { error }))
     if (message.session !== undefined && queued.size > 0)
       claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
   }
@@ -150,6 +160,9 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
       if (stopping) leave(run)
       else if (status === 'running') execute(run)
       else queued.add(run.id)
+    },
+    offer() {
+      void announce(redis, { work: true }, log)
     },
     async cancel(runId) {
       const here = running.get(runId)
@@ -195,8 +208,11 @@ function every(ms: number, log: Log, work: () => Promise<void>) {
 
 const CHANNEL = 'run-control'
 
+/** A run to be ended; a session that has become idle; work for whoever has time. */
+type Control = { cancel?: string; session?: string; work?: true }
+
 /** Best effort: who misses it finds out at the next renewal or tick. */
-async function announce(redis: RedisStore, message: { cancel: string } | { session: string }, log: Log) {
+async function announce(redis: RedisStore, message: Control, log: Log) {
   try {
     await redis.run((client) => client.publish(redis.key(CHANNEL), JSON.stringify(message)))
   } catch (error) {
@@ -204,7 +220,7 @@ async function announce(redis: RedisStore, message: { cancel: string } | { sessi
   }
 }
 
-function listen(redis: RedisStore, heard: (message: { cancel?: string; session?: string }) => void, log: Log): Redis {
+function listen(redis: RedisStore, heard: (message: Control) => void, log: Log): Redis {
   const subscriber = redis.dedicated('run-control')
   subscriber.on('message', (_channel: string, text: string) => {
     try {

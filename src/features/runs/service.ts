@@ -1,45 +1,37 @@
-import { sessionIdOf } from '~/features/sessions/session-id'
 import { authorizeReach, type Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
+import type { Position } from '~/platform/http/cursor'
+import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
-import type { Write } from '~/platform/unit-of-work'
-import { inputParts } from '~/runtime/conversation'
-import type { RunInput } from '~/runtime/types'
+import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
-import type { LogEvent } from './log-event'
-import { insertUserEvent } from './queries/events'
-import { countActiveRuns, findRun, insertRun, requestCancel, upsertSession, wake } from './queries/runs'
-import { listSteps, settleStep } from './queries/steps'
-import type { Runner } from './runner'
-import type { Reconciliation, Run } from './schema'
+import { isTerminal, type LogEvent, type RunFailure } from './log-event'
+import { findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
+import { requestCancel, wake } from './queries/runs'
+import { findStep, settleStep } from './queries/steps'
+import type { NewRun, Reconciliation, Run, RunItem } from './schema'
+import { createStart, type StartDeps } from './start'
 
+export type { RunRequest } from './start'
 export type RunService = ReturnType<typeof createRunService>
 
 /** Beside heartbeats a stream outlives a fail-over of the database; a request without them is answered at once. */
 const STREAM_PATIENCE_MS = 30_000
 
-export interface RunRequest {
-  clientId: string
-  agentId: string
-  externalId: string
-  input: RunInput
-  onDisconnect: 'continue' | 'cancel'
-}
-
-interface Deps {
+interface Deps extends StartDeps {
   db: Db
-  write: Write
   live: LiveLog
-  runner: Runner
-  leaseSeconds: number
-  timeoutSeconds: number
-  concurrentPerClient: number
   heartbeatMs: number
+  /** @throws DomainError `not-found` */
+  findAgent(reach: Reach, agentId: string): Promise<{ client_id: string; config: Record<string, unknown> }>
 }
 
-export function createRunService({ db, write, live, runner, leaseSeconds, timeoutSeconds, concurrentPerClient, heartbeatMs }: Deps) {
+export function createRunService({ db, live, heartbeatMs, findAgent, ...startDeps }: Deps) {
+  const { write, runner } = startDeps
+  const start = createStart(startDeps)
+
   const end = async (principal: Principal, reach: Reach, runId: string) => {
     const cancelled = await write(principal, async ({ tx, audit }) => {
       const run = await findRun(tx, reach, runId)
@@ -54,79 +46,59 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
   const show = async (reach: Reach, runId: string): Promise<Run> => {
     const run = await findRun(db, reach, runId)
     if (run === undefined) throw notFound('Run')
-    const { clientId: _, result, error, ...rest } = run
-    const steps = await listSteps(db, runId)
+    const [usage, steps] = await Promise.all([findUsage(db, runId), listStepsShown(db, runId)])
     return {
-      ...rest,
-      result: result as Run['result'],
-      error: error as Run['error'],
-      steps: steps.map(({ key, kind, effect, state, startedAt, finishedAt }) => ({
-        key,
-        kind,
-        effect,
-        state,
-        started_at: startedAt,
-        finished_at: finishedAt,
-      })),
+      ...itemOf({ ...run, usage }),
+      steps: steps.map(({ startedAt, finishedAt, used, ...step }) => {
+        const { model = null, ...usage } = used ?? {}
+        return { ...step, model, usage: used === null ? null : (usage as Run['usage']), started_at: startedAt, finished_at: finishedAt }
+      }),
     }
   }
 
   return {
-    /**
-     * Accepts a turn: the run is committed before anything is done for it, and executed by this process at once if the session is idle.
-     * @throws DomainError `rate-limited` above the client's number of concurrent runs
-     */
-    async start(
+    start,
+
+    /** A run as the runs API starts it. `background` has no session that anybody watches, but for those who ask for its log. */
+    async begin(
       principal: Principal,
-      { clientId, agentId, externalId, input, onDisconnect }: RunRequest,
-    ): Promise<{ runId: string; sessionId: string }> {
-      const sessionId = sessionIdOf(externalId, agentId)
-      const id = Bun.randomUUIDv7()
-      const content = { role: 'user' as const, parts: inputParts(input) }
-      const started = await write(principal, async ({ tx, audit }) => {
-        await upsertSession(tx, { sessionId, clientId, agentId, externalId })
-        const [active, run] = await Promise.all([
-          countActiveRuns(tx, clientId),
-          insertRun(tx, {
-            id,
-            clientId,
-            agentId,
-            sessionId,
-            externalId,
-            input,
-            content,
-            caller: callerOf(principal),
-            traceId: principal.origin.traceId,
-            onDisconnect,
-            owner: runner.owner,
-            leaseSeconds,
-            timeoutSeconds,
-          }),
-        ])
-        if (active >= concurrentPerClient)
-          throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
-        if (run.status === 'running') await insertUserEvent(tx, { id, clientId, sessionId, content })
-        audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
-        return { ...run, id }
+      agentId: string,
+      { message, mode, on_busy, on_disconnect, ...run }: NewRun,
+    ): Promise<{ runId: string }> {
+      const { client_id: clientId, config } = await findAgent(authorizeReach(principal, 'write', 'runs'), agentId)
+      const own = config.run_timeout_seconds
+      return start(principal, {
+        clientId,
+        agentId,
+        externalId: run.external_id ?? `run-${crypto.randomUUID()}`,
+        input: { text: message, files: [] },
+        onDisconnect: on_disconnect ?? 'continue',
+        onBusy: on_busy ?? 'enqueue',
+        isBackground: mode === 'background',
+        timeoutSeconds: run.timeout_seconds ?? (typeof own === 'number' && own >= 1 ? Math.min(own, MAX_TIMEOUT_SECONDS) : undefined),
       })
-      // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
-      if (started.id === id) {
-        const { status, createdAt, deadlineAt } = started
-        const run = {
-          id,
-          clientId,
-          agentId,
-          sessionId,
-          leaseToken: 1,
-          input,
-          traceId: principal.origin.traceId,
-          createdAt,
-          deadlineAt,
-          recovered: false,
+    },
+
+    /** Until the run has ended or waits for something itself. @throws DomainError what it failed of */
+    async outcome(principal: Principal, runId: string, entries: AsyncIterable<LogEvent | undefined>): Promise<Run> {
+      for await (const entry of entries) {
+        if (entry?.type === 'run-failed') {
+          const { problem, detail } = entry.data as unknown as RunFailure
+          throw new DomainError(problem, detail)
         }
-        runner.accept(run, status === 'running' ? 'running' : 'queued')
+        if (entry?.type === 'run-finished' || entry?.type === 'run-cancelled' || entry?.type === 'run-waiting') break
       }
-      return { runId: started.id, sessionId }
+      return show(authorizeReach(principal, 'write', 'runs'), runId)
+    },
+
+    async list(
+      principal: Principal,
+      filter: RunFilter,
+      page: Page & { after: Position | undefined },
+    ): Promise<{ items: RunItem[]; last: Position | undefined }> {
+      const rows = await listRuns(db, authorizeReach(principal, 'read', 'runs'), { ...filter, ...page })
+      const last = rows.length === page.limit ? rows.at(-1) : undefined
+      return { items: rows.map(({ at: _, ...row }) => itemOf(row)), last: last === undefined ? undefined : { at: last.at, id: last.id } }
     },
 
     /** The run's log behind `after`, see `followRun`. @throws DomainError `not-found` before the first entry */
@@ -143,6 +115,27 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
     /** The same for a run that was just started by this caller, who sees it as it comes (`streamed`) or waits for its end. */
     followOwn: (runId: string, { signal, streamed }: { signal: AbortSignal; streamed: boolean }) =>
       followRun({ db, live }, { runId, after: 0, signal, heartbeatMs, patienceMs: streamed ? STREAM_PATIENCE_MS : 0 }),
+
+    /** The run goes on without its client, unless the client asked otherwise and leaves before there is nothing more to see. */
+    async *whileWatched(
+      principal: Principal,
+      runId: string,
+      { onDisconnect, signal, streamed }: { onDisconnect: 'continue' | 'cancel'; signal: AbortSignal; streamed: boolean },
+    ): AsyncGenerator<LogEvent | undefined, void> {
+      let isSettled = false
+      try {
+        for await (const entry of this.followOwn(runId, { signal, streamed })) {
+          if (entry !== undefined) isSettled = isTerminal(entry) || entry.type === 'run-waiting'
+          yield entry
+        }
+      } catch (error) {
+        // It was us who could not go on.
+        isSettled = true
+        throw error
+      } finally {
+        if (!isSettled && onDisconnect === 'cancel') await this.cancelOwn(principal, runId)
+      }
+    },
 
     get: (principal: Principal, runId: string): Promise<Run> => show(authorizeReach(principal, 'read', 'runs'), runId),
 
@@ -164,9 +157,10 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
         const run = await findRun(tx, reach, runId)
         if (run === undefined) throw notFound('Run')
         if (run.status !== 'needs_reconcile') throw new DomainError('conflict', 'The run does not wait for a decision.')
+        const { kind } = (await findStep(tx, runId, step)) ?? {}
         const outcome =
           decision === 'done'
-            ? { state: 'done' as const, result: { result: result ?? null } }
+            ? { state: 'done' as const, result: kind === 'remote' ? remoteReply(result) : { result: result ?? null } }
             : { state: 'open' as const, effect: 'idempotent' as const }
         if (!(await settleStep(tx, runId, step, outcome))) throw invalid('/step', 'not-found', 'The run has no open step of that key')
         await wake(tx, runId)
@@ -177,8 +171,18 @@ export function createRunService({ db, write, live, runner, leaseSeconds, timeou
   }
 }
 
-function callerOf(principal: Principal): Record<string, unknown> {
-  if (principal.kind === 'agent-key') return { kind: 'agent-key', agent_id: principal.agentId }
-  if (principal.kind === 'machine-key') return { kind: 'machine-key', key_id: principal.keyId }
-  return { kind: 'user', user_id: principal.userId, ...(principal.actor === undefined ? {} : { actor_user_id: principal.actor.userId }) }
-}
+/** A week. */
+const MAX_TIMEOUT_SECONDS = 604_800
+
+/** What a remote agent is said to have answered. */
+const remoteReply = (result: unknown): RemoteReply => ({
+  parts: [{ text: typeof result === 'string' ? result : JSON.stringify(result ?? null) }],
+  inputRequired: false,
+})
+
+const itemOf = ({ clientId: _, result, error, ...rest }: Omit<Awaited<ReturnType<typeof listRuns>>[number], 'at'>): RunItem => ({
+  ...rest,
+  // jsonb written by ourselves in these shapes.
+  result: result as RunItem['result'],
+  error: error as RunItem['error'],
+})

@@ -1,10 +1,11 @@
+import type { FileKeeper } from '~/features/files/keeper'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { patiently } from '~/platform/patience'
-import { textOf } from '~/runtime/conversation'
+import { isAside, textOf, userEvent } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
-import type { Agent, AgentEvent, RunLimits } from '~/runtime/types'
+import type { Agent, RunLimits } from '~/runtime/types'
 import { createBudgetGuard } from './budget-guard'
 import { createContext } from './context'
 import { eventIdOf } from './event-id'
@@ -25,7 +26,8 @@ export interface TurnDeps {
   log: Log
   /** The agent as it can be run. @throws DomainError when it is gone. */
   loadAgent(clientId: string, agentId: string): Promise<Agent>
-  toParts(input: OwnedRun['input']): AgentEvent['content']
+  /** Runs and events refer to files; an agent reads them. */
+  files: FileKeeper
   approvalsOf: ApprovalsOf
   prices: Prices
   limits: RunLimits
@@ -34,6 +36,9 @@ export interface TurnDeps {
   defaultOutputTokens: number
   maxHistory: number
 }
+
+/** Of earlier turns, newest first, that the model is shown again. */
+const MAX_HISTORY_FILE_BYTES = 20_971_520
 
 interface Turn {
   runLog: RunLog
@@ -46,28 +51,30 @@ interface Turn {
 
 /** The agent's turn itself. Returns the text of its last word. */
 export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries, persist, signal, handOver }: Turn): Promise<string> {
-  const { db, clock, log } = deps
+  const { db, clock, log, files } = deps
   const { id, clientId, agentId, sessionId, recovered } = run
-  const content = deps.toParts(run.input)
   const guard = createBudgetGuard({ db, clock })
   const prepare = () =>
     Promise.all([
       deps.loadAgent(clientId, agentId),
-      listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }),
+      listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }).then((history) =>
+        files.fill(clientId, history, MAX_HISTORY_FILE_BYTES),
+      ),
+      files.open(clientId, run.input.files),
       recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
       recovered ? sumTokens(db, id) : 0,
       guard.look(run),
-      recovered ? insertUserEvent(db, { id, clientId, sessionId, content }) : undefined,
+      recovered ? insertUserEvent(db, { id, clientId, sessionId, ...userEvent(run.input) }) : undefined,
     ])
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
-  const [agent, history, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })
+  const [agent, history, opened, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })
   const { prices, maxTokens, defaultOutputTokens, limits } = deps
   const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })
   const journal = await patiently(open, { clock, signal, onFirst })
   const context = createContext(
     { runId: id, sessionId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
-    { input: run.input, history, signal },
+    { input: { ...run.input, files: opened }, history, signal },
   )
   let ordinal = stored.last
   let response = ''
@@ -82,6 +89,3 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
   }
   return response === '' ? 'Finished without specific response' : response
 }
-
-/** It tells about the way, and is no answer. */
-const isAside = ({ actions }: AgentEvent) => actions?.report === true || actions?.notice !== undefined

@@ -79,7 +79,10 @@ const showPart = (part: Part) => ({
   text: part.text ?? null,
   thought: null,
   inline_data: part.inline_data ?? null,
-  file_data: null,
+  file_data:
+    part.file_data === undefined
+      ? null
+      : { file_uri: part.file_data.file_uri, mime_type: part.file_data.mime_type, display_name: part.file_data.display_name },
   function_call: part.function_call ?? null,
   function_response: part.function_response ?? null,
   executable_code: null,

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
@@ -27,23 +27,23 @@ export async function findSession(db: Db, reach: Reach, id: string) {
   return session
 }
 
-export const listSessionsOfClient = (db: Db, clientId: string, { skip, limit }: Page) =>
-  db
-    .select(view)
-    .from(sessions)
-    .where(eq(sessions.clientId, clientId))
-    .orderBy(desc(sessions.updatedAt), asc(sessions.id))
-    .offset(skip)
-    .limit(limit)
+/** Of one agent, or of all that a client has. */
+interface SessionOwner {
+  clientId: string
+  agentId?: string
+}
 
-export const listSessionsOfAgent = (db: Db, clientId: string, agentId: string, { skip, limit }: Page) =>
-  db
-    .select(view)
-    .from(sessions)
-    .where(and(eq(sessions.clientId, clientId), eq(sessions.agentId, agentId)))
-    .orderBy(desc(sessions.updatedAt), asc(sessions.id))
-    .offset(skip)
-    .limit(limit)
+const owned = ({ clientId, agentId }: SessionOwner) =>
+  and(eq(sessions.clientId, clientId), agentId === undefined ? undefined : eq(sessions.agentId, agentId))
+
+/** Newest first. */
+export const listSessions = (db: Db, owner: SessionOwner, { skip, limit }: Page) =>
+  db.select(view).from(sessions).where(owned(owner)).orderBy(desc(sessions.updatedAt), asc(sessions.id)).offset(skip).limit(limit)
+
+export async function countSessions(db: Db, owner: SessionOwner): Promise<number> {
+  const [row] = await db.select({ total: count() }).from(sessions).where(owned(owner))
+  return row?.total ?? 0
+}
 
 export async function deleteSession(db: Db, reach: Reach, id: string): Promise<{ clientId: string } | undefined> {
   const [deleted] = await db
@@ -53,8 +53,12 @@ export async function deleteSession(db: Db, reach: Reach, id: string): Promise<{
   return deleted
 }
 
-/** Oldest first. */
-export async function listEvents(db: Db, clientId: string, sessionId: string): Promise<StoredEvent[]> {
+/** The newest of them, oldest first. */
+export async function listEvents(
+  db: Db,
+  { clientId, sessionId }: { clientId: string; sessionId: string },
+  { skip, limit }: Page,
+): Promise<StoredEvent[]> {
   const rows = await db
     .select({
       id: events.id,
@@ -69,7 +73,9 @@ export async function listEvents(db: Db, clientId: string, sessionId: string): P
     })
     .from(events)
     .where(and(eq(events.clientId, clientId), eq(events.sessionId, sessionId)))
-    .orderBy(asc(events.position))
+    .orderBy(desc(events.position))
+    .offset(skip)
+    .limit(limit)
   // jsonb written by ourselves in this shape.
-  return rows.map((row) => ({ ...row, content: row.content as unknown as AgentEvent['content'] }))
+  return rows.reverse().map((row) => ({ ...row, content: row.content as unknown as AgentEvent['content'] }))
 }

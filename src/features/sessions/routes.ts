@@ -1,5 +1,7 @@
 import { Elysia, t } from 'elysia'
-import { PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
+import { countedList } from '~/platform/http/docs/responses'
+import { pageHeaders } from '~/platform/http/listing'
+import { described, PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { SessionEvent } from './event-view'
 import type { SessionService } from './service'
@@ -16,6 +18,15 @@ const SessionItem = t.Object(
   },
   { title: 'SessionItem' },
 )
+const Message = t.Object(
+  {
+    ...SessionEvent.properties,
+    artifacts: t.Record(t.String(), t.Object({ data: t.String(), mimeType: t.String(), version: t.Integer() }), {
+      description: 'The files that came with it, base64, by name.',
+    }),
+  },
+  { title: 'SessionMessage' },
+)
 const SessionDetail = t.Object(
   {
     id: t.String(),
@@ -29,31 +40,52 @@ const SessionDetail = t.Object(
 )
 const Params = t.Object({ session_id: t.String({ minLength: 3, maxLength: 200 }) })
 const Paged = t.Object(PageQuery)
+/** The web frontend asks without a limit and takes the answer for everything. */
+const wholePageOf = ({ skip = '0', limit = '1000' }: { skip?: string; limit?: string }) => pageOf({ skip, limit })
 
 export const sessionRoutes = ({ sessions, session }: { sessions: SessionService; session: OpenSession }) =>
   new Elysia({ prefix: '/sessions', tags: ['sessions'] })
     .use(session)
-    .get('/client/:client_id', ({ principal, params, query }) => sessions.listOfClient(principal, params.client_id, pageOf(query)), {
-      params: t.Object({ client_id: Uuid }),
-      query: Paged,
-      response: { 200: t.Array(SessionItem) },
-      detail: { summary: "A client's sessions, newest first" },
-    })
-    .get('/agent/:agent_id', ({ principal, params, query }) => sessions.listOfAgent(principal, params.agent_id, pageOf(query)), {
-      params: t.Object({ agent_id: Uuid }),
-      query: Paged,
-      response: { 200: t.Array(SessionItem) },
-      detail: { summary: "An agent's sessions, newest first" },
-    })
+    .get(
+      '/client/:client_id',
+      async ({ principal, params, query, request, set }) => {
+        const page = wholePageOf(query)
+        const { items, total } = await sessions.listOfClient(principal, params.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
+      {
+        params: t.Object({ client_id: Uuid }),
+        query: Paged,
+        response: { 200: described(t.Array(SessionItem)) },
+        detail: { summary: "A client's sessions, newest first: 1000 unless `limit` says less", responses: countedList },
+      },
+    )
+    .get(
+      '/agent/:agent_id',
+      async ({ principal, params, query, request, set }) => {
+        const page = pageOf(query)
+        const { items, total } = await sessions.listOfAgent(principal, params.agent_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
+      {
+        params: t.Object({ agent_id: Uuid }),
+        query: Paged,
+        response: { 200: described(t.Array(SessionItem)) },
+        detail: { summary: "An agent's sessions, newest first", responses: countedList },
+      },
+    )
     .get('/:session_id', ({ principal, params }) => sessions.get(principal, params.session_id), {
       params: Params,
       response: { 200: SessionDetail },
-      detail: { summary: 'Read a session with its events' },
+      detail: { summary: 'Read a session with its events, 1000 at most' },
     })
-    .get('/:session_id/messages', ({ principal, params }) => sessions.messages(principal, params.session_id), {
+    .get('/:session_id/messages', ({ principal, params, query }) => sessions.messages(principal, params.session_id, wholePageOf(query)), {
       params: Params,
-      response: { 200: t.Array(SessionEvent) },
-      detail: { summary: "A session's events, oldest first" },
+      query: Paged,
+      response: { 200: t.Array(Message) },
+      detail: { summary: "A session's newest events, oldest first: 1000 unless `limit` says less; `skip` counts from the newest" },
     })
     .delete(
       '/:session_id',

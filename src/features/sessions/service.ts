@@ -1,17 +1,20 @@
 import type { AgentService } from '~/features/agents/service'
+import type { FileKeeper } from '~/features/files/keeper'
 import { authorize, authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
-import { showEvent } from './event-view'
-import { deleteSession, findSession, listEvents, listSessionsOfAgent, listSessionsOfClient } from './queries'
+import { type StoredEvent, showEvent } from './event-view'
+import { countSessions, deleteSession, findSession, listEvents, listSessions } from './queries'
 import { parseSessionId } from './session-id'
+
+const ALL_EVENTS: Page = { skip: 0, limit: 1000 }
 
 export type SessionService = ReturnType<typeof createSessionService>
 
-export function createSessionService({ db, write, agents }: { db: Db; write: Write; agents: AgentService }) {
+export function createSessionService({ db, write, agents, files }: { db: Db; write: Write; agents: AgentService; files: FileKeeper }) {
   const find = async (principal: Principal, id: string) => {
     const reach = authorizeReach(principal, 'read', 'sessions')
     parseSessionId(id)
@@ -21,19 +24,23 @@ export function createSessionService({ db, write, agents }: { db: Db; write: Wri
   }
 
   return {
-    listOfClient(principal: Principal, clientId: string, page: Page) {
+    async listOfClient(principal: Principal, clientId: string, page: Page) {
       authorize(principal, 'read', { kind: 'sessions', clientId })
-      return listSessionsOfClient(db, clientId, page)
+      const [items, total] = await Promise.all([listSessions(db, { clientId }, page), countSessions(db, { clientId })])
+      return { items, total }
     },
 
     async listOfAgent(principal: Principal, agentId: string, page: Page) {
       const agent = await agents.find(authorizeReach(principal, 'read', 'sessions'), agentId)
-      return listSessionsOfAgent(db, agent.client_id, agentId, page)
+      const owner = { clientId: agent.client_id, agentId }
+      const [items, total] = await Promise.all([listSessions(db, owner, page), countSessions(db, owner)])
+      return { items, total }
     },
 
     async get(principal: Principal, id: string) {
       const session = await find(principal, id)
-      const events = await listEvents(db, session.clientId, id)
+      const stored = await listEvents(db, { clientId: session.clientId, sessionId: id }, ALL_EVENTS)
+      const events = await files.fill(session.clientId, stored, MAX_FILE_BYTES)
       return {
         id: session.id,
         app_name: session.app_name,
@@ -46,9 +53,12 @@ export function createSessionService({ db, write, agents }: { db: Db; write: Wri
       }
     },
 
-    async messages(principal: Principal, id: string) {
+    /** The newest of them, oldest first; `page` counts from the newest. */
+    async messages(principal: Principal, id: string, page: Page) {
       const session = await find(principal, id)
-      return (await listEvents(db, session.clientId, id)).map(showEvent)
+      const events = await listEvents(db, { clientId: session.clientId, sessionId: id }, page)
+      const filled = await files.fill(session.clientId, events, MAX_FILE_BYTES)
+      return filled.map((event) => ({ ...showEvent(event), artifacts: artifactsOf(event) }))
     },
 
     async remove(principal: Principal, id: string): Promise<void> {
@@ -61,6 +71,23 @@ export function createSessionService({ db, write, agents }: { db: Db; write: Wri
       })
     },
   }
+}
+
+/** Of one answer, newest first; the others are there by their `file_uri`. */
+const MAX_FILE_BYTES = 50_331_648
+
+/** The files of an event, by the names in its `artifact_delta`, as far as they are in the answer. */
+function artifactsOf({ content, actions }: StoredEvent) {
+  const versions = (actions.artifact_delta ?? {}) as Record<string, number>
+  return Object.fromEntries(
+    content.parts.flatMap(({ inline_data: file }) => {
+      const name = file?.metadata?.filename
+      const version = name === undefined ? undefined : versions[name]
+      return file === undefined || name === undefined || version === undefined
+        ? []
+        : [[name, { data: file.data, mimeType: file.mime_type, version }]]
+    }),
+  )
 }
 
 /** This one route of the reference spells a part's keys in camelCase. */

@@ -88,6 +88,8 @@ export async function insertClient(db: Db, { name, email }: { name: string; emai
   return inserted
 }
 
+export const deleteClient = (tx: Db, id: string) => tx.delete(clients).where(eq(clients.id, id))
+
 export const listUserIds = async (db: Db, clientId: string): Promise<string[]> =>
   (await db.select({ id: users.id }).from(users).where(eq(users.clientId, clientId))).map(({ id }) => id)
 

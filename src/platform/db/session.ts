@@ -1,4 +1,4 @@
-import { Column, fillPlaceholders, getTableName, is, noopDecoder, type Query, SQL, Subquery } from 'drizzle-orm'
+import { Column, fillPlaceholders, getTableName, is, noopDecoder, Param, Placeholder, type Query, SQL, Subquery } from 'drizzle-orm'
 import {
   PgDatabase,
   type PgDialect,
@@ -25,8 +25,21 @@ export interface RowsResult extends PgQueryResultHKT {
  * Drizzle over our connections instead of `drizzle-orm/postgres-js`, which names no statement (two round trips instead of one), decodes JSON twice and
  * wraps every error in one whose message holds all parameters, secrets included.
  */
-export const createDrizzle = (dialect: PgDialect, runner: Runner) =>
-  new PgDatabase<RowsResult>(dialect, new Session(dialect, runner), undefined)
+export function createDrizzle(dialect: PgDialect, runner: Runner) {
+  const db = new PgDatabase<RowsResult>(dialect, new Session(dialect, runner), undefined)
+  runners.set(db, runner)
+  return db
+}
+
+const runners = new WeakMap<object, Runner>()
+
+/** A prepared statement for another `db` than the one it was built with: its text does not depend on where it runs. */
+export function onDb<T extends object>(statement: T, db: object): T {
+  const runner = runners.get(db)
+  if (runner === undefined || !(statement instanceof Statement)) throw new Error('only a prepared statement can run elsewhere')
+  // A statement of the same type, which `instanceof` has hidden.
+  return statement.on(runner) as object as T
+}
 
 class Session extends PgSession<RowsResult> {
   constructor(
@@ -57,6 +70,8 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
 
   /** What reads each value, where that is known before the server says its types. */
   private readonly decode: Decode[] | undefined
+  /** Of the values, where none is nested. */
+  private readonly names: string[] | undefined
 
   constructor(
     private readonly runner: Runner,
@@ -67,10 +82,16 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
     super(query, undefined, undefined)
     const known = cells?.flatMap(({ decode }) => decode ?? [])
     if (known?.length === cells?.length) this.decode = known
+    if (cells?.every(({ path }) => path.length === 1)) this.names = cells.map(({ path: [name = ''] }) => name)
+  }
+
+  on(runner: Runner): Statement<T> {
+    if (runner === this.runner) return this
+    return Object.assign(Object.create(Statement.prototype), this, { runner })
   }
 
   async execute(values: Record<string, unknown> = {}): Promise<T['execute']> {
-    const parameters = encodeParameters(fillPlaceholders(this.query.params, values))
+    const parameters = encodeParameters(this.query.params.map((parameter) => fill(parameter, values)))
     if (!this.cells && !this.mapRows) return decodeRows(await this.runner.run(this.query.sql, parameters, 'rows'))
     const result = await this.runner.run(this.query.sql, parameters, 'arrays')
     // In this shape a row is an array, which the driver's types do not know.
@@ -78,13 +99,20 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
     if (this.mapRows) return this.mapRows(rows)
     const cells = this.cells ?? []
     const decode = this.decode ?? cells.map((cell, index) => cell.decode ?? decoders[result.columns[index]?.type ?? 0])
-    const joins = this.joinsNotNullableMap
+    const { names, joinsNotNullableMap: joins } = this
+    if (names !== undefined) return rows.map((row) => flat(names, decode, row))
     return rows.map((row) => {
       const nested = nest(cells, decode, row)
       if (joins) dropAbsent(nested, cells, row, joins)
       return nested
     })
   }
+}
+
+/** As Drizzle does, but null stays null: its JSON columns would make the JSON `null` of it. */
+function fill(parameter: unknown, values: Record<string, unknown>): unknown {
+  if (is(parameter, Param) && is(parameter.value, Placeholder) && values[parameter.value.name] === null) return null
+  return fillPlaceholders([parameter], values)[0]
 }
 
 /** One selected value: where it goes in the row's object, and what reads it. */
@@ -98,26 +126,35 @@ interface Cell {
 
 type Decode = (raw: string) => unknown
 
+const asItIs: Decode = (raw) => raw
+const readerOf = (column: Column): Decode =>
+  column.mapFromDriverValue === Column.prototype.mapFromDriverValue ? asItIs : (raw) => column.mapFromDriverValue(raw)
+
 function toCell({ path, field }: SelectedFieldsOrdered[number]): Cell {
-  if (is(field, Column)) return { path, decode: (raw) => field.mapFromDriverValue(raw), table: getTableName(field.table) }
+  if (is(field, Column)) return { path, decode: readerOf(field), table: getTableName(field.table) }
   const expression = is(field, SQL) ? field : is(field, Subquery) ? field._.sql : field.sql
   // `decoder` is what `mapWith` set; Drizzle keeps it out of its types.
   const { decoder } = expression as unknown as { decoder: { mapFromDriverValue: Decode } }
   return { path, decode: decoder === noopDecoder ? undefined : (raw) => decoder.mapFromDriverValue(raw), table: undefined }
 }
 
-/** A row's values as Drizzle's object, nested when several tables are joined. */
+/** A row's values as Drizzle's object. */
+function flat(names: string[], decode: (Decode | undefined)[], row: unknown[]) {
+  const result: Record<string, unknown> = {}
+  for (let index = 0; index < names.length; index++) result[names[index] as string] = readValue(row[index], decode[index])
+  return result
+}
+
+/** The same when several tables are joined. */
 function nest(cells: Cell[], decode: (Decode | undefined)[], row: unknown[]) {
   const result: Record<string, unknown> = {}
   cells.forEach(({ path }, index) => {
-    const raw = row[index]
-    const read = decode[index]
-    const value = raw === null || read === undefined ? raw : read(raw as string)
-    if (path.length === 1) result[path[0] as string] = value
-    else place(result, path, value)
+    place(result, path, readValue(row[index], decode[index]))
   })
   return result
 }
+
+const readValue = (raw: unknown, read: Decode | undefined) => (raw === null || read === undefined ? raw : read(raw as string))
 
 /** A joined table without a row becomes null: all its columns are, and `always` does not name it. */
 function dropAbsent(result: Record<string, unknown>, cells: Cell[], row: unknown[], always: Record<string, boolean>) {

@@ -10,27 +10,59 @@ export class Transaction implements Runner {
   /** The first statement's error: later ones only follow from it. */
   failure: unknown
   private over = false
+  private sent = 0
+  /** BEGIN's answer, until the first statement's has come behind it. */
+  private begun: Promise<Result> | undefined
+  /** Of statements that nobody waits for. */
+  private readonly unawaited: Promise<unknown>[] = []
 
   constructor(
     private readonly connection: Connection,
     private readonly factsOf: (text: string) => StatementFacts,
   ) {}
 
-  /** `prelude`: further statements without parameters that go out with it. */
-  begin(isolation: Isolation | undefined, localStatementTimeoutMs: number | undefined, prelude: string | undefined): Promise<Result> {
+  /** Goes out together with the first statement, whose answer tells about both. `prelude`: further statements without parameters that go out with it. */
+  begin(isolation: Isolation | undefined, localStatementTimeoutMs: number | undefined, prelude: string | undefined) {
     const begin = isolation ? `begin isolation level ${isolation}` : 'begin'
     const limits = localStatementTimeoutMs === undefined ? '' : `; set local statement_timeout = ${localStatementTimeoutMs}`
-    return this.run(begin + limits + (prelude === undefined ? '' : `; ${prelude}`), [], 'rows')
+    this.begun = this.connection.run(begin + limits + (prelude === undefined ? '' : `; ${prelude}`), [], 'rows', false)
+    this.begun.catch((error: unknown) => {
+      this.failure ??= error
+    })
   }
 
   async run(text: string, parameters: unknown[], shape: Shape): Promise<Result> {
     if (this.over) throw new Error('The transaction is over')
     try {
-      return await this.connection.run(text, parameters, shape, this.factsOf(text).named)
+      const answer = this.connection.run(text, parameters, shape, this.factsOf(text).named)
+      this.sent++
+      return await (this.begun === undefined ? answer : this.behind(this.begun, answer))
     } catch (error) {
       this.failure ??= error
       throw error
     }
+  }
+
+  /**
+   * Begins one statement and does not wait for its answer, so that the next one, or COMMIT, goes out with it. If it fails, so does the transaction.
+   * @throws what kept it from being sent
+   */
+  async send(start: () => PromiseLike<unknown>): Promise<void> {
+    const before = this.sent
+    const answer = Promise.resolve(start().then((result) => result))
+    if (this.sent !== before + 1) return void (await answer)
+    this.unawaited.push(answer)
+    // It is told by COMMIT's answer.
+    answer.catch(() => undefined)
+  }
+
+  private async behind(begun: Promise<Result>, answer: Promise<Result>): Promise<Result> {
+    const [beginning, outcome] = await Promise.allSettled([begun, answer])
+    this.begun = undefined
+    if (beginning.status === 'fulfilled') return answer
+    // Without BEGIN the statement stood alone, and what it changed stays.
+    if (outcome.status === 'fulfilled') this.connection.end()
+    throw outcome.status === 'fulfilled' ? outcomeUnknown(beginning.reason) : beginning.reason
   }
 
   /** @throws DomainError when the outcome is unknown; whatever else is thrown, nothing was kept. */
@@ -38,6 +70,7 @@ export class Transaction implements Runner {
     this.over = true
     try {
       const { command } = await this.connection.run('commit', [], 'rows', false)
+      await Promise.all(this.unawaited)
       // A statement failed and the work went on regardless: the server answers COMMIT with a rollback.
       if (command !== 'COMMIT') throw this.failure ?? new Error(`COMMIT was answered with ${command}`)
     } catch (error) {

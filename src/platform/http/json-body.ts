@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import { DomainError, type FieldError } from '../errors'
 import { type BodyLimits, tooLarge } from './body-limit'
+import { RAW_ROUTES } from './raw-body'
 
 /** Levels of arrays and objects in a body. */
 const MAX_DEPTH = 32
@@ -21,6 +22,7 @@ export const jsonBody = (options: JsonBodyOptions) =>
     if (request.body === null) return null
     // Where nobody reads the body, it is not waited for either.
     const declared = request.headers.get('content-length')
+    if (RAW_ROUTES.has(route)) return declared === null ? readUndeclared(request, options.maxBodyBytes) : request.bytes()
     if (route === '/*' || Number(declared) > options.maxBodyBytes) set.headers.connection = 'close'
     if (route === '/*' || declared === '0') return null
     if (declared === null) {

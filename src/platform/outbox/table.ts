@@ -1,6 +1,6 @@
 import { jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
-export const OUTBOX_KINDS = ['email', 'audit'] as const
+export const OUTBOX_KINDS = ['email', 'audit', 'webhook'] as const
 export type OutboxKind = (typeof OUTBOX_KINDS)[number]
 
 export const outbox = pgTable('outbox', {

@@ -2,17 +2,21 @@ import type { Config } from '~/config'
 import { createAgentLoader } from '~/features/agents/runnable'
 import { createApprovalService } from '~/features/approvals/service'
 import { createChatService } from '~/features/chat/service'
+import { createFileKeeper } from '~/features/files/keeper'
+import { createObjects } from '~/features/files/objects'
+import { createFileService } from '~/features/files/service'
 import { createLiveLog } from '~/features/runs/live-log'
 import { createMemories } from '~/features/runs/memory'
-import { wake as wakeRun } from '~/features/runs/queries/runs'
+import { wake as wakeRun, wakeUnpaid } from '~/features/runs/queries/runs'
 import { createRunner } from '~/features/runs/runner'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
-import { inputParts } from '~/runtime/conversation'
+import { createUsageService } from '~/features/usage/service'
 import { createModelClient } from '~/runtime/model/client'
 import { createPrices } from '~/runtime/model/prices'
 import type { Definitions } from './definitions'
 import type { Machinery } from './machinery'
+import type { Mcp } from './mcp'
 
 const HEARTBEAT_MS = 10_000
 
@@ -21,6 +25,7 @@ export function createConversations(
   config: Config,
   { db, redis, write, log, clock, outbound }: Machinery,
   { agents, providerKeys }: Definitions,
+  { createMcpSources }: Mcp,
   { owner, recoverEveryMs }: { owner: string; recoverEveryMs: number },
 ) {
   const { models: modelSettings, runs: runSettings, limits } = config
@@ -40,8 +45,11 @@ export function createConversations(
     toolTimeoutMs: limits.toolTimeoutMs,
     toolResponseBytes: limits.toolResponseBytes,
     maxDepth: runSettings.maxDepth,
+    createMcpSources,
     memoryOf: createMemories({ db }),
   })
+  const objects = config.files.objects === undefined ? undefined : createObjects(config.files.objects)
+  const files = createFileKeeper({ db, objects, maxBytes: config.files.maxBytes })
   const live = createLiveLog({ redis, log })
   const approvals = createApprovalService({ db, write, wake: wakeRun, expireSeconds: runSettings.approvalSeconds })
   const runner = createRunner({
@@ -51,7 +59,7 @@ export function createConversations(
       clock,
       log,
       loadAgent,
-      toParts: (input) => ({ role: 'user', parts: inputParts(input) }),
+      files,
       approvalsOf: approvals.of,
       prices: createPrices(runSettings.prices),
       limits: { maxSteps: runSettings.maxSteps, maxFanOut: runSettings.maxFanOut },
@@ -63,6 +71,7 @@ export function createConversations(
     owner,
     leaseSeconds: runSettings.leaseSeconds,
     recoverEveryMs,
+    isEager: recoverEveryMs < 1000,
     maxRecovered: runSettings.recoveryConcurrency,
   })
   const runs = createRunService({
@@ -70,17 +79,22 @@ export function createConversations(
     write,
     live,
     runner,
+    files,
     leaseSeconds: runSettings.leaseSeconds,
     timeoutSeconds: runSettings.timeoutSeconds,
     concurrentPerClient: runSettings.concurrentPerClient,
     heartbeatMs: HEARTBEAT_MS,
+    findAgent: agents.find,
   })
   return {
     live,
     runner,
     runs,
     approvals,
-    sessions: createSessionService({ db, write, agents }),
+    usage: createUsageService({ db, write, clock, wakeUnpaid }),
+    sessions: createSessionService({ db, write, agents, files }),
+    files: createFileService({ db, keeper: files }),
+    objects,
     chat: createChatService({ agents, runs, clock }),
   }
 }

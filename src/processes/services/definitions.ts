@@ -1,17 +1,30 @@
 import type { Config } from '~/config'
 import { createAgentService } from '~/features/agents/service'
+import { createContactService } from '~/features/contacts/service'
+import { createFolderService } from '~/features/folders/service'
+import { createMcpServerService } from '~/features/mcp-servers/service'
 import { createMcpToolService } from '~/features/mcp-tools/service'
 import { createProviderKeyService } from '~/features/provider-keys/service'
+import { createToolService } from '~/features/tools/service'
+import type { DiscoverTools } from '~/runtime/mcp/types'
 import type { Machinery } from './machinery'
 
 export type Definitions = ReturnType<typeof createDefinitions>
 
 /** What a client defines. */
-export function createDefinitions(config: Config, { db, write, secrets, outbound }: Machinery) {
+export function createDefinitions(
+  config: Config,
+  { db, write, secrets, outbound }: Machinery,
+  { discoverTools }: { discoverTools: DiscoverTools },
+) {
   const agents = createAgentService({ db, write, secrets, outbound, apiUrl: config.apiUrl })
   return {
     providerKeys: createProviderKeyService({ db, write, secrets }),
     agents,
+    folders: createFolderService({ db, write }),
+    contacts: createContactService({ db, write }),
+    mcpServers: createMcpServerService({ db, write, outbound, discoverTools, commands: config.mcp.commands }),
+    tools: createToolService({ db, write, outbound }),
     mcpTools: createMcpToolService({ db, write, agents }),
   }
 }

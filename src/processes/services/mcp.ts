@@ -10,6 +10,8 @@ import { createMcpSources } from '~/runtime/mcp/sources'
 import type { StdioServer } from '~/runtime/mcp/types'
 import type { Machinery } from './machinery'
 
+export type Mcp = ReturnType<typeof createMcp>
+
 const MAX_AGE_MS = 600_000
 
 /** What agents and the catalogue need of MCP servers. */

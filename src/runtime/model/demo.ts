@@ -16,7 +16,7 @@ const BURST = 100
  * - `/fail` fails like a provider.
  */
 export async function echo(
-  { messages, system, tools }: Pick<ModelRequest, 'messages' | 'system' | 'tools'>,
+  { messages, system, tools, maxOutputTokens }: Pick<ModelRequest, 'messages' | 'system' | 'tools' | 'maxOutputTokens'>,
   { onDelta, signal, clock }: { onDelta: (delta: ModelDelta) => void; signal: AbortSignal; clock: Clock },
 ): Promise<ModelReply> {
   const asked = lastUserText(messages)
@@ -24,10 +24,13 @@ export async function echo(
 
   const results = messages.at(-1)?.role === 'tool' ? messages.at(-1) : undefined
   const toolCalls = results === undefined ? askedCalls(asked, { tools, earlier: countCalls(messages) }) : []
-  const text = toolCalls.length > 0 ? '' : `Echo: ${results === undefined ? asked.replace(SLOW, '').trim() : quoteResults(results)}`
+  const whole = toolCalls.length > 0 ? '' : `Echo: ${results === undefined ? asked.replace(SLOW, '').trim() : quoteResults(results)}`
   const delayMs = Math.min(Number(SLOW.exec(asked)?.[1] ?? 0), MAX_DELAY_MS)
 
-  const words = text.match(/\S+\s*/g) ?? []
+  // A word is a token here.
+  const all = whole.match(/\S+\s*/g) ?? []
+  const words = all.slice(0, maxOutputTokens)
+  const text = words.length < all.length ? words.join('') : whole
   for (const [index, word] of words.entries()) {
     if (delayMs > 0) await clock.sleep(delayMs, signal)
     else if (index % BURST === BURST - 1) await new Promise((resolve) => setImmediate(resolve))
@@ -43,7 +46,7 @@ export async function echo(
       cachedInputTokens: 0,
       reasoningTokens: 0,
     },
-    finishReason: toolCalls.length > 0 ? 'tool-calls' : 'stop',
+    finishReason: toolCalls.length > 0 ? 'tool-calls' : words.length < all.length ? 'length' : 'stop',
   }
 }
 

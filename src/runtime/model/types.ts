@@ -47,6 +47,8 @@ export interface FilePart {
   /** Base64. */
   data: string
   filename?: string | undefined
+  /** Where its bytes are kept: then `data` is empty until they are read. */
+  kept?: { id: string; uri: string; version: number } | undefined
 }
 
 export interface AssistantMessage {

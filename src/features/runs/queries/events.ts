@@ -9,11 +9,20 @@ import { asJson, type OwnedRun, ours } from './owned'
 /** The user's own message is the turn's event number 0. It is stored when the turn begins, behind what an earlier turn still had to say; once only. */
 export const insertUserEvent = (
   db: Db,
-  { id, clientId, sessionId, content }: Pick<OwnedRun, 'id' | 'clientId' | 'sessionId'> & { content: AgentEvent['content'] },
+  { id, clientId, sessionId, content, actions }: Pick<OwnedRun, 'id' | 'clientId' | 'sessionId'> & Pick<AgentEvent, 'content' | 'actions'>,
 ) =>
   db
     .insert(events)
-    .values({ id: Bun.randomUUIDv7(), clientId, sessionId, runId: id, ordinal: 0, author: 'user', content: { ...content } })
+    .values({
+      id: Bun.randomUUIDv7(),
+      clientId,
+      sessionId,
+      runId: id,
+      ordinal: 0,
+      author: 'user',
+      content: { ...content },
+      actions: actions ?? {},
+    })
     .onConflictDoNothing({ target: [events.runId, events.ordinal] })
 
 /** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */

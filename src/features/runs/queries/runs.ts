@@ -22,10 +22,17 @@ export interface NewRun {
   owner: string
   leaseSeconds: number
   timeoutSeconds: number
+  /** Left to whoever looks for unattended runs, instead of its owner. */
+  isBackground: boolean
 }
 
 const seconds = (value: number) => sql`make_interval(secs => ${value})`
-const BUSY = sql`('running', 'waiting', 'needs_reconcile')`
+/** The session does nothing else, and nobody came before. */
+const ITS_TURN = sql`not exists (
+  select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
+  and (other.status in ('running', 'waiting', 'needs_reconcile')
+    or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
+)`
 
 /** Finds or makes the session and locks it until the transaction ends: turns of one session are accepted one after the other. */
 export const upsertSession = (
@@ -37,9 +44,10 @@ export const upsertSession = (
     .values({ id: sessionId, clientId, agentId, externalId })
     .onConflictDoUpdate({ target: sessions.id, set: { updatedAt: sql`now()` } })
 
-/** Starts at once if the session is idle, else waits for its turn. Needs the session's lock. */
-export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; createdAt: Date; deadlineAt: Date }> {
+/** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. */
+export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; isIdle: boolean; createdAt: Date; deadlineAt: Date }> {
   const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${run.sessionId} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
+  const starts = run.isBackground ? sql`false` : idle
   const [inserted] = await db
     .insert(runs)
     .values({
@@ -47,19 +55,20 @@ export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatu
       clientId: run.clientId,
       agentId: run.agentId,
       sessionId: run.sessionId,
-      status: sql`case when ${idle} then 'running' else 'queued' end`,
+      status: sql`case when ${starts} then 'running' else 'queued' end`,
       onDisconnect: run.onDisconnect,
       input: run.input,
       caller: run.caller,
       traceId: run.traceId,
       leaseOwner: run.owner,
       leaseToken: 1,
-      leaseUntil: sql`now() + ${seconds(run.leaseSeconds)}`,
+      leaseUntil: sql`now() + ${seconds(run.isBackground ? 0 : run.leaseSeconds)}`,
       deadlineAt: sql`now() + ${seconds(run.timeoutSeconds)}`,
-      startedAt: sql`case when ${idle} then now() end`,
+      startedAt: sql`case when ${starts} then now() end`,
     })
-    .returning({ status: runs.status, createdAt: runs.createdAt, deadlineAt: runs.deadlineAt })
-  return inserted as { status: RunStatus; createdAt: Date; deadlineAt: Date }
+    .returning({ status: runs.status, isIdle: sql<boolean>`${idle}`, createdAt: runs.createdAt, deadlineAt: runs.deadlineAt })
+  // An insert of one row returns one.
+  return inserted as NonNullable<typeof inserted>
 }
 
 export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
@@ -98,10 +107,7 @@ export async function claimRun(
         sql`((${runs.status} in ('queued', 'running') and ${runs.leaseUntil} <= now())
           or (${runs.status} = 'queued' and ${runs.leaseOwner} = ${owner})
           or (${runs.status} = 'waiting' and ${runs.wakeAt} <= now()))`,
-        sql`not exists (
-          select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
-          and (other.status in ${BUSY} or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
-        )`,
+        ITS_TURN,
       ),
     )
     .returning(owned)
@@ -111,7 +117,7 @@ export async function claimRun(
 /** Runs that nobody looks after, longest first: new ones of the background, those whose process is gone, those whose wait is over. */
 export async function listUnattended(db: Db, limit: number): Promise<string[]> {
   const rows = await db.execute<{ id: string }>(sql`
-    (select id, lease_until as due from ${runs} where status in ('queued', 'running') and lease_until <= now() order by lease_until limit ${limit})
+    (select id, lease_until as due from ${runs} where status in ('queued', 'running') and lease_until <= now() and ${ITS_TURN} order by lease_until limit ${limit})
     union all
     (select id, wake_at as due from ${runs} where status = 'waiting' and wake_at <= now() order by wake_at limit ${limit})
     order by due limit ${limit}`)
@@ -161,31 +167,12 @@ export async function finishRun(
   return rows.length > 0
 }
 
-const shown = {
-  id: runs.id,
-  clientId: runs.clientId,
-  agent_id: runs.agentId,
-  session_id: runs.sessionId,
-  status: runs.status,
-  on_disconnect: runs.onDisconnect,
-  result: runs.result,
-  error: runs.error,
-  created_at: runs.createdAt,
-  started_at: runs.startedAt,
-  finished_at: runs.finishedAt,
-}
-
 const within = ({ clientId, agentId }: Reach, id: string) =>
   and(
     eq(runs.id, id),
     clientId === null ? undefined : eq(runs.clientId, clientId),
     agentId === null ? undefined : eq(runs.agentId, agentId),
   )
-
-export async function findRun(db: Db, reach: Reach, id: string) {
-  const [run] = await db.select(shown).from(runs).where(within(reach, id))
-  return run
-}
 
 /** Asks for the end of a run: the process that executes it hears of it. Undefined when it is over or unknown. */
 export async function requestCancel(db: Db, reach: Reach, id: string): Promise<RunStatus | undefined> {
@@ -196,6 +183,14 @@ export async function requestCancel(db: Db, reach: Reach, id: string): Promise<R
     .returning({ status: runs.status })
   return row?.status
 }
+
+/** Asks for the end of all that a session is doing or about to do. Needs the session's lock. */
+export const interruptSession = (db: Db, clientId: string, sessionId: string) =>
+  db
+    .update(runs)
+    .set({ cancelRequestedAt: sql`coalesce(${runs.cancelRequestedAt}, now())` })
+    .where(and(eq(runs.clientId, clientId), eq(runs.sessionId, sessionId), isNull(runs.finishedAt)))
+    .returning({ id: runs.id })
 
 /** Takes a run that nobody executes at the moment, to end it or to let it go on. */
 export async function takeIdle(db: Db, { id, owner }: { id: string; owner: string }): Promise<OwnedRun | undefined> {
@@ -216,3 +211,15 @@ export const wake = (db: Db, id: string) =>
     .set({ status: sql`case ${runs.status} when 'needs_reconcile' then 'waiting' else ${runs.status} end`, wakeAt: sql`now()` })
     .where(and(eq(runs.id, id), isNull(runs.finishedAt)))
     .returning({ id: runs.id })
+
+/** The same for all runs of a client that lack money, or may find out in this moment that they do. */
+export const wakeUnpaid = (db: Db, clientId: string) =>
+  db
+    .update(runs)
+    .set({ wakeAt: sql`now()` })
+    .where(
+      and(
+        eq(runs.clientId, clientId),
+        sql`(${runs.status} = 'running' or (${runs.status} = 'waiting' and ${runs.waitingFor}->>'reason' = 'budget-exhausted'))`,
+      ),
+    )

@@ -20,7 +20,7 @@ export async function saveStep(db: Db, run: OwnedRun, step: StepRow, charge?: Ch
       select id, ${step.key}, client_id, ${step.kind}, ${step.effect}, ${step.state}, lease_token, ${step.inputHash},
         ${asJson(step.result)}, ${asJson(step.error)}, clock_timestamp(), ${finished}
       from ${runs} where ${ours(run)}
-      on conflict (run_id, key) do update set state = excluded.state, lease_token = excluded.lease_token, result = excluded.result, error = excluded.error, finished_at = excluded.finished_at
+      on conflict (run_id, key) do update set state = excluded.state, effect = excluded.effect, lease_token = excluded.lease_token, result = excluded.result, error = excluded.error, finished_at = excluded.finished_at
       returning run_id
     )`
   const parts = charge === undefined ? [saved] : [saved, recordUsage(run, step.key, charge)]
@@ -46,6 +46,14 @@ export async function sumTokens(db: Db, runId: string): Promise<number> {
     .from(usageRecords)
     .where(eq(usageRecords.runId, runId))
   return row?.total ?? 0
+}
+
+export async function findStep(db: Db, runId: string, key: string) {
+  const [step] = await db
+    .select({ kind: runSteps.kind })
+    .from(runSteps)
+    .where(and(eq(runSteps.runId, runId), eq(runSteps.key, key)))
+  return step
 }
 
 /** Settles a step of unknown outcome. False if there is no such open step. */

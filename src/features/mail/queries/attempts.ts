@@ -1,7 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import { outbox } from '~/platform/outbox/table'
-import { deliveries } from './table'
+import { deliveries } from '../table'
 
 /** Leases and due times are the database's, so that workers need not agree on the time. `now()` would be the start of the transaction. */
 const clock = sql`clock_timestamp()`
@@ -37,6 +37,8 @@ export interface Addressed {
   recipient: string
   subject: string
   provider: string
+  /** Ids alone. */
+  request: Record<string, unknown>
 }
 
 export interface Lease {

@@ -1,0 +1,29 @@
+import { type Static, t } from 'elysia'
+import { Uuid } from '~/platform/http/schema'
+
+export const Contact = t.Object(
+  {
+    id: Uuid,
+    client_id: Uuid,
+    ext_id: t.Nullable(t.String({ description: 'The id that the client’s own systems give: the external id of its chats.' })),
+    name: t.Nullable(t.String()),
+    meta: t.Record(t.String(), t.Any()),
+  },
+  { title: 'Contact' },
+)
+export type Contact = Static<typeof Contact>
+
+/** For making one and for replacing it: what is left out is empty afterwards. */
+export const NewContact = t.Object({
+  client_id: Uuid,
+  ext_id: t.Optional(
+    t.Nullable(
+      t.Union([t.Literal(''), t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$' })], {
+        error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -',
+      }),
+    ),
+  ),
+  name: t.Optional(t.Nullable(t.String({ maxLength: 200 }))),
+  meta: t.Optional(t.Nullable(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 200 }))),
+})
+export type NewContact = Static<typeof NewContact>

@@ -1,0 +1,30 @@
+import { systemClock } from '~/platform/clock'
+import type { Db } from '~/platform/db'
+import type { Log } from '~/platform/log'
+import type { Objects } from './objects'
+import { listDoomed, spareObjects } from './queries'
+
+const PAUSE_MS = 30_000
+const BATCH = 100
+
+/** Removes the objects of deleted files, and those whose file was never committed. Removing one twice does no harm. */
+export const createObjectRemover = ({ db, objects, log }: { db: Db; objects: Objects; log: Log }) => ({
+  async sweep(): Promise<number> {
+    const keys = await listDoomed(db, BATCH)
+    for (const key of keys) {
+      await objects.remove(key)
+      await spareObjects(db, [key])
+    }
+    return keys.length
+  },
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const removed = await this.sweep().catch((error) => {
+        log.warn('objects of deleted files are left for later', { error })
+        return 0
+      })
+      if (removed < BATCH) await systemClock.sleep(PAUSE_MS, signal).catch(() => undefined) // aborted: the loop ends
+    }
+  },
+})

@@ -1,0 +1,24 @@
+import { type Static, t } from 'elysia'
+import { Name, Timestamp, Uuid } from '~/platform/http/schema'
+
+export const Folder = t.Object(
+  {
+    id: Uuid,
+    client_id: Uuid,
+    name: t.String(),
+    description: t.Nullable(t.String()),
+    created_at: Timestamp,
+    updated_at: t.Nullable(Timestamp),
+  },
+  { title: 'Folder' },
+)
+export type Folder = Static<typeof Folder>
+
+const Description = t.Optional(t.Nullable(t.String({ maxLength: 4000 })))
+
+export const NewFolder = t.Object({ client_id: Uuid, name: Name, description: Description })
+export type NewFolder = Static<typeof NewFolder>
+
+/** A description of null means unchanged. */
+export const FolderChange = t.Object({ name: Name, description: Description })
+export type FolderChange = Static<typeof FolderChange>

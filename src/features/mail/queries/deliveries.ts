@@ -1,0 +1,96 @@
+import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm'
+import type { Db } from '~/platform/db'
+import type { Position } from '~/platform/http/cursor'
+import type { EmailFilter } from '../schema'
+import { deliveries, emailEvents, emailSuppressions } from '../table'
+
+const view = {
+  id: deliveries.id,
+  client_id: deliveries.clientId,
+  user_id: deliveries.userId,
+  template: deliveries.template,
+  recipient: deliveries.recipient,
+  subject: deliveries.subject,
+  state: deliveries.state,
+  provider: deliveries.provider,
+  provider_message_id: deliveries.providerMessageId,
+  attempts: deliveries.attempts,
+  next_attempt_at: deliveries.nextAttemptAt,
+  last_error: deliveries.lastError,
+  created_at: deliveries.createdAt,
+  sent_at: deliveries.sentAt,
+  last_event_at: deliveries.lastEventAt,
+}
+const at = sql<string>`to_char(${deliveries.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
+/** Newest first; behind `after` where it is given. */
+export const listDeliveries = (
+  db: Db,
+  filter: EmailFilter,
+  { skip, limit, after }: { skip: number; limit: number; after?: Position | undefined },
+) =>
+  db
+    .select({ ...view, at })
+    .from(deliveries)
+    .where(
+      and(
+        filter.state === undefined ? undefined : eq(deliveries.state, filter.state),
+        filter.template === undefined ? undefined : eq(deliveries.template, filter.template),
+        filter.recipient === undefined ? undefined : eq(deliveries.recipient, filter.recipient),
+        filter.client_id === undefined ? undefined : eq(deliveries.clientId, filter.client_id),
+        filter.user_id === undefined ? undefined : eq(deliveries.userId, filter.user_id),
+        filter.start_date === undefined ? undefined : gte(deliveries.createdAt, new Date(filter.start_date)),
+        filter.end_date === undefined ? undefined : lte(deliveries.createdAt, new Date(filter.end_date)),
+        after === undefined ? undefined : sql`(${deliveries.createdAt}, ${deliveries.id}) < (${after.at}::timestamptz, ${after.id}::uuid)`,
+      ),
+    )
+    .orderBy(desc(deliveries.createdAt), desc(deliveries.id))
+    .offset(after === undefined ? skip : 0)
+    .limit(limit)
+
+export async function findDelivery(db: Db, id: string) {
+  const [found] = await db
+    .select({ ...view, request: deliveries.request })
+    .from(deliveries)
+    .where(eq(deliveries.id, id))
+  return found
+}
+
+const MAX_EVENTS = 100
+
+export const listEvents = (db: Db, deliveryId: string) =>
+  db
+    .select({ event: emailEvents.event, occurred_at: emailEvents.occurredAt, details: emailEvents.details })
+    .from(emailEvents)
+    .where(eq(emailEvents.deliveryId, deliveryId))
+    .orderBy(asc(emailEvents.occurredAt), asc(emailEvents.id))
+    .limit(MAX_EVENTS)
+
+export async function findSuppression(db: Db, email: string): Promise<'bounced' | 'spam' | undefined> {
+  const [found] = await db
+    .select({ reason: emailSuppressions.reason })
+    .from(emailSuppressions)
+    .where(eq(emailSuppressions.email, email.toLowerCase()))
+  return found?.reason
+}
+
+export const listSuppressions = (db: Db, { skip, limit }: { skip: number; limit: number }) =>
+  db
+    .select({ email: emailSuppressions.email, reason: emailSuppressions.reason, created_at: emailSuppressions.createdAt })
+    .from(emailSuppressions)
+    .orderBy(desc(emailSuppressions.createdAt), asc(emailSuppressions.email))
+    .offset(skip)
+    .limit(limit)
+
+export async function countSuppressions(db: Db): Promise<number> {
+  const [row] = await db.select({ total: sql<number>`count(*)::int` }).from(emailSuppressions)
+  return row?.total ?? 0
+}
+
+export async function deleteSuppression(tx: Db, email: string): Promise<boolean> {
+  const gone = await tx
+    .delete(emailSuppressions)
+    .where(eq(emailSuppressions.email, email.toLowerCase()))
+    .returning({ email: emailSuppressions.email })
+  return gone.length > 0
+}

@@ -1,0 +1,63 @@
+import { Elysia, t } from 'elysia'
+import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList, problemsOf } from '~/platform/http/docs/responses'
+import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import type { Session } from '~/platform/http/session'
+import { McpServer, NewMcpServer } from './schema'
+import type { McpServerService } from './service'
+
+const Params = t.Object({ server_id: Uuid })
+
+export const mcpServerRoutes = ({ mcpServers, session }: { mcpServers: McpServerService; session: Session }) =>
+  new Elysia({ prefix: '/mcp-servers', tags: ['catalogues'] })
+    .use(session)
+    .post(
+      '/',
+      async ({ principal, body, request, status }) => status(201, await mcpServers.create(idempotent(principal, request, body), body)),
+      {
+        body: NewMcpServer,
+        response: { 201: McpServer },
+        detail: {
+          summary: 'Add an MCP server to the catalogue; admins only',
+          description:
+            'Commands come from the operator’s list and name their package with its exact version. Without `tools` the server is asked.',
+          parameters: [idempotencyKey],
+          responses: problemsOf(502, 504),
+        },
+      },
+    )
+    .get(
+      '/',
+      async ({ principal, query, request, set }) => {
+        const page = pageOf(query)
+        const { items, total } = await mcpServers.list(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
+      {
+        query: t.Object(PageQuery),
+        response: { 200: t.Array(McpServer) },
+        detail: { summary: 'List the MCP servers of the catalogue, oldest first', responses: countedList },
+      },
+    )
+    .get('/:server_id', ({ principal, params }) => mcpServers.get(principal, params.server_id), {
+      params: Params,
+      response: { 200: McpServer },
+      detail: { summary: 'Read an MCP server' },
+    })
+    .put('/:server_id', ({ principal, params, body }) => mcpServers.replace(principal, params.server_id, body), {
+      params: Params,
+      body: NewMcpServer,
+      response: { 200: McpServer },
+      detail: { summary: 'Replace an MCP server; admins only', responses: problemsOf(502, 504) },
+    })
+    .delete(
+      '/:server_id',
+      async ({ principal, params, set }) => {
+        await mcpServers.remove(principal, params.server_id)
+        set.status = 204
+      },
+      { params: Params, detail: { summary: 'Remove an MCP server from the catalogue; admins only' } },
+    )

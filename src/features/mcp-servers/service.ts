@@ -1,0 +1,130 @@
+import { authorize, can } from '~/platform/access'
+import type { Db } from '~/platform/db'
+import { notFound } from '~/platform/errors'
+import type { Page } from '~/platform/http/schema'
+import type { Outbound } from '~/platform/outbound'
+import type { Principal } from '~/platform/principal'
+import type { Write } from '~/platform/unit-of-work'
+import type { DiscoverTools } from '~/runtime/mcp/types'
+import { checkServer } from './check-server'
+import { countMcpServers, deleteMcpServer, findMcpServer, insertMcpServer, listMcpServers, updateMcpServer } from './queries'
+import type { CatalogueTool, McpServer, NewMcpServer } from './schema'
+
+export type McpServerService = ReturnType<typeof createMcpServerService>
+
+interface Deps {
+  db: Db
+  write: Write
+  outbound: Outbound
+  discoverTools: DiscoverTools
+  /** That entries may start on our host. */
+  commands: readonly string[]
+}
+
+const MODES = ['text']
+
+/** The catalogue of MCP servers: kept by admins, read by everybody who signs in. */
+export function createMcpServerService({ db, write, outbound, discoverTools, commands }: Deps) {
+  const shownTo = (principal: Principal, server: McpServer): McpServer =>
+    can(principal, 'write', { kind: 'catalogue' }) ? server : { ...server, config_json: withoutSecrets(server.config_json) }
+
+  const discovered = async (configJson: Record<string, unknown>): Promise<CatalogueTool[]> =>
+    (await discoverTools({ configJson })).map(({ name, description }) => ({
+      id: name,
+      name,
+      description,
+      tags: [],
+      examples: [],
+      inputModes: MODES,
+      outputModes: MODES,
+    }))
+
+  /** Asks the server for its tools where none are given: before the transaction, which must not wait for others. */
+  const fieldsOf = async ({ name, description, config_type, config_json = {}, environments = {}, tools, type, trusted }: NewMcpServer) => {
+    checkServer(config_json, { outbound, commands })
+    return {
+      name,
+      description: description ?? null,
+      configType: config_type ?? 'studio',
+      configJson: config_json,
+      environments,
+      tools: tools ?? (await discovered(config_json)),
+      type: type ?? 'official',
+      trusted: trusted ?? false,
+    }
+  }
+
+  return {
+    /** @throws DomainError `validation-failed`, `url-not-allowed`; `upstream-error`, `upstream-timeout` where the server is asked and does not answer */
+    async create(principal: Principal, input: NewMcpServer): Promise<McpServer> {
+      authorize(principal, 'write', { kind: 'catalogue' })
+      const fields = await fieldsOf(input)
+      return write(principal, async ({ tx, audit }) => {
+        const server = await insertMcpServer(tx, fields)
+        audit({ action: 'create', resourceType: 'mcp_server', resourceId: server.id, details: summaryOf(server) })
+        return server
+      })
+    },
+
+    async list(principal: Principal, page: Page): Promise<{ items: McpServer[]; total: number }> {
+      authorize(principal, 'read', { kind: 'catalogue' })
+      const [items, total] = await Promise.all([listMcpServers(db, page), countMcpServers(db)])
+      return { items: items.map((server) => shownTo(principal, server)), total }
+    },
+
+    async get(principal: Principal, id: string): Promise<McpServer> {
+      authorize(principal, 'read', { kind: 'catalogue' })
+      const server = await findMcpServer(db, id)
+      if (server === undefined) throw notFound('MCP server')
+      return shownTo(principal, server)
+    },
+
+    /** Replaces the whole entry. */
+    async replace(principal: Principal, id: string, input: NewMcpServer): Promise<McpServer> {
+      authorize(principal, 'write', { kind: 'catalogue' })
+      if ((await findMcpServer(db, id)) === undefined) throw notFound('MCP server')
+      const fields = await fieldsOf(input)
+      return write(principal, async ({ tx, audit }) => {
+        const server = await updateMcpServer(tx, id, fields)
+        if (server === undefined) throw notFound('MCP server')
+        audit({ action: 'update', resourceType: 'mcp_server', resourceId: id, details: summaryOf(server) })
+        return server
+      })
+    },
+
+    remove(principal: Principal, id: string): Promise<void> {
+      authorize(principal, 'write', { kind: 'catalogue' })
+      return write(principal, async ({ tx, audit }) => {
+        const gone = await deleteMcpServer(tx, id)
+        if (gone === undefined) throw notFound('MCP server')
+        audit({ action: 'delete', resourceType: 'mcp_server', resourceId: id, details: gone })
+      })
+    },
+  }
+}
+
+/** What runs on our host is worth a note; values are not. */
+const summaryOf = ({ name, config_json: { command, args, url }, trusted, tools }: McpServer) => ({
+  name,
+  trusted,
+  tools: tools.length,
+  ...(url === undefined || url === null ? { command: command ?? 'npx', args } : { url: String(url).split('?')[0] }),
+})
+
+/** Names and placeholders stay, so that an agent's owner sees what to supply. */
+export function withoutSecrets(configJson: Record<string, unknown>): Record<string, unknown> {
+  const { url, env, headers } = configJson
+  return {
+    ...configJson,
+    ...(typeof url === 'string' ? { url: url.split('?')[0] } : {}),
+    ...(env === undefined ? {} : { env: hidden(env) }),
+    ...(headers === undefined ? {} : { headers: hidden(headers) }),
+  }
+}
+
+const PLACEHOLDER = /^env@@[A-Za-z_][A-Za-z0-9_]*$/
+
+const hidden = (values: unknown) =>
+  Object.fromEntries(
+    Object.entries(Object(values)).map(([name, value]) => [name, typeof value === 'string' && PLACEHOLDER.test(value) ? value : '***']),
+  )

@@ -1,0 +1,76 @@
+import type { FileKeeper } from '~/features/files/keeper'
+import { sessionIdOf } from '~/features/sessions/session-id'
+import { DomainError } from '~/platform/errors'
+import type { Principal } from '~/platform/principal'
+import type { Write } from '~/platform/unit-of-work'
+import { userEvent } from '~/runtime/conversation'
+import type { RunInput } from '~/runtime/types'
+import { callerOf } from './caller'
+import { insertUserEvent } from './queries/events'
+import { countActiveRuns, insertRun, interruptSession, upsertSession } from './queries/runs'
+import type { Runner } from './runner'
+import type { OnBusy } from './schema'
+
+export interface RunRequest {
+  clientId: string
+  agentId: string
+  externalId: string
+  input: RunInput
+  onDisconnect: 'continue' | 'cancel'
+  /** When the session has a run already; `enqueue` unless told. */
+  onBusy?: OnBusy
+  /** Nobody waits for it: whichever process has time takes it. */
+  isBackground?: boolean
+  timeoutSeconds?: number | undefined
+}
+
+export interface StartDeps {
+  write: Write
+  runner: Runner
+  files: FileKeeper
+  leaseSeconds: number
+  timeoutSeconds: number
+  concurrentPerClient: number
+}
+
+/**
+ * Accepts a turn: the run is committed before anything is done for it, and executed by this process at once if the session is idle.
+ * @throws DomainError `rate-limited` above the client's number of concurrent runs, `conflict` for a busy session that shall not wait
+ */
+export const createStart =
+  ({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) =>
+  async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
+    const { clientId, agentId, externalId, input, onDisconnect, onBusy = 'enqueue', isBackground = false } = request
+    const timeoutSeconds = request.timeoutSeconds ?? settings.timeoutSeconds
+    const sessionId = sessionIdOf(externalId, agentId)
+    const id = Bun.randomUUIDv7()
+    const { traceId } = principal.origin
+    const row = { id, clientId, agentId, sessionId, externalId, caller: callerOf(principal), traceId, onDisconnect }
+    const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
+    const prepared = await files.prepare(clientId, input.files)
+    let kept = input
+    const started = await write(principal, async ({ tx, audit }) => {
+      await upsertSession(tx, { sessionId, clientId, agentId, externalId })
+      kept = { ...input, files: await files.keep(tx, { clientId, sessionId }, prepared) }
+      const said = userEvent(kept)
+      const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
+      const [active, run] = await Promise.all([
+        countActiveRuns(tx, clientId),
+        insertRun(tx, { ...owned, input: kept, content: said.content }),
+      ])
+      if (active >= concurrentPerClient)
+        throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
+      if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
+      if (run.status === 'running') await insertUserEvent(tx, { id, clientId, sessionId, ...said })
+      audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
+      return { ...run, id, interrupted: interrupted.map((before) => before.id) }
+    })
+    // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
+    if (started.id !== id) return { runId: started.id, sessionId }
+    const { status, createdAt, deadlineAt } = started
+    const run = { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, deadlineAt, recovered: false }
+    if (isBackground) runner.offer()
+    else runner.accept(run, status === 'running' ? 'running' : 'queued')
+    await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
+    return { runId: id, sessionId }
+  }
