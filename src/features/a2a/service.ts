@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { AgentService } from '~/features/agents/service'
 import type { ChatService } from '~/features/chat/service'
+import type { FileKeeper } from '~/features/files/keeper'
 import type { RunService } from '~/features/runs/service'
 import { authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
@@ -27,6 +28,7 @@ export interface A2aDeps {
   agents: AgentService
   chat: ChatService
   runs: RunService
+  keeper: FileKeeper
   apiUrl: string
   /** Whether push notifications may go over plain http to hosts that the operator allows. */
   plainHttpHosts: string[]
@@ -36,7 +38,7 @@ export interface A2aDeps {
 const CANCEL_WAIT_MS = 5000
 
 export function createA2aService(deps: A2aDeps) {
-  const { db, write, agents, chat, runs, apiUrl } = deps
+  const { db, write, agents, chat, runs, keeper, apiUrl } = deps
   const push = createPushConfigs(deps)
 
   const open = async (principal: Principal, agentId: string): Promise<{ owner: Owner; agent: AgentFacts }> => {
@@ -60,7 +62,7 @@ export function createA2aService(deps: A2aDeps) {
         return row
       }
       const view = async (row: TaskRow, historyLength?: number): Promise<AgentTask> =>
-        viewTask(row, await listTaskEvents(db, owner.clientId, [row.id]), historyLength)
+        viewTask(row, await keeper.fill(owner.clientId, await listTaskEvents(db, owner.clientId, [row.id]), MAX_FILE_BYTES), historyLength)
 
       const contextOf = async ({ contextId, taskId }: NewTask) => {
         if (taskId === undefined) return contextId
@@ -156,6 +158,8 @@ export function createA2aService(deps: A2aDeps) {
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_CONTEXT = 512
+/** Of the files that one task is shown with. */
+const MAX_FILE_BYTES = 16_777_216
 const EXTERNAL_ID = /^[A-Za-z0-9.:@+-]{1,128}$/
 
 /** A conversation is found in our sessions by its context: as it is, where that can be, else by its hash. */
