@@ -169,6 +169,7 @@ const HOMES = {
   '@electric-sql/pglite': 'processes/pglite/',
   'bun:sqlite': 'processes/lock-file',
   '@a2a-js/sdk': 'runtime/a2a/',
+  'prom-client': 'platform/metrics',
   nodemailer: 'features/mail/smtp',
   '@sendgrid': 'features/mail/sendgrid',
 }
