@@ -25,7 +25,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     principal: Principal,
     { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
   ): Promise<{ runId: string; sessionId: string }> => {
-    const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
+    const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,
@@ -33,7 +33,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       data,
     }))
     const text = message.message === '' && files.length > 0 ? 'Analyze the provided files' : message.message
-    return runs.start(principal, { clientId: agent.client_id, agentId, externalId, input: { text, files }, onDisconnect })
+    return runs.start(principal, { clientId, agentId, externalId, input: { text, files }, onDisconnect })
   }
 
   /** The run goes on without its client, unless the client asked otherwise. */
