@@ -208,6 +208,15 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
   // Who it is comes in the first frame: tests/runs/chat-socket.test.ts.
   'GET /api/v1/chat/ws/:agent_id/:external_id': anybody,
+
+  'GET /api/v1/a2a/health': anybody,
+  'GET /api/v1/a2a/:agent_id/.well-known/agent.json': anybody,
+  'GET /api/v1/a2a/:agent_id/.well-known/agent-card.json': anybody,
+  'POST /api/v1/a2a/:agent_id': or(ofClient('key'), 'chat'),
+  'GET /api/v1/a2a/:agent_id': or(ofClient('key'), 'chat'),
+  'GET /api/v1/a2a/:agent_id/sessions': or(ofClient('key'), 'chat'),
+  'GET /api/v1/a2a/:agent_id/sessions/:session_id/history': or(ofClient('key'), 'chat'),
+  'POST /api/v1/a2a/:agent_id/conversation/history': or(ofClient('key'), 'chat'),
 }
 
 const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }
