@@ -21,7 +21,10 @@ export interface Turn {
 }
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
-  const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
+  const start = async (
+    principal: Principal,
+    { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
+  ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
@@ -60,6 +63,9 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       return { name }
     },
 
+    /** Accepts one turn, whoever may follow it. */
+    start,
+
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {
       const { runId } = await start(principal, turn)
@@ -96,6 +102,10 @@ function refuseFailure({ type, data }: LogEvent) {
     throw new DomainError(problem, detail)
   }
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
-  if (type === 'run-waiting')
-    throw new DomainError('conflict', `The run ${String(data.run_id)} waits for a decision about step ${String(data.step)}.`)
+  // A delay passes by itself; for anything else somebody has to do something.
+  if (type === 'run-waiting' && data.reason !== 'delay')
+    throw new DomainError(
+      'conflict',
+      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,
+    )
 }
