@@ -36,6 +36,8 @@ import { acceptanceRoutes, memberRoutes } from './features/members/routes'
 import type { MemberService } from './features/members/service'
 import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
+import { queueRoutes } from './features/queues/routes'
+import type { QueueService } from './features/queues/service'
 import { runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
 import { secondFactorRoutes } from './features/second-factors/routes'
@@ -57,6 +59,7 @@ import { type Db, inRequestScope } from './platform/db'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
+import { metricsRoute, requestMetrics } from './platform/http/metrics-route'
 import { lastResort, problems } from './platform/http/problems'
 import { requestLog } from './platform/http/request-log'
 import { unknownRoutes } from './platform/http/routes'
@@ -65,6 +68,7 @@ import { createStranger } from './platform/http/stranger'
 import { target } from './platform/http/target'
 import { trail } from './platform/http/trail'
 import type { Log } from './platform/log'
+import type { Metrics } from './platform/metrics'
 import type { Write } from './platform/unit-of-work'
 
 export interface AppDeps {
@@ -100,6 +104,8 @@ export interface AppDeps {
   renderMail: RenderMail
   emails: EmailService
   mailEvents: MailEventService
+  queues: QueueService
+  metrics: Metrics
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -110,6 +116,8 @@ export interface AppDeps {
     passwordMinLength: number
     /** Shows the mails that the `mailbox` provider keeps. Never in production. */
     mailboxPage: boolean
+    /** Opens /metrics; without it there is none. */
+    metricsToken: string | undefined
   }
 }
 
@@ -147,6 +155,7 @@ export function createApp(deps: AppDeps) {
   })
     .use(settings.tenantScopes ? new Elysia().wrap((handle) => (request: Request) => inRequestScope(() => handle(request))) : new Elysia())
     .use(requestLog({ log }))
+    .use(requestMetrics({ metrics: deps.metrics }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))
     .use(problems({ apiUrl: settings.apiUrl, log }))
@@ -169,6 +178,7 @@ export function createApp(deps: AppDeps) {
     )
     .use(apiDocs(settings))
     .use(systemRoutes({ health: deps.health, version: settings.about.version }))
+    .use(metricsRoute({ metrics: deps.metrics, token: settings.metricsToken }))
     .use(settings.mailboxPage ? mailboxRoutes({ db: deps.db, render: deps.renderMail }) : new Elysia())
     .group('/api/v1', (api) =>
       api
@@ -196,6 +206,7 @@ export function createApp(deps: AppDeps) {
         .use(usageRoutes({ usage: deps.usage, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
         .use(emailRoutes({ emails: deps.emails, session }))
+        .use(queueRoutes({ queues: deps.queues, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))
         .use(auditRoutes({ audit: deps.audit, session })),

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { inArray } from 'drizzle-orm'
+import { sealSecrets } from '~/features/agents/config-secrets'
 import { AGENT_TYPES, type AgentType, agents } from '~/features/agents/table'
+import { configContextOf } from '~/features/agents/view'
 import { clients } from '~/features/clients/table'
 import { folders } from '~/features/folders/table'
 import { mcpServers } from '~/features/mcp-servers/table'
@@ -123,6 +125,7 @@ export async function bringAgents(world: World, rows: SourceRows['agents'][]) {
     const { id, clientId } = row
     const key = keys.get(id) ?? crypto.randomUUID()
     const { api_key: _, ...config } = asObject(row.config)
+    const seal = (secret: string) => secrets.seal(tx, clientId, configContextOf(id), secret)
     await tx.insert(agents).values({
       ...textsOf(row),
       id,
@@ -130,7 +133,7 @@ export async function bringAgents(world: World, rows: SourceRows['agents'][]) {
       type: row.type satisfies AgentType,
       folderId: keep(world, row, 'folder', row.folder_id, inClient),
       apiKeyId: keep(world, row, 'provider key', row.api_key_id, inClient),
-      config,
+      config: await sealSecrets(config, {}, seal),
       keyHash: hashOf(key),
       encryptedKey: await secrets.seal(tx, clientId, `agents:${id}`, key),
       ...times(row),

@@ -55,6 +55,11 @@ export function readServer(read: Reader) {
       'silent',
     ]),
     debug: read.flag('DEBUG', 'Logs at level debug.', false),
+    metricsToken: read.secret(
+      'METRICS_TOKEN',
+      'Bearer token that opens /metrics to Prometheus, at least 32 bytes.',
+      'none: there is no such page',
+    ),
   }
 }
 

@@ -52,6 +52,7 @@ export const createHttp = (config: Config, services: ReturnType<typeof createSer
       },
       tenantScopes: config.database.rls === 'enforce',
       passwordMinLength: config.access.passwordMinLength,
+      metricsToken: config.metricsToken,
       mailboxPage: !config.production && config.email.provider === 'mailbox',
     },
   })

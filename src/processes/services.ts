@@ -8,6 +8,7 @@ import { createFaces } from './services/faces'
 import { createMachinery } from './services/machinery'
 import { createMails } from './services/mails'
 import { createMcp } from './services/mcp'
+import { createOperations } from './services/operations'
 import { createPeople } from './services/people'
 
 /** All services, wired. API and worker processes both have them: either may execute runs. `owner` names this process in the leases of its runs. */
@@ -19,6 +20,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   const { live, ...conversations } = createConversations(config, machinery, definitions, mcp, { owner, recoverEveryMs })
   const people = createPeople(config, machinery)
   const faces = createFaces(config, machinery, { ...people, ...definitions, ...conversations })
+  const { stopMetrics, ...operations } = createOperations(machinery, { owner })
   return {
     db,
     stores,
@@ -31,6 +33,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     ...faces,
     audit: createAuditService({ db, write }),
     ...createMails(config, machinery),
+    ...operations,
     mcp,
     health: createHealth({ database: stores.database, redis: stores.redis, isMigrated: stores.isMigrated }),
     /** Ends all streams of runs, each with the word to come back elsewhere. */
@@ -38,6 +41,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     async close() {
       faces.sockets.close()
       live.close()
+      stopMetrics()
       await mcp.close()
       await machinery.close()
     },

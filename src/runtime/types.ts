@@ -44,7 +44,7 @@ export interface StepSpec {
   /** What the step depends on; a different input under the same key means that the run is not deterministic, and fails it. */
   input: unknown
   /** A call of a model: what it may cost at most is set aside before, what it did cost is counted after. Its result holds the `usage`. */
-  model?: { id: string; mostInputTokens: number; mostOutputTokens: number | undefined }
+  model?: { id: string; mostInputTokens(): number; mostOutputTokens: number | undefined }
 }
 
 export interface Step {

@@ -57,6 +57,8 @@ export const RULES: Record<string, Rule> = {
   'GET /': anybody,
   'GET /livez': anybody,
   'GET /readyz': anybody,
+  // Prometheus has a token of its own.
+  'GET /metrics': anybody,
   'GET /api/v1/health': anybody,
   'GET /problems/:name': anybody,
   'GET /openapi.json': anybody,
@@ -108,6 +110,10 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/admin/impersonations': admin,
   'DELETE /api/v1/admin/impersonations/:impersonation_id': admin,
 
+  'GET /api/v1/admin/queues/': admin,
+  'GET /api/v1/admin/queues/:queue/dead': admin,
+  'POST /api/v1/admin/queues/:queue/dead/:letter_id/replay': admin,
+  'DELETE /api/v1/admin/queues/:queue/dead/:letter_id': admin,
   'GET /api/v1/admin/emails': admin,
   'GET /api/v1/admin/emails/:email_id': admin,
   'POST /api/v1/admin/emails/:email_id/resend': admin,

@@ -140,6 +140,8 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    queue: () => 'email',
+    letter_id: () => crypto.randomUUID(),
     email_id: () => crypto.randomUUID(),
     email: () => 'nobody@example.com',
     locale: () => 'pt',

@@ -15,6 +15,7 @@ const PUBLIC = new Set([
   'GET /',
   'GET /livez',
   'GET /readyz',
+  'GET /metrics',
   'GET /api/v1/health',
   'GET /problems/:name',
   'GET /openapi.json',

@@ -3,3 +3,11 @@ import type { HttpToolSpec } from '~/runtime/tools/http-tool'
 /** The HTTP tools of a config that `checkAgent` has let pass. */
 export const httpToolsOf = (config: Record<string, unknown>): HttpToolSpec[] =>
   (config as { custom_tools?: { http_tools?: HttpToolSpec[] | null } | null }).custom_tools?.http_tools ?? []
+
+/** With further HTTP tools behind its own; one that has the name of an own one is left out. */
+export function withHttpTools(config: Record<string, unknown>, more: HttpToolSpec[]): Record<string, unknown> {
+  const own = httpToolsOf(config)
+  const names = new Set(own.map(({ name }) => name))
+  const http_tools = [...own, ...more.filter(({ name }) => !names.has(name))]
+  return { ...config, custom_tools: { ...Object(config.custom_tools), http_tools } }
+}

@@ -56,7 +56,7 @@ export const createAgentLoader =
     (await loadMember(deps, { clientId, depth: 1 }, agentId)).run
 
 async function loadMember(deps: RunnableDeps, place: Place, agentId: string): Promise<Member> {
-  const row = await deps.agents.find({ clientId: place.clientId, agentId: null }, agentId)
+  const row = await deps.agents.load({ clientId: place.clientId, agentId: null }, agentId)
   const config = readRunnableConfig(row.config)
   return {
     name: toolNameOf(row.name),

@@ -22,7 +22,7 @@ export type ReserveAnswer =
 export interface BudgetGuard {
   /** Finds out beside other work whether any budget limits the run at all. */
   look(spender: Spender): Promise<void>
-  reserve(spender: Spender, stepKey: string, amountNanos: number): Promise<ReserveAnswer>
+  reserve(spender: Spender, stepKey: string, amountNanos: () => number): Promise<ReserveAnswer>
   release(spender: Spender, stepKey: string, how: { spentNanos: number }): Promise<void>
 }
 
@@ -38,7 +38,7 @@ export function createBudgetGuard({ db, clock }: { db: Db; clock: Clock }): Budg
     },
     async reserve(spender, stepKey, amountNanos) {
       if (clock.now() < freeUntil) return { verdict: 'free' }
-      const answer = await reserve(db, spender, { stepKey, amountNanos })
+      const answer = await reserve(db, spender, { stepKey, amountNanos: amountNanos() })
       if (answer.verdict === 'free') freeUntil = clock.now() + FREE_MS
       return answer
     },

@@ -22,3 +22,28 @@ export async function appendToStreams(redis: RedisStore, notices: Notice[]): Pro
 
 export const streamLength = (redis: RedisStore, kind: OutboxKind): Promise<number> =>
   redis.run((client) => client.xlen(streamKey(redis, kind)))
+
+export interface StreamFigures {
+  length: number
+  /** Entries that no worker has read; null where Redis cannot tell, since entries were deleted in between. */
+  lag: number | null
+  pending: number
+  consumers: number
+}
+
+export const streamFigures = (redis: RedisStore, kind: OutboxKind): Promise<StreamFigures> =>
+  redis.run(async (client) => {
+    const stream = streamKey(redis, kind)
+    const length = await client.xlen(stream)
+    // There is no group before the first worker has come.
+    const groups = length === 0 && (await client.exists(stream)) === 0 ? [] : ((await client.xinfo('GROUPS', stream)) as unknown[][])
+    const fields = groups.map((flat) => new Map(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1]]] : []))))
+    const group = fields.find((named) => named.get('name') === GROUP)
+    const lag = group?.get('lag')
+    return {
+      length,
+      lag: typeof lag === 'number' ? lag : null,
+      pending: Number(group?.get('pending') ?? 0),
+      consumers: Number(group?.get('consumers') ?? 0),
+    }
+  })

@@ -17,14 +17,15 @@ export function createDefinitions(
   { db, write, secrets, outbound }: Machinery,
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
-  const agents = createAgentService({ db, write, secrets, outbound, apiUrl: config.apiUrl })
+  const tools = createToolService({ db, write, outbound })
+  const agents = createAgentService({ db, write, secrets, outbound, tools, apiUrl: config.apiUrl })
   return {
     providerKeys: createProviderKeyService({ db, write, secrets }),
     agents,
     folders: createFolderService({ db, write }),
     contacts: createContactService({ db, write }),
     mcpServers: createMcpServerService({ db, write, outbound, discoverTools, commands: config.mcp.commands }),
-    tools: createToolService({ db, write, outbound }),
+    tools,
     mcpTools: createMcpToolService({ db, write, agents }),
   }
 }

@@ -179,3 +179,11 @@ export async function failOrphan(db: Db, outboxId: string) {
     .set({ state: 'failed', lastError: 'the request for this mail is gone', nextAttemptAt: null, leaseUntil: null, updatedAt: clock })
     .where(eq(deliveries.outboxId, outboxId))
 }
+
+/** A mail that was given up starts anew. */
+export async function reopenDelivery(tx: Db, outboxId: string) {
+  await tx
+    .update(deliveries)
+    .set({ state: 'queued', attempts: 0, nextAttemptAt: clock, leaseUntil: null, updatedAt: clock })
+    .where(and(eq(deliveries.outboxId, outboxId), eq(deliveries.state, 'failed')))
+}

@@ -1,0 +1,41 @@
+import { can } from '~/platform/access'
+import type { Db } from '~/platform/db'
+import type { Principal } from '~/platform/principal'
+import type { Secrets } from '~/platform/secrets'
+import { LLM_CONFIG_KEYS } from './config-schemas'
+import { maskSecrets } from './config-secrets'
+import type { AgentRow } from './queries'
+import type { Agent } from './schema'
+
+/** What the ciphertext of an agent's own key is bound to, and what those within its config are. */
+export const keyContextOf = (id: string) => `agents:${id}`
+export const configContextOf = (id: string) => `agents:${id}:config`
+
+const EMPTY_LLM_CONFIG = Object.fromEntries(LLM_CONFIG_KEYS.map((key) => [key, null]))
+
+/** The agent as its own tenant sees it: its key opens chats, so only those see it who may chat anyway; of its secrets nobody sees more than the end. */
+export const createAgentView =
+  ({ db, secrets, apiUrl }: { db: Db; secrets: Secrets; apiUrl: string }) =>
+  async (principal: Principal, row: AgentRow): Promise<Agent> => {
+    const { id, client_id: clientId, type } = row
+    const mayChat = can(principal, 'write', { kind: 'chat', clientId, agentId: id })
+    const api_key = mayChat ? await secrets.open(db, clientId, keyContextOf(id), row.encryptedKey) : null
+    // Spelt out: that takes a tenth of the time of copying all but one.
+    return {
+      id,
+      client_id: clientId,
+      folder_id: row.folder_id,
+      name: row.name,
+      description: row.description,
+      role: row.role,
+      goal: row.goal,
+      type,
+      model: row.model ?? '',
+      api_key_id: row.api_key_id,
+      instruction: row.instruction,
+      agent_card_url: row.agent_card_url ?? `${apiUrl}/api/v1/a2a/${id}/.well-known/agent.json`,
+      config: { ...(type === 'llm' ? EMPTY_LLM_CONFIG : undefined), ...maskSecrets(row.config), api_key },
+      created_at: row.created_at,
+      updated_at: row.updated_at,
+    }
+  }

@@ -1,0 +1,13 @@
+import { reopenDelivery } from '~/features/mail/queries/attempts'
+import { createQueueService } from '~/features/queues/service'
+import { createMetrics } from '~/platform/metrics'
+import type { Machinery } from './machinery'
+
+/** What those who run the server look at. `owner` is this process. */
+export function createOperations({ db, redis, write, log, clock }: Machinery, { owner }: { owner: string }) {
+  const queues = createQueueService({ db, redis, write, reopen: { email: reopenDelivery } })
+  const metrics = createMetrics({ redis, log, clock, process: owner, queues: queues.figures })
+  const stopping = new AbortController()
+  void metrics.run(stopping.signal)
+  return { queues, metrics, stopMetrics: () => stopping.abort() }
+}

@@ -1,0 +1,56 @@
+import { type Launched, launchChild, newInstance } from '~/processes/launched'
+import { findFreePort } from '~/processes/ports'
+
+/** Processes of one server that are killed again and again, and each time replaced at once, as by an orchestrator without patience. */
+export async function startProcesses({ apis, workers, env }: { apis: number; workers: number; env: Record<string, string> }) {
+  const port = await findFreePort()
+  const { PATH = '', HOME = '' } = process.env
+  const whole = {
+    PATH,
+    HOME,
+    PORT: String(port),
+    HOST: '127.0.0.1',
+    NODE_ENV: 'test',
+    JWT_SECRET_KEY: 'Zk3v9q0Yx7Lr2Wn8Tb5Hc1Md6Pf4Gs0Ja',
+    ENCRYPTION_KEY: 'Qw8Er2Ty6Ui0Op4As9Df3Gh7Jk1Lz5Xc0V',
+    EMAIL_PROVIDER: 'mailbox',
+    LOG_LEVEL: 'silent',
+    SHUTDOWN_GRACE_SECONDS: '5',
+    ...env,
+  }
+  const slots = [
+    ...Array.from({ length: apis }, (_, index) => `api-${index + 1}`),
+    ...Array.from({ length: workers }, (_, index) => `worker-${index + 1}`),
+  ]
+  const living = new Map<string, Launched>()
+  let stopped = false
+
+  const keep = (name: string) => {
+    const child = launchChild({ kind: name.startsWith('api') ? 'api' : 'worker', instance: newInstance(name), env: whole })
+    living.set(name, child)
+    child.start()
+    void child.exited.then(() => {
+      if (!stopped) keep(name)
+    })
+    return child
+  }
+  const first = slots.map(keep)
+  const serving = await Promise.race([Promise.all(first.map(({ ready }) => ready)).then(() => true), ...first.map(({ exited }) => exited)])
+  if (serving !== true) throw new Error(`a process did not start: ${serving}`)
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    /** SIGKILL to one of them, whichever it is and whatever it is doing. */
+    killOne(): string {
+      const names = [...living.keys()]
+      const name = names[Math.floor(Math.random() * names.length)] as string
+      living.get(name)?.kill('SIGKILL')
+      return name
+    },
+    async stop() {
+      stopped = true
+      for (const child of living.values()) child.kill('SIGKILL')
+      await Promise.all([...living.values()].map(({ exited }) => exited))
+    },
+  }
+}
