@@ -14,7 +14,6 @@ export const TAGS: { name: string; description: string }[] = [
   { name: 'chat', description: 'Talk to an agent, with an access token or with the agent’s own key.' },
   { name: 'contacts', description: 'The end users of a client.' },
   { name: 'sessions', description: 'Conversations and their events.' },
-  { name: 'runs', description: 'Turns of a conversation: follow, resume and cancel them.' },
   { name: 'queues', description: 'The background workers: how far behind they are, and what they set aside.' },
   { name: 'runs', description: 'Turns of a conversation: start, follow, resume and cancel them, and allow what they ask for.' },
   { name: 'usage', description: 'What the model calls of agents used and cost, and how much they may.' },
