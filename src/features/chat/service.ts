@@ -22,7 +22,7 @@ export interface Turn {
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
-    const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
+    const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,
@@ -30,7 +30,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       data,
     }))
     const text = message.message === '' && files.length > 0 ? 'Analyze the provided files' : message.message
-    return runs.start(principal, { clientId: agent.client_id, agentId, externalId, input: { text, files }, onDisconnect })
+    return runs.start(principal, { clientId, agentId, externalId, input: { text, files }, onDisconnect })
   }
 
   /** The run goes on without its client, unless the client asked otherwise. */
