@@ -128,11 +128,11 @@ async function oneRun(
     report.doubled += tickets.filter((ticket) => (booked.get(ticket) ?? 0) > 1).length
     if (run.status === 'succeeded') report.lost += tickets.filter((ticket) => !booked.has(ticket)).length
     // Somebody looks what became of it, and says so.
-    for (let round = 0; run.status === 'needs_reconcile' && round < 20; round++) {
+    for (let round = 0; run.status === 'needs_reconcile' && round < 10; round++) {
       const step = String(run.waiting_for.step)
       const ticket = tickets[Number(step.split(':')[2])] as string
       const decision = booked.has(ticket) ? 'done' : 'retry'
-      if (!(await client.reconcile(run.id, { step, decision, ...(decision === 'done' ? { result: { booked: ticket } } : {}) }))) continue
+      await client.reconcile(run.id, { step, decision, ...(decision === 'done' ? { result: { booked: ticket } } : {}) })
       report.reconciled[decision === 'done' ? 'done' : 'retried'] += 1
       await client.watch(events, { agentId, session: '', message: '', report })
       run = await client.runOf(events)
@@ -158,12 +158,13 @@ async function oneRun(
 /** A client that does not give up. */
 function createClient(url: string, token: string) {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-  const insist = async (path: string, init: RequestInit = {}): Promise<Response> => {
+  const insist = async (path: string, init: RequestInit = {}, taken: number[] = []): Promise<Response> => {
     const deadline = performance.now() + PATIENCE_MS
     for (;;) {
       try {
         const response = await fetch(`${url}${path}`, { ...init, headers: { ...headers, ...init.headers }, keepalive: false })
-        if (response.status < 500 && response.status !== 429 && response.status !== 409) return response
+        if (taken.includes(response.status) || (response.status < 500 && response.status !== 429 && response.status !== 409))
+          return response
         await response.text()
       } catch (error) {
         if (performance.now() > deadline) throw error
@@ -229,14 +230,12 @@ function createClient(url: string, token: string) {
       return (await (await insist(`/api/v1/runs/${started?.data.run_id}`)).json()) as any
     },
 
-    /** False when the run does not wait any more: the answer of an earlier try was lost. */
-    async reconcile(runId: string, decision: object): Promise<boolean> {
-      const response = await fetch(`${url}/api/v1/runs/${runId}/reconcile`, {
-        method: 'POST',
-        headers,
-        body: JSON.stringify(decision),
-      }).catch(() => undefined)
-      return response?.status === 200 || response?.status === 409
+    /** Done twice it changes nothing: a run that does not wait any more says so (409), because the answer of an earlier try was lost. */
+    async reconcile(runId: string, decision: object): Promise<void> {
+      const path = `/api/v1/runs/${runId}/reconcile`
+      const response = await insist(path, { method: 'POST', body: JSON.stringify(decision) }, [409])
+      if (response.status !== 200 && response.status !== 409)
+        throw new Error(`${path} answered ${response.status}: ${await response.text()}`)
     },
   }
 }

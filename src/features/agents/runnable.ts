@@ -80,6 +80,9 @@ async function* runRow(deps: RunnableDeps, { clientId, depth }: Place, running: 
   yield* agent(running.context)
 }
 
+/** The reference's null is no bound; ours is the most that can be asked for. */
+const iterationsOf = ({ max_iterations = DEFAULT_ITERATIONS }: RunnableConfig) => Math.min(max_iterations ?? MAX_ITERATIONS, MAX_ITERATIONS)
+
 type Load = (agentId: string) => Promise<Member>
 
 async function build(deps: RunnableDeps, { row, config }: Running, load: Load): Promise<Agent> {
@@ -94,7 +97,7 @@ async function build(deps: RunnableDeps, { row, config }: Running, load: Load): 
     case 'parallel':
       return parallelAgent(name, await all(config.sub_agents))
     case 'loop':
-      return loopAgent(await all(config.sub_agents), Math.min(config.max_iterations ?? DEFAULT_ITERATIONS, MAX_ITERATIONS))
+      return loopAgent(await all(config.sub_agents), iterationsOf(config))
     case 'task': {
       const tasks = (config.tasks ?? []).map(async ({ agent_id, description, expected_output, enabled_tools }) => ({
         member: await load(agent_id),

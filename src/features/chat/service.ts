@@ -96,6 +96,10 @@ function refuseFailure({ type, data }: LogEvent) {
     throw new DomainError(problem, detail)
   }
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
-  if (type === 'run-waiting')
-    throw new DomainError('conflict', `The run ${String(data.run_id)} waits for a decision about step ${String(data.step)}.`)
+  // A delay passes by itself; for anything else somebody has to do something.
+  if (type === 'run-waiting' && data.reason !== 'delay')
+    throw new DomainError(
+      'conflict',
+      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,
+    )
 }
