@@ -205,7 +205,7 @@ export function createApp(deps: AppDeps) {
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
         .use(toolRoutes({ tools: deps.tools, session }))
-        .use(contactRoutes({ contacts: deps.contacts, session }))
+        .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
