@@ -61,6 +61,9 @@ export const SCOPES = [
   'keys:write',
   'runs:read',
   'runs:write',
+  'contacts:read',
+  'contacts:write',
+  'usage:read',
 ] as const
 export type Scope = (typeof SCOPES)[number]
 

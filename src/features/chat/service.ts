@@ -21,7 +21,10 @@ export interface Turn {
 }
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
-  const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
+  const start = async (
+    principal: Principal,
+    { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
+  ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
@@ -39,6 +42,9 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       const { name } = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
       return { name }
     },
+
+    /** Accepts one turn, whoever may follow it. */
+    start,
 
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {

@@ -93,6 +93,7 @@ export function createConversations(
     approvals,
     usage: createUsageService({ db, write, clock, wakeUnpaid }),
     sessions: createSessionService({ db, write, agents, files }),
+    keeper: files,
     files: createFileService({ db, keeper: files }),
     objects,
     chat: createChatService({ agents, runs, clock }),

@@ -12,6 +12,7 @@ export const TAGS: { name: string; description: string }[] = [
   },
   { name: 'provider keys', description: 'Keys of model providers. They are stored encrypted and never shown again.' },
   { name: 'chat', description: 'Talk to an agent, with an access token or with the agent’s own key.' },
+  { name: 'a2a', description: 'Each agent as an A2A server, for other agents.' },
   { name: 'contacts', description: 'The end users of a client.' },
   { name: 'sessions', description: 'Conversations and their events.' },
   { name: 'queues', description: 'The background workers: how far behind they are, and what they set aside.' },
