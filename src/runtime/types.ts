@@ -89,6 +89,8 @@ export type Decision = { approved: true; args: Record<string, unknown> } | { app
 export interface RunContext {
   runId: string
   sessionId: string
+  /** Of the request that the run began with. */
+  traceId: string
   input: RunInput
   /** The session before this turn, oldest first. */
   history: AgentEvent[]

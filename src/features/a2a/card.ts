@@ -1,3 +1,5 @@
+import { MESSAGES_ONCE } from '~/runtime/a2a/remote'
+
 /** What a card tells of an agent: nothing of how it works. */
 export interface AgentFacts {
   id: string
@@ -7,6 +9,7 @@ export interface AgentFacts {
   created_at: string
 }
 
+const ONCE = { uri: MESSAGES_ONCE, description: 'The same message, sent again, is the same task.', required: false }
 const MODES = ['text/plain', 'application/json']
 
 /**
@@ -28,7 +31,7 @@ export function agentCard(agent: AgentFacts, apiUrl: string): Record<string, unk
     provider: { organization: 'Evo AI Platform', url: apiUrl },
     version: '1.0.0',
     documentationUrl: `${apiUrl}/docs`,
-    capabilities: { streaming: true, pushNotifications: true, stateTransitionHistory: false, extendedAgentCard: true },
+    capabilities: { streaming: true, pushNotifications: true, stateTransitionHistory: false, extendedAgentCard: true, extensions: [ONCE] },
     supportsAuthenticatedExtendedCard: true,
     securitySchemes: {
       apiKey: { type: 'apiKey', in: 'header', ...key, apiKeySecurityScheme: { location: 'header', ...key } },

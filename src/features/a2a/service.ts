@@ -13,7 +13,7 @@ import type { Write } from '~/platform/unit-of-work'
 import { type AgentTask, type AgentTasks, isOver, type NewTask } from '~/runtime/a2a/task'
 import { type AgentFacts, agentCard } from './card'
 import { createPushConfigs } from './push-configs'
-import { countTasks, findTask, insertTask, listTaskEvents, listTasks, type Owner, type TaskRow } from './queries/tasks'
+import { countActiveOf, countTasks, findTask, insertTask, listTaskEvents, listTasks, type Owner, type TaskRow } from './queries/tasks'
 import { createTalks } from './talks'
 import { updatesOf } from './task-updates'
 import { viewTask } from './task-view'
@@ -81,6 +81,9 @@ export function createA2aService(deps: A2aDeps) {
           if (known !== undefined && (known.length > MAX_CONTEXT || known === ''))
             throw new DomainError('validation-failed', `contextId must have 1 to ${MAX_CONTEXT} characters.`)
           if (task.push !== undefined) await push.check(task.push)
+          // Each server passes on the trace of the request that it works for.
+          if ((await countActiveOf(db, owner.clientId, principal.origin.traceId)) >= MAX_HOPS)
+            throw new DomainError('limit-exceeded', `Agents have called each other more than ${MAX_HOPS} times in a circle.`)
           const contextId = known ?? crypto.randomUUID()
           const files = task.files.map(({ filename, mediaType, data }, index) => ({
             filename: filename ?? `file-${index + 1}`,
@@ -158,6 +161,8 @@ export function createA2aService(deps: A2aDeps) {
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_CONTEXT = 512
+/** Of runs at the same time that go back to one request. */
+const MAX_HOPS = 8
 /** Of the files that one task is shown with. */
 const MAX_FILE_BYTES = 16_777_216
 const EXTERNAL_ID = /^[A-Za-z0-9.:@+-]{1,128}$/

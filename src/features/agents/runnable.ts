@@ -85,7 +85,7 @@ const iterationsOf = ({ max_iterations = DEFAULT_ITERATIONS }: RunnableConfig) =
 
 type Load = (agentId: string) => Promise<Member>
 
-async function build(deps: RunnableDeps, { row, config }: Running, load: Load): Promise<Agent> {
+async function build(deps: RunnableDeps, { row, config, context }: Running, load: Load): Promise<Agent> {
   const { name } = row
   const all = (ids: string[] | null | undefined) => Promise.all((ids ?? []).map(load))
   const timeoutSeconds = config.timeout ?? DEFAULT_TIMEOUT_SECONDS
@@ -114,7 +114,13 @@ async function build(deps: RunnableDeps, { row, config }: Running, load: Load): 
       )
     case 'a2a': {
       if (deps.openRemote === undefined) throw new DomainError('upstream-error', 'This server does not speak to remote agents.')
-      const spec = { name, cardUrl: row.agent_card_url ?? '', config: row.config, timeoutMs: timeoutSeconds * 1000 }
+      const spec = {
+        name,
+        cardUrl: row.agent_card_url ?? '',
+        config: row.config,
+        timeoutMs: timeoutSeconds * 1000,
+        traceId: context.traceId,
+      }
       return remoteAgent(name, deps.openRemote(spec), await all(config.sub_agents))
     }
   }

@@ -73,7 +73,7 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })
   const journal = await patiently(open, { clock, signal, onFirst })
   const context = createContext(
-    { runId: id, sessionId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
+    { runId: id, sessionId, traceId: run.traceId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
     { input: { ...run.input, files: opened }, history, signal },
   )
   let ordinal = stored.last

@@ -140,3 +140,12 @@ export async function listLastEvents(db: Db, clientId: string, sessionId: string
     .limit(limit)
   return rows.reverse()
 }
+
+/** Runs that are not over and go back to the same request. */
+export async function countActiveOf(db: Db, clientId: string, traceId: string): Promise<number> {
+  const [row] = await db
+    .select({ active: count() })
+    .from(runs)
+    .where(and(eq(runs.clientId, clientId), sql`${runs.status} = any('{queued,running,waiting}')`, eq(runs.traceId, traceId)))
+  return row?.active ?? 0
+}
