@@ -90,8 +90,7 @@ export async function crashDrill({ runs, clients, killEveryMs, onProgress, signI
     const client = createClient(processes.url, token)
     const agentId = await client.define(clientId, office.port ?? 0)
     killer = setInterval(() => {
-      processes.killOne()
-      report.kills += 1
+      if (processes.killOne()) report.kills += 1
     }, killEveryMs)
     let next = 0
     let done = 0
