@@ -1,5 +1,7 @@
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
+import { a2aCardRoutes, a2aRoutes } from './features/a2a/routes'
+import type { A2aService } from './features/a2a/service'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
 import { approvalRoutes } from './features/approvals/routes'
@@ -8,7 +10,7 @@ import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
-import { callerOf, chatRoutes, chatSocketRoutes } from './features/chat/routes'
+import { chatRoutes, chatSocketRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
 import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
@@ -58,6 +60,7 @@ import { webhookRoutes } from './features/webhooks/routes'
 import type { WebhookService } from './features/webhooks/service'
 import type { Admission } from './platform/admission'
 import { type Db, inRequestScope } from './platform/db'
+import { agentCallerOf, callerOf } from './platform/http/agent-caller'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -102,6 +105,7 @@ export interface AppDeps {
   usage: UsageService
   chat: ChatService
   sockets: ChatSockets
+  a2a: A2aService
   audit: AuditService
   renderMail: RenderMail
   emails: EmailService
@@ -176,7 +180,10 @@ export function createApp(deps: AppDeps) {
     .use(
       jsonBody({
         maxBodyBytes: settings.gate.maxBodyBytes,
-        mayUpload: (request, params) => callerOf(request, params.agent_id ?? '', { agents: deps.agents, authenticator, admission }),
+        mayUpload: (request, params) => {
+          const caller = request.url.includes('/api/v1/a2a/') ? agentCallerOf : callerOf
+          return caller(request, params.agent_id ?? '', { agents: deps.agents, authenticator, admission })
+        },
       }),
     )
     .use(apiDocs(settings))
@@ -201,7 +208,7 @@ export function createApp(deps: AppDeps) {
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
         .use(toolRoutes({ tools: deps.tools, session }))
-        .use(contactRoutes({ contacts: deps.contacts, session }))
+        .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
@@ -213,6 +220,8 @@ export function createApp(deps: AppDeps) {
         .use(queueRoutes({ queues: deps.queues, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))
+        .use(a2aCardRoutes({ a2a: deps.a2a, apiUrl: settings.apiUrl }))
+        .use(a2aRoutes({ a2a: deps.a2a, apiUrl: settings.apiUrl, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)

@@ -24,10 +24,12 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
   return {
     db,
     stores,
-    outbound: machinery.outbound,
     write,
     passwords,
     admission,
+    clock: machinery.clock,
+    secrets: machinery.secrets,
+    outbound: machinery.outbound,
     ...people,
     ...definitions,
     ...conversations,

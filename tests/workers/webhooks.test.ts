@@ -127,5 +127,10 @@ test("another client's events and webhooks stay its own", async () => {
   await app.services.write(system, async (unit) => unit.notify({ type: 'agent.changed', clientId: app.bob.clientId, data: {} }))
   expect(await deliveriesOf(id)).toEqual([])
   expect((await app.bob.call('GET', `/api/v1/clients/${app.bob.clientId}/webhooks/${id}`)).status).toBe(404)
-  expect(await app.services.db.select().from(outbox).where(and(eq(outbox.kind, 'webhook'), eq(outbox.clientId, app.bob.clientId)))).toEqual([])
+  expect(
+    await app.services.db
+      .select()
+      .from(outbox)
+      .where(and(eq(outbox.kind, 'webhook'), eq(outbox.clientId, app.bob.clientId))),
+  ).toEqual([])
 })

@@ -47,6 +47,8 @@ export function createAgentService({
   tools: Pick<ToolService, 'bind'>
   apiUrl: string
 }) {
+  const owners = new Map<string, string>()
+
   /** A remote agent is described by its card. Asked before the transaction, which must not wait for others. */
   const withCard = async (draft: Draft): Promise<Draft> => {
     const { name, description, card } = await fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
@@ -205,8 +207,23 @@ export function createAgentService({
       if (agent === undefined) throw notFound('Agent')
       return agent
     },
+
+    /**
+     * The client of an agent, remembered because it never changes. Whether the agent still exists is told by the foreign key of what is made for it.
+     * @throws DomainError `not-found`
+     */
+    async ownerOf(reach: Reach, id: string): Promise<string> {
+      const known = owners.get(id)
+      if (known !== undefined && (reach.clientId ?? known) === known && (reach.agentId ?? id) === id) return known
+      const { client_id: owner } = await this.find(reach, id)
+      if (owners.size >= MAX_OWNERS) owners.clear()
+      owners.set(id, owner)
+      return owner
+    },
   }
 }
+
+const MAX_OWNERS = 10_000
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const hashKey = (key: string) => createHash('sha256').update(key).digest()
