@@ -17,6 +17,7 @@ import {
   type Lease,
   leaseDelivery,
   listDue,
+  lockOutbox,
   lockStanding,
   markFailed,
   markSent,
@@ -208,6 +209,7 @@ async function record(
   mail: Mail,
   outcome: SendFailure | { providerMessageId?: string },
 ): Promise<boolean> {
+  await lockOutbox(tx, lease.outboxId)
   if (!(outcome instanceof SendFailure)) return markSent(tx, lease, outcome.providerMessageId)
   const { message: lastError, outcome: verdict, options } = outcome
   if (verdict !== 'permanent' && lease.attempts < maxAttempts) {
