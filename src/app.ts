@@ -2,6 +2,12 @@ import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { agentSharingRoutes, sharedAgentRoutes } from './features/agents/sharing/routes'
+import type { AgentSharing } from './features/agents/sharing/service'
+import { agentTransferRoutes } from './features/agents/transfer/routes'
+import type { AgentTransferService } from './features/agents/transfer/service'
+import { agentVersionRoutes } from './features/agents/versions/routes'
+import type { AgentVersionService } from './features/agents/versions/service'
 import { approvalRoutes } from './features/approvals/routes'
 import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
@@ -87,6 +93,9 @@ export interface AppDeps {
   machineKeys: MachineKeyService
   impersonation: ImpersonationService
   agents: AgentService
+  agentSharing: AgentSharing
+  agentVersions: AgentVersionService
+  agentTransfer: AgentTransferService
   providerKeys: ProviderKeyService
   mcpTools: McpToolService
   folders: FolderService
@@ -163,8 +172,17 @@ export function createApp(deps: AppDeps) {
       cors({
         origin: corsRule(settings.corsOrigins),
         methods: ['GET', 'POST', 'PUT', 'DELETE'],
-        allowedHeaders: ['authorization', 'x-api-key', 'x-client-id', 'content-type', 'idempotency-key', 'last-event-id', 'traceparent'],
-        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'retry-after', 'ratelimit', 'ratelimit-policy'],
+        allowedHeaders: [
+          'authorization',
+          'x-api-key',
+          'x-client-id',
+          'content-type',
+          'idempotency-key',
+          'if-match',
+          'last-event-id',
+          'traceparent',
+        ],
+        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'etag', 'retry-after', 'ratelimit', 'ratelimit-policy'],
         credentials: false,
         maxAge: 600,
       }),
@@ -173,6 +191,7 @@ export function createApp(deps: AppDeps) {
     .use(
       jsonBody({
         maxBodyBytes: settings.gate.maxBodyBytes,
+        forms: new Set(['/api/v1/agents/import']),
         mayUpload: (request, params) => callerOf(request, params.agent_id ?? '', { agents: deps.agents, authenticator, admission }),
       }),
     )
@@ -194,6 +213,10 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
         .use(folderRoutes({ folders: deps.folders, session: openSession }))
+        .use(sharedAgentRoutes({ sharing: deps.agentSharing, agents: deps.agents, authenticator, admission }))
+        .use(agentTransferRoutes({ transfer: deps.agentTransfer, session: openSession }))
+        .use(agentSharingRoutes({ sharing: deps.agentSharing, session: openSession }))
+        .use(agentVersionRoutes({ versions: deps.agentVersions, session: openSession }))
         .use(agentRoutes({ agents: deps.agents, folders: deps.folders, session: openSession }))
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))

@@ -96,6 +96,7 @@ export async function createWorld(app: TestApp) {
         : clientId,
     agent_id: async ({ clientId, agentId }, route) => (route.startsWith('DELETE') ? (await makeAgent(clientId)).id : agentId),
     external_id: () => 'talk',
+    version: () => '1',
     key_id: async ({ clientId }) =>
       (
         await ok(

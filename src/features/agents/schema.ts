@@ -5,7 +5,7 @@ import { AGENT_TYPES } from './table'
 const Config = t.Record(t.String({ maxLength: 200 }), t.Unknown())
 const OptionalText = (maxLength: number) => t.Optional(t.Nullable(t.String({ maxLength })))
 
-const AgentType = choice(AGENT_TYPES, {
+export const AgentType = choice(AGENT_TYPES, {
   error: 'Invalid agent type. Must be: llm, sequential, parallel, loop, a2a, workflow or task',
 })
 
@@ -30,6 +30,8 @@ export const Agent = t.Object(
   { title: 'Agent' },
 )
 export type Agent = Static<typeof Agent>
+
+const Finding = t.Object({ pointer: t.String(), code: t.String(), message: t.String() })
 
 const fields = {
   description: OptionalText(4000),
@@ -62,3 +64,23 @@ export const AgentChange = t.Object({
   updated_at: t.Optional(t.Unknown({ readOnly: true })),
 })
 export type AgentChange = Static<typeof AgentChange>
+
+/** As a file may have it: whatever else it says is not read. */
+export const ImportedAgent = t.Object({
+  id: t.Optional(t.String({ maxLength: 200 })),
+  client_id: t.Optional(Uuid),
+  name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
+  type: AgentType,
+  ...fields,
+})
+export type ImportedAgent = Static<typeof ImportedAgent>
+
+export const Findings = t.Object(
+  {
+    valid: t.Boolean({ description: 'Whether it could be stored.' }),
+    problems: t.Array(Finding),
+    warnings: t.Array(Finding, { description: 'It could be stored, but will hardly do what it should.' }),
+  },
+  { title: 'AgentFindings' },
+)
+export type Findings = Static<typeof Findings>

@@ -45,7 +45,7 @@ async function find(
       if (key === null || !(error instanceof DomainError && error.problem === 'invalid-token')) throw error
     }
   }
-  const { clientId } = await agents.openWithKey(agentId, key).catch(async (error) => {
+  const { clientId } = await agents.openWithKey(agentId, key, { shared: true }).catch(async (error) => {
     // Counted by address and not for the agent: who guesses keys must not keep those out who have one.
     if (error instanceof DomainError && error.problem === 'invalid-api-key') await admission.admitAddress(origin.address, 'refused')
     throw error
