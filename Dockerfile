@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# One image for every role (EVO_ROLE=api, worker or all). It holds no secret: all of them come from the environment of the container.
+# One image for every role (EVO_ROLE=api, worker, runner or all). It holds no secret: all of them come from the environment of the container.
 # The version is that of package.json's engines; tests/deployment.test.ts holds the two together.
 FROM oven/bun:1.4.5-slim AS base
 WORKDIR /app

@@ -1,5 +1,7 @@
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
+import { a2aCardRoutes, a2aRoutes } from './features/a2a/routes'
+import type { A2aService } from './features/a2a/service'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
 import { agentSharingRoutes, sharedAgentRoutes } from './features/agents/sharing/routes'
@@ -14,7 +16,7 @@ import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
-import { callerOf, chatRoutes, chatSocketRoutes } from './features/chat/routes'
+import { chatRoutes, chatSocketRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
 import type { ChatSockets } from './features/chat/sockets'
 import { clientRoutes } from './features/clients/routes'
@@ -62,6 +64,7 @@ import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
 import type { Admission } from './platform/admission'
 import { type Db, inRequestScope } from './platform/db'
+import { agentCallerOf, callerOf } from './platform/http/agent-caller'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
 import { jsonBody } from './platform/http/json-body'
@@ -109,6 +112,7 @@ export interface AppDeps {
   usage: UsageService
   chat: ChatService
   sockets: ChatSockets
+  a2a: A2aService
   audit: AuditService
   renderMail: RenderMail
   emails: EmailService
@@ -137,6 +141,8 @@ export function createApp(deps: AppDeps) {
   const { log, settings, admission, authenticator } = deps
   const session = createSession({ authenticator })
   const openSession = createOpenSession({ authenticator })
+  /** Who talks to an agent may do so with the key of a share link. */
+  const talkers = { agents: { openWithKey: deps.agents.openChatWithKey }, authenticator, admission }
   const stranger = createStranger({ admission })
   const app = new Elysia({
     // Unknown properties are refused, not dropped.
@@ -192,7 +198,12 @@ export function createApp(deps: AppDeps) {
       jsonBody({
         maxBodyBytes: settings.gate.maxBodyBytes,
         forms: new Set(['/api/v1/agents/import']),
-        mayUpload: (request, params) => callerOf(request, params.agent_id ?? '', { agents: deps.agents, authenticator, admission }),
+        mayUpload: (request, params) => {
+          const { agent_id = '' } = params
+          return request.url.includes('/api/v1/a2a/')
+            ? agentCallerOf(request, agent_id, { agents: deps.agents, authenticator, admission })
+            : callerOf(request, agent_id, talkers)
+        },
       }),
     )
     .use(apiDocs(settings))
@@ -213,7 +224,7 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
         .use(folderRoutes({ folders: deps.folders, session: openSession }))
-        .use(sharedAgentRoutes({ sharing: deps.agentSharing, agents: deps.agents, authenticator, admission }))
+        .use(sharedAgentRoutes({ sharing: deps.agentSharing, ...talkers }))
         .use(agentTransferRoutes({ transfer: deps.agentTransfer, session: openSession }))
         .use(agentSharingRoutes({ sharing: deps.agentSharing, session: openSession }))
         .use(agentVersionRoutes({ versions: deps.agentVersions, session: openSession }))
@@ -221,17 +232,19 @@ export function createApp(deps: AppDeps) {
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
         .use(toolRoutes({ tools: deps.tools, session }))
-        .use(contactRoutes({ contacts: deps.contacts, session }))
+        .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(usageRoutes({ usage: deps.usage, session: openSession }))
-        .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(chatRoutes({ chat: deps.chat, ...talkers }))
         .use(emailRoutes({ emails: deps.emails, session }))
         .use(queueRoutes({ queues: deps.queues, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))
+        .use(a2aCardRoutes({ a2a: deps.a2a, apiUrl: settings.apiUrl }))
+        .use(a2aRoutes({ a2a: deps.a2a, apiUrl: settings.apiUrl, agents: deps.agents, authenticator, admission }))
         .use(auditRoutes({ audit: deps.audit, session })),
     )
   return unknownRoutes(app)

@@ -168,6 +168,7 @@ const HOMES = {
   '@modelcontextprotocol': 'runtime/mcp/',
   '@electric-sql/pglite': 'processes/pglite/',
   'bun:sqlite': 'processes/lock-file',
+  '@a2a-js/sdk': 'runtime/a2a/',
   'prom-client': 'platform/metrics',
   nodemailer: 'features/mail/smtp',
   '@sendgrid': 'features/mail/sendgrid',

@@ -21,7 +21,7 @@ interface Service {
   stop_grace_period?: string
 }
 interface Compose {
-  services: Record<'load-balancer' | 'api-1' | 'api-2' | 'worker' | 'postgres' | 'redis', Service>
+  services: Record<'load-balancer' | 'api-1' | 'api-2' | 'worker' | 'runner' | 'postgres' | 'redis', Service>
   configs: { nginx: { content: string } }
 }
 
@@ -52,7 +52,7 @@ test('the image runs without privileges and holds no secret', () => {
 
 test('compose.yaml sets variables that exist, and writes no secret', () => {
   const known = new Set(listSettings().map(({ name }) => name))
-  for (const name of ['api-1', 'api-2', 'worker'] as const)
+  for (const name of ['api-1', 'api-2', 'worker', 'runner'] as const)
     expect(Object.keys(compose.services[name].environment ?? {}).filter((variable) => !known.has(variable))).toEqual([])
   const secrets = listSettings().filter(({ secret }) => secret)
   for (const { name } of secrets) {
@@ -61,13 +61,14 @@ test('compose.yaml sets variables that exist, and writes no secret', () => {
   }
 })
 
-test('compose.yaml starts in production as it stands, given its four secrets', () => {
+test('compose.yaml starts in production as it stands, given its five secrets', () => {
   const secret = 'kR7v0QmX2nTz9LpW4sYc6HdJ8fGb1AeU'
   const given: Record<string, string> = {
     POSTGRES_PASSWORD: secret,
     REDIS_PASSWORD: secret,
     JWT_SECRET_KEY: secret,
     ENCRYPTION_KEY: secret,
+    MCP_RUNNER_TOKEN: secret,
   }
   const fill = (value: string) => value.replace(/\$\{(\w+)(?::[-?]([^}]*))?\}/g, (_, name, fallback) => given[name] ?? fallback ?? '')
   const settings = Object.entries(compose.services.worker.environment ?? {}).map(([name, value]) => [name, fill(value ?? '')])
@@ -76,7 +77,18 @@ test('compose.yaml starts in production as it stands, given its four secrets', (
     role: 'worker',
     apiUrl: 'http://localhost:8000',
     redis: { url: `redis://:${secret}@redis:6379/0` },
+    mcp: { runnerUrl: 'http://runner:8000', runnerToken: secret },
   })
+  const ofRunner = Object.entries(compose.services.runner.environment ?? {}).map(([name, value]) => [name, fill(value ?? '')])
+  expect(loadConfig(Object.fromEntries(ofRunner))).toMatchObject({ production: true, role: 'runner', mcp: { runnerToken: secret } })
+  // What runs there may read what its process may.
+  expect(Object.keys(compose.services.runner.environment ?? {}).toSorted()).toEqual([
+    'EVO_ROLE',
+    'LOG_LEVEL',
+    'MCP_RUNNER_TOKEN',
+    'NODE_ENV',
+  ])
+  expect(Object.keys(compose.services.runner.networks)).not.toContain('stores')
 })
 
 test('the API believes the load balancer alone, and the load balancer finds every API container', () => {

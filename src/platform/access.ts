@@ -1,5 +1,5 @@
 import { DomainError } from './errors'
-import { type MemberRole, type Principal, type Role, SCOPES } from './principal'
+import { type MemberRole, type Principal, type Role, SCOPES, type Scope } from './principal'
 
 /** What the rights are about. Folders go with `agents`, provider keys are `keys`. */
 export type TenantKind = keyof typeof LEAST_ROLE
@@ -40,6 +40,8 @@ const LEAST_ROLE = {
 const RANK: Record<Role, number> = { viewer: 1, member: 2, owner: 3, admin: 4 }
 /** What belongs to one agent, so that a key for one agent can reach it. */
 const OF_AN_AGENT: ReadonlySet<TenantKind> = new Set(['agents', 'sessions', 'runs', 'chat'])
+/** Whether a key for one agent can make use of it. */
+export const reachesOneAgent = (scope: Scope): boolean => [...OF_AN_AGENT].some((kind) => scope === kind || scope.startsWith(`${kind}:`))
 /** Nothing else can be given to a machine key, however its row is spelt. */
 const GRANTABLE: ReadonlySet<string> = new Set(SCOPES)
 /** What the holder of an agent's key may do: talk to it, and follow or end what came of it. */

@@ -34,7 +34,7 @@ const EVERYWHERE = '*'
 const MAX_EVERYWHERE = 100
 const KNOWN_FOR = sql`interval '90 days'`
 /** Longer than a guess takes: after that its process is gone. */
-const IN_HAND_FOR = sql`interval '10 seconds'`
+const IN_HAND_FOR = sql`interval '30 seconds'`
 const MAX_WAIT_MS = 2000
 const RETRY_MS = 25
 const MAX_LOCKS = 10_000

@@ -3,7 +3,7 @@ import type { Log } from './log'
 import { startDeadline } from './outbound/deadline'
 import { exchange, type Received } from './outbound/exchange'
 import { checkOutboundHeaders } from './outbound/headers'
-import { createGuardedLookup, type LookupLike, systemLookup } from './outbound/lookup'
+import { checkResolved, createGuardedLookup, type LookupLike, systemLookup } from './outbound/lookup'
 import { createRules } from './outbound/rules'
 
 export type { LookupLike, ResolvedAddress } from './outbound/lookup'
@@ -37,6 +37,8 @@ export interface OutboundResponse {
 export interface Outbound {
   /** Checks what can be said without a look-up: scheme, port, form of the host, credentials. For saving a configuration. */
   check(url: string): URL
+  /** The same, and whether its host leads to allowed addresses now; the connection itself is held to what it resolves to then. @throws `url-not-allowed` */
+  checkResolved(url: string): Promise<URL>
   /**
    * Checks configured headers as `request` will: no line breaks, nothing that belongs to the connection or the framing.
    * Throws `validation-failed` with a pointer for each, below `pointer` (`/headers` unless given).
@@ -118,6 +120,7 @@ export function createOutbound({ allow, allowedPorts = [80, 443], log, defaults,
 
   return {
     check: rules.check,
+    checkResolved: (url) => checkResolved(rules, rules.check(url), lookup),
     checkHeaders: (headers, pointer = '/headers') => checkOutboundHeaders(Object.entries(headers), pointer),
 
     async request({ url, method = 'GET', headers = {}, body, timeoutMs, maxBytes, signal, idempotencyKey }) {

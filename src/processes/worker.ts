@@ -1,4 +1,5 @@
 import type { Config } from '~/config'
+import { createPushWorker } from '~/features/a2a/worker'
 import { createAuditUpkeep } from '~/features/audit/upkeep'
 import { createAuditWorker } from '~/features/audit/worker'
 import { createLinkTokens } from '~/features/auth/link-tokens'
@@ -17,7 +18,7 @@ import { by, msUntil, stopTimes } from './stop-times'
 
 const RECOVER_EVERY_MS = 500
 
-/** The background: mails, audit entries, the outbox's sweeper, and runs whose process is gone. */
+/** The background: mails, audit entries, push notifications, the outbox's sweeper, and runs whose process is gone. */
 export async function runWorker(config: Config, { log }: { log: Log }) {
   const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
   const { database, redis, linkKey } = services.stores
@@ -38,12 +39,14 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const audit = createAuditWorker({ database, redis, log })
   const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })
   const sweeper = createSweeper({ database, redis, log })
+  const { secrets, outbound, clock } = services
+  const push = createPushWorker({ database, secrets, outbound, clock, log, version: config.about.version })
 
   const { objects } = services
   const remover = objects === undefined ? [] : [createObjectRemover({ db: services.db, objects, log })]
 
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, upkeep, sweeper, ...remover].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, upkeep, sweeper, push, ...remover].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

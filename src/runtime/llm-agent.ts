@@ -104,7 +104,7 @@ function askModel(
   const outputJson = outputSchema !== undefined && declarations.length === 0 ? outputSchema.schema : undefined
   const cost = {
     id: model,
-    mostInputTokens: Buffer.byteLength(JSON.stringify([system, messages, declarations])),
+    mostInputTokens: () => Buffer.byteLength(JSON.stringify([system, messages, declarations])),
     mostOutputTokens: agent.maxOutputTokens,
   }
   return context.step(

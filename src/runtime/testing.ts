@@ -88,6 +88,7 @@ export function createMemoryRun(text: string, { history = [] as AgentEvent[], ma
       {
         runId: 'run',
         sessionId: 'user_agent',
+        traceId: '0'.repeat(32),
         input: { text, files: [] },
         history,
         turn: [],

@@ -44,7 +44,7 @@ export interface StepSpec {
   /** What the step depends on; a different input under the same key means that the run is not deterministic, and fails it. */
   input: unknown
   /** A call of a model: what it may cost at most is set aside before, what it did cost is counted after. Its result holds the `usage`. */
-  model?: { id: string; mostInputTokens: number; mostOutputTokens: number | undefined }
+  model?: { id: string; mostInputTokens(): number; mostOutputTokens: number | undefined }
 }
 
 export interface Step {
@@ -89,6 +89,8 @@ export type Decision = { approved: true; args: Record<string, unknown> } | { app
 export interface RunContext {
   runId: string
   sessionId: string
+  /** Of the request that the run began with. */
+  traceId: string
   input: RunInput
   /** The session before this turn, oldest first. */
   history: AgentEvent[]

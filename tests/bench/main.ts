@@ -2,6 +2,7 @@ import { type Options, readOptions, USAGE } from './options'
 import { machineLine, print } from './report'
 import { chat } from './scenarios/chat'
 import { login } from './scenarios/login'
+import { loginFlood } from './scenarios/login-flood'
 import { create, list, read } from './scenarios/requests'
 import { start } from './scenarios/start'
 import { setStage } from './stage'
@@ -54,6 +55,7 @@ async function run(options: Options) {
     if (wants('list')) print(await list(stage, options))
     if (wants('create')) print(await create(stage, options))
     if (wants('login')) print(await login(stage, options))
+    if (wants('login-flood')) print(await loginFlood(stage, options))
     if (wants('chat')) for (const finding of await chat(stage, options)) print(finding)
     await own.disposeAsync()
   }

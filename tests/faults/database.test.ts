@@ -1,6 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
+import { builtOnce } from '~/platform/built-once'
 import { createDatabase, type Database, type DatabaseOptions, type Db, sqlState } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { silentLog } from '~/platform/log'
@@ -541,6 +542,51 @@ describe('what callers can rely on', () => {
     )
     expect(sqlState(error)?.code).toBe('23505')
     expect(await stored(id)).toBeUndefined()
+  })
+
+  test('a statement that nobody waits for is kept with the rest, and undoes the rest when it fails', async () => {
+    const database = open()
+    const [first, second, third] = [nextId(), nextId(), nextId()]
+    await database.transaction(async (tx, send) => {
+      await insert(tx, first)
+      await send(() => insert(tx, second))
+    })
+    expect([await stored(first), await stored(second)]).toEqual([0, 0])
+    // Alone, so that BEGIN and COMMIT travel with it.
+    const duplicate = await timed(() => database.transaction((tx, send) => send(() => insert(tx, 1))))
+    expect(sqlState(duplicate.error)?.code).toBe('23505')
+    // One that cannot even be sent.
+    const unsendable = await timed(() =>
+      database.transaction(async (tx, send) => {
+        await insert(tx, third)
+        await send(() => tx.execute(sql`select ${Symbol('x')}`))
+      }),
+    )
+    expect(unsendable.error).toBeInstanceOf(TypeError)
+    const twice = await timed(() =>
+      database.transaction(async (tx, send) => {
+        await send(() => insert(tx, third))
+        await send(() => insert(tx, 1))
+      }),
+    )
+    expect(sqlState(twice.error)?.code).toBe('23505')
+    expect(await stored(third)).toBeUndefined()
+  })
+
+  test('a statement is built once for all transactions, and each keeps its own values', async () => {
+    const database = open()
+    const built: Db[] = []
+    const doubled = builtOnce((db) => {
+      built.push(db)
+      return db
+        .select({ doubled: sql<number>`${sql.placeholder('n')}::int * 2` })
+        .from(sql`(values (1)) as one`)
+        .prepare('')
+    })
+    const twice = (n: number) => database.transaction(async (tx) => (await doubled(tx).execute({ n }))[0]?.doubled)
+    expect(await Promise.all([1, 2, 3].map(twice))).toEqual([2, 4, 6])
+    expect((await doubled(database.db).execute({ n: 4 }))[0]?.doubled).toBe(8)
+    expect(built).toHaveLength(1)
   })
 
   test('a statement after the end of its transaction is refused, not run on the connection of somebody else', async () => {

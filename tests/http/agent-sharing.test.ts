@@ -65,7 +65,7 @@ test('a share key does not open the agent for anything but its chat', async () =
   const agent = await make()
   const { api_key: key } = (await share(agent.id)).body
   expect(await app.services.agents.openWithKey(agent.id, key).catch(({ problem }) => problem)).toBe('invalid-api-key')
-  expect(await app.services.agents.openWithKey(agent.id, key, { shared: true })).toEqual({ clientId: app.ada.clientId })
+  expect(await app.services.agents.openChatWithKey(agent.id, key)).toEqual({ clientId: app.ada.clientId })
 })
 
 test('agents of others are not shared', async () => {

@@ -107,7 +107,6 @@ test('a reset link sets one password, once, and ends every sign-in', async () =>
   expect(resets.map(({ status }) => status).sort()).toEqual([200, ...Array(15).fill(400)])
   expect((await login(person.email, passwords[won])).status).toBe(200)
   expect((await login(person.email)).status).toBe(401)
-  await Bun.sleep(1100)
   expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(401)
 })
 
@@ -118,7 +117,6 @@ test('a changed password ends the other sign-ins and keeps this one', async () =
     person.call('POST', '/api/v1/auth/change-password', { current_password, new_password: 'a quite different one' })
   expect(await change('not the password')).toMatchObject({ status: 400, body: { detail: 'Current password is incorrect' } })
   expect(await change(PASSWORD)).toMatchObject({ status: 200, body: { message: 'Password changed successfully' } })
-  await Bun.sleep(1100)
   expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(200)
   expect((await app.stranger('POST', '/api/v1/auth/me', undefined, { authorization: `Bearer ${other.access_token}` })).status).toBe(401)
 })

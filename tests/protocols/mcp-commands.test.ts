@@ -24,6 +24,10 @@ const scripts = {
   process.on('SIGTERM', () => undefined)
   setInterval(() => undefined, 1000)`,
   exits: 'serve(() => process.exit(3))',
+  'answers-no-probe': `process.stdin.once('data', (data) => {
+    if (!String(data).includes('server/discover')) process.stdin.unshift(data)
+    serve((answer) => answer('slow but well'))
+  })`,
   'knows-no-probe': `const start = process.stdin.once('data', (data) => {
     if (String(data).includes('server/discover')) process.exit(1)
     process.stdin.unshift(data)
@@ -37,7 +41,7 @@ const folder = mkdtempSync(join(tmpdir(), 'evo-files-'))
 
 beforeAll(async () => {
   runner = await startRunner(scripts, { MCP_STDIO_MEMORY_MB: '150', MCP_STDIO_MAX: '4' })
-  app = await startApp({ ...runner.env, TOOL_TIMEOUT_MS: '5000', MCP_CONNECT_TIMEOUT_MS: '8000' })
+  app = await startApp({ ...runner.env, TOOL_TIMEOUT_MS: '5000', MCP_CONNECT_TIMEOUT_MS: '4000' })
 })
 afterAll(async () => {
   await app.close()
@@ -74,6 +78,19 @@ const nothingRuns = async () => {
   return running()
 }
 
+/** How late a timer of this process was at most until `work` settled. */
+async function longestLag(work: Promise<unknown>): Promise<number> {
+  let lag = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    lag = Math.max(lag, performance.now() - last - 10)
+    last = performance.now()
+  }, 10)
+  await work
+  clearInterval(timer)
+  return lag
+}
+
 test('the reference servers everything, filesystem and memory run as commands, and end with the turn', async () => {
   const everything = await openFor({ command: 'mcp-server-everything' })
   expect(textOf(await call(everything, 'echo', { message: 'hello' }))).toBe('Echo: hello')
@@ -103,10 +120,12 @@ test('a command is not started to hear its tools again, but for its first call',
   expect(await nothingRuns()).toBe(0)
 })
 
-test('MCP-05: a command sees its own variables and none of ours', async () => {
+test('MCP-05, defect 32: a command sees its own variables, and none of ours or of another agent', async () => {
+  const other = await openFor({ command: 'says-environment', env: { OTHER: 'env@@GREETING' } }, { GREETING: 'of another' })
+  await call(other, 'go')
   const open = await openFor({ command: 'says-environment', env: { GREETING: 'env@@GREETING' } }, { GREETING: 'hi' })
   const seen = JSON.parse(textOf(await call(open, 'go')) ?? '{}') as Record<string, string>
-  await open.close()
+  await Promise.all([open.close(), other.close()])
   expect(seen.GREETING).toBe('hi')
   expect(Object.keys(seen).toSorted()).toEqual(['EVO_MCP_COMMAND', 'GREETING', 'HOME', 'LANG', 'NO_UPDATE_NOTIFIER', 'PATH', 'TMPDIR'])
   for (const secret of [runner.token, app.config.access.jwtSecret, app.config.database.url])
@@ -118,22 +137,18 @@ test.each(['floods-lines', 'floods-bytes', 'floods-messages', 'floods-errors'] a
   async (command) => {
     const open = await openFor({ command })
     const before = process.memoryUsage.rss()
-    let lag = 0
-    let last = performance.now()
-    const timer = setInterval(() => {
-      lag = Math.max(lag, performance.now() - last - 10)
-      last = performance.now()
-    }, 10)
+    const quiet = await longestLag(Bun.sleep(200))
+    const calling = call(open, 'go')
     const started = performance.now()
-    expect(await call(open, 'go')).toMatchObject({
+    // A busy machine delays everybody.
+    expect(await longestLag(calling)).toBeLessThan(Math.max(50, quiet * 3))
+    expect(await calling).toMatchObject({
       error: 'tool_execution_error',
       message: expect.stringContaining('does not run: it writes'),
     })
     expect(performance.now() - started).toBeLessThan(5000)
-    clearInterval(timer)
     expect(await nothingRuns()).toBe(0)
     expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024)
-    expect(lag).toBeLessThan(50)
     await open.close()
   },
 )
@@ -152,7 +167,7 @@ test('a command that takes more memory than it may is ended', async () => {
   await open.close()
 })
 
-test('with a command all that it has started ends, also what has left its group or ignores being asked', async () => {
+test('defect 63: with a command all that it has started ends, also what has left its group or ignores being asked', async () => {
   const open = await openFor({ command: 'has-children' })
   const pids = (textOf(await call(open, 'go')) ?? '').split(' ').map(Number)
   expect(pids.map(isAlive)).toEqual([true, true, true])
@@ -160,7 +175,7 @@ test('with a command all that it has started ends, also what has left its group 
   expect(await survivorsOf(pids)).toEqual([])
 })
 
-test('a command that exits, and one that is older than the first question, are told apart', async () => {
+test('a command that exits, and those that do not survive or do not hear the first question, are told apart', async () => {
   const exits = await openFor({ command: 'exits' })
   expect(await call(exits, 'go')).toMatchObject({ message: expect.stringContaining('it exited with code 3') })
   // The next call starts it anew.
@@ -169,6 +184,9 @@ test('a command that exits, and one that is older than the first question, are t
   const old = await openFor({ command: 'knows-no-probe' })
   expect(textOf(await call(old, 'go'))).toBe('old but well')
   await old.close()
+  const silent = await openFor({ command: 'answers-no-probe' })
+  expect(textOf(await call(silent, 'go'))).toBe('slow but well')
+  await silent.close()
 })
 
 test('a cancelled run ends its commands', async () => {

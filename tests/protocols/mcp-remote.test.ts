@@ -103,7 +103,7 @@ describe('what leaves us', () => {
     expect(fake.seen.length).toBe(before)
   })
 
-  test('a redirect is not followed, and an address that the guard refuses is said so', async () => {
+  test('defect 52: a redirect is not followed, and an address that the guard refuses is said so', async () => {
     const server = startFake([])
     started.push(server)
     const before = fake.seen.length

@@ -74,6 +74,15 @@ test('a message is answered, and the session holds both', async () => {
   expect((await app.ada.call('GET', `/api/v1/sessions/user-1_${id}`)).status).toBe(404)
 })
 
+test('an agent that is gone is not found, also by those who just talked to it; to strangers it never was', async () => {
+  const { id } = await agentOf(app.ada)
+  expect((await app.ada.call('POST', `/api/v1/chat/${id}/before`, { message: 'hello' })).status).toBe(200)
+  expect((await app.bob.call('POST', `/api/v1/chat/${id}/before`, { message: 'hello' })).status).toBe(404)
+  expect((await app.ada.call('DELETE', `/api/v1/agents/${id}`)).status).toBe(204)
+  for (const session of ['before', 'after'])
+    expect((await app.ada.call('POST', `/api/v1/chat/${id}/${session}`, { message: 'hello' })).status).toBe(404)
+})
+
 test('a stream numbers its events without gaps, and its pieces are the whole answer', async () => {
   const { id } = await agentOf(app.ada)
   const response = await stream(app.ada, `${id}/user-2?stream=true`, { message: 'one two three' })

@@ -186,11 +186,11 @@ export const RULES: Record<string, Rule> = {
   'PUT /api/v1/tools/:tool_id': admin,
   'DELETE /api/v1/tools/:tool_id': admin,
 
-  'GET /api/v1/contacts/': inClient('viewer'),
-  'POST /api/v1/contacts/': inClient('member'),
-  'GET /api/v1/contacts/:contact_id': ofClient('viewer'),
-  'PUT /api/v1/contacts/:contact_id': ofClient('member'),
-  'DELETE /api/v1/contacts/:contact_id': ofClient('member'),
+  'GET /api/v1/contacts/': or(inClient('viewer'), 'contacts:read', [403, 403]),
+  'POST /api/v1/contacts/': or(inClient('member'), 'contacts:write', [403, 403]),
+  'GET /api/v1/contacts/:contact_id': or(ofClient('viewer'), 'contacts:read', [403, 403]),
+  'PUT /api/v1/contacts/:contact_id': or(ofClient('member'), 'contacts:write', [403, 403]),
+  'DELETE /api/v1/contacts/:contact_id': or(ofClient('member'), 'contacts:write', [403, 403]),
 
   'GET /api/v1/sessions/client/:client_id': or(inClient('viewer'), 'sessions:read', [403, 403]),
   'GET /api/v1/sessions/agent/:agent_id': or(ofClient('viewer'), 'sessions:read'),
@@ -207,8 +207,8 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/approve': or(ofClient('member'), 'runs:write'),
-  'GET /api/v1/usage': { who: 'viewer' },
-  'GET /api/v1/budgets/:client_id': inClient('viewer'),
+  'GET /api/v1/usage': or({ who: 'viewer' }, 'usage:read', [403, 403]),
+  'GET /api/v1/budgets/:client_id': or(inClient('viewer'), 'usage:read', [403, 403]),
   'PUT /api/v1/budgets/:client_id/:scope/:scope_id': inClient('owner'),
   'DELETE /api/v1/budgets/:client_id/:scope/:scope_id': inClient('owner'),
   'GET /api/v1/approvals/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
@@ -218,6 +218,15 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/chat/:agent_id/:external_id': or(ofClient('key'), 'chat'),
   // Who it is comes in the first frame: tests/runs/chat-socket.test.ts.
   'GET /api/v1/chat/ws/:agent_id/:external_id': anybody,
+
+  'GET /api/v1/a2a/health': anybody,
+  'GET /api/v1/a2a/:agent_id/.well-known/agent.json': anybody,
+  'GET /api/v1/a2a/:agent_id/.well-known/agent-card.json': anybody,
+  'POST /api/v1/a2a/:agent_id': or(ofClient('key'), 'chat'),
+  'GET /api/v1/a2a/:agent_id': or(ofClient('key'), 'chat'),
+  'GET /api/v1/a2a/:agent_id/sessions': or(ofClient('key'), 'chat'),
+  'GET /api/v1/a2a/:agent_id/sessions/:session_id/history': or(ofClient('key'), 'chat'),
+  'POST /api/v1/a2a/:agent_id/conversation/history': or(ofClient('key'), 'chat'),
 }
 
 const RANK = { person: 0, viewer: 1, member: 2, key: 2, owner: 3, admin: 4 }

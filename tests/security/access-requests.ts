@@ -10,6 +10,10 @@ export interface Request {
 
 /** What a route is sent besides its path, so that nothing but the caller can be wrong with it. */
 export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Request | Promise<Request>> = {
+  'POST /api/v1/a2a/:agent_id': () => ({
+    body: { jsonrpc: '2.0', id: 1, method: 'message/send', params: { message: { role: 'user', parts: [{ type: 'text', text: 'hi' }] } } },
+  }),
+  'POST /api/v1/a2a/:agent_id/conversation/history': () => ({ body: { params: { external_id: 'first' } } }),
   'POST /api/v1/auth/register': ({ address }) => ({ body: { email: address(), password: 'four unusual words here', name: 'Newcomers' } }),
   'POST /api/v1/auth/login': () => ({ body: { email: 'ada@example.com', password: PASSWORD } }),
   'POST /api/v1/auth/verify-email': () => ({ body: { token: 'nothing' } }),

@@ -68,7 +68,7 @@ export async function createWorld(app: TestApp) {
   }
   const machineKeyOf = async (caller: Caller): Promise<string> => {
     const agentId = caller.endsWith('this agent') ? tenants.own.agentId : caller.endsWith('another agent') ? otherAgent.id : null
-    const scopes = SCOPES.filter((scope) => agentId === null || !scope.startsWith('keys:'))
+    const scopes = SCOPES.filter((scope) => agentId === null || !/^(keys|contacts|usage):/.test(scope))
     return makeMachineKey(tenants.own.clientId, { scopes, agent_id: agentId })
   }
   const makeMachineKey = async (clientId: string, more: object): Promise<string> =>

@@ -99,6 +99,7 @@ test('what cannot be granted is refused, with its field', async () => {
     [{ scopes: ['agents:read', 'agents:read'] }, '/scopes'],
     [{ scopes: ['members:write'] }, '/scopes/0'],
     [{ scopes: ['keys:read'], agent_id: agentId }, '/scopes'],
+    [{ scopes: ['chat', 'contacts:read'], agent_id: agentId }, '/scopes'],
     [{ agent_id: bobs }, '/agent_id'],
     [{ agent_id: crypto.randomUUID() }, '/agent_id'],
     [{ expires_at: '2020-01-01T00:00:00Z' }, '/expires_at'],

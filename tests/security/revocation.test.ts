@@ -46,6 +46,8 @@ const ask = async (at: string, method: string, path: string, token: string, head
   return response.status
 }
 const meThere = (token: string) => ask(url, 'POST', '/api/v1/auth/me', token)
+/** Good there, and by the second answer remembered: a process keeps what it read once it knows since when it is true. */
+const isKnownThere = async (token: string) => (await meThere(token)) === 200 && (await meThere(token)) === 200
 const signIn = async (email: string): Promise<string> =>
   (await here.stranger('POST', '/api/v1/auth/login', { email, password: PASSWORD })).body.access_token
 
@@ -68,28 +70,28 @@ test('JWT-11: a token that was revoked on one process is refused by another with
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       const { user_id: userId, session_id: sessionId } = next
       const token = await tokens.issue({ userId, sessionId, tokenId: crypto.randomUUID(), isAdmin: false, clientId })
-      if ((await meThere(token)) === 200) found.good++
+      if (await isKnownThere(token)) found.good++
       if ((await ask(here.url, 'POST', '/api/v1/auth/logout', token)) === 204) found.signedOut++
       if ((await meThere(token)) === 401) found.refused++
     }
   }
-  await Promise.all(Array.from({ length: 4 }, revokeOneAfterTheOther))
+  await Promise.all(Array.from({ length: 8 }, revokeOneAfterTheOther))
   expect(found).toEqual({ good: 1000, signedOut: 1000, refused: 1000 })
 }, 60_000)
 
 test('JWT-10: who is switched off, demoted or deleted has no right left in the next request, on another process too', async () => {
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 10; round++) {
     const member = await here.join(`gone-${round}@example.com`, here.ada.clientId, 'owner')
     const seeInvitations = () => ask(url, 'GET', `/api/v1/clients/${here.ada.clientId}/invitations`, member.token)
-    expect(await seeInvitations()).toBe(200)
+    expect([await seeInvitations(), await seeInvitations()]).toEqual([200, 200])
     await here.admin.call('PUT', `/api/v1/clients/${here.ada.clientId}/members/${member.userId}`, { role: 'viewer' })
     expect([round, await seeInvitations()]).toEqual([round, 403])
-    expect(await meThere(member.token)).toBe(200)
+    expect(await isKnownThere(member.token)).toBe(true)
     await here.admin.call('DELETE', `/api/v1/admin/users/${member.userId}`)
     expect([round, await meThere(member.token)]).toEqual([round, 401])
   }
   const owner = await here.signIn('whole-client@example.com', 'Brief Ltd')
-  expect(await meThere(owner.token)).toBe(200)
+  expect(await isKnownThere(owner.token)).toBe(true)
   expect((await here.admin.call('DELETE', `/api/v1/clients/${owner.clientId}`)).status).toBe(204)
   expect(await meThere(owner.token)).toBe(401)
 })
@@ -97,7 +99,7 @@ test('JWT-10: who is switched off, demoted or deleted has no right left in the n
 test('PWD-16: a changed password ends the other sign-ins in the next request, on another process too, and their refresh tokens', async () => {
   const person = await here.signIn('changes@example.com', 'Changers')
   const other = (await here.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })).body
-  expect(await meThere(other.access_token)).toBe(200)
+  expect(await isKnownThere(other.access_token)).toBe(true)
   const change = { current_password: PASSWORD, new_password: 'quite another phrase' }
   expect((await person.call('POST', '/api/v1/auth/change-password', change)).status).toBe(200)
   expect([await meThere(other.access_token), await meThere(person.token)]).toEqual([401, 200])
@@ -108,7 +110,7 @@ test('PWD-16: a changed password ends the other sign-ins in the next request, on
 test('a machine key that was revoked or rotated away is refused in the next request, on another process too', async () => {
   const keys = `/api/v1/clients/${here.ada.clientId}/machine-keys`
   const list = (key: string) => ask(url, 'GET', '/api/v1/agents/', key, { 'x-client-id': here.ada.clientId })
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 10; round++) {
     const { body } = await here.ada.call('POST', keys, { name: 'brief', scopes: ['agents:read'] })
     expect([await list(body.key), await list(body.key)]).toEqual([200, 200])
     const { body: rotated } = await here.ada.call('POST', `${keys}/${body.id}/rotate`, { overlap_seconds: 0 })
@@ -119,9 +121,9 @@ test('a machine key that was revoked or rotated away is refused in the next requ
 })
 
 test('F-03, F-04: a Redis that loses the revocation is noticed by the next request', async () => {
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 10; round++) {
     const token = await signIn(here.bob.email)
-    expect([await meThere(token), await meThere(token)]).toEqual([200, 200])
+    expect(await isKnownThere(token)).toBe(true)
     await ask(here.url, 'POST', '/api/v1/auth/logout', token)
     await here.services.stores.redis.run((client) => client.flushdb())
     expect([round, await meThere(token)]).toEqual([round, 401])
@@ -130,7 +132,7 @@ test('F-03, F-04: a Redis that loses the revocation is noticed by the next reque
 
 test('JWT-14, JWT-16: a token of one process is good on another, and an impersonation that was ended is not', async () => {
   const { body } = await here.admin.call('POST', `/api/v1/clients/${here.bob.clientId}/impersonate`)
-  expect(await meThere(body.access_token)).toBe(200)
+  expect(await isKnownThere(body.access_token)).toBe(true)
   const [{ id }] = (await here.admin.call('GET', '/api/v1/admin/impersonations?limit=1')).body
   await here.admin.call('DELETE', `/api/v1/admin/impersonations/${id}`)
   expect(await meThere(body.access_token)).toBe(401)

@@ -57,3 +57,22 @@ test('a data key of an unknown key-encryption key stops the re-wrap and stays as
   expect(failure.problem).toBe('secret-unavailable')
   expect(await keksInUse()).toEqual([CLIENTS])
 })
+
+test('what was just opened for its owner does not open for another client or another row', async () => {
+  const { db } = app.services
+  const secrets = createSecrets({ keyEncryptionKeys: [NEW] })
+  const [client, other] = await Promise.all(['moved', 'other'].map((name) => insertClient(db, { name, email: `${name}@example.com` })))
+  const [owner, stranger] = [client?.id ?? '', other?.id ?? '']
+  const sealed = await secrets.seal(db, owner, 'test:1', 'the secret')
+  expect(await secrets.open(db, owner, 'test:1', sealed)).toBe('the secret')
+  const altered = `${sealed.slice(0, -2)}${sealed.endsWith('AA') ? 'BB' : 'AA'}`
+  for (const [clientId, context, token] of [
+    [stranger, 'test:1', sealed],
+    [owner, 'test:2', sealed],
+    [owner, 'test:1', altered],
+  ] as const) {
+    const failure = await secrets.open(db, clientId, context, token).catch((error) => error)
+    expect(failure.problem).toBe('secret-unavailable')
+  }
+  expect(await secrets.open(db, owner, 'test:1', sealed)).toBe('the secret')
+})

@@ -43,6 +43,10 @@ const PUBLIC = new Set([
   'POST /api/v1/webhooks/sendgrid',
   // The credential comes in the first frame.
   'GET /api/v1/chat/ws/:agent_id/:external_id',
+  // An agent's card is for whoever looks for one.
+  'GET /api/v1/a2a/health',
+  'GET /api/v1/a2a/:agent_id/.well-known/agent.json',
+  'GET /api/v1/a2a/:agent_id/.well-known/agent-card.json',
 ])
 
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`

@@ -2,9 +2,11 @@ import { DomainError, type FieldError, invalid } from '~/platform/errors'
 import { idOrNull } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import { isKnownModel } from '~/runtime/model/providers'
+import { compileOutputSchema } from '~/runtime/structured-output'
 import { checkHttpTool } from '~/runtime/tools/http-tool'
 import { type Config, shapeFaults } from './config-schemas'
 import { httpToolsOf } from './llm-config'
+import { readRunnableConfig } from './runnable-config'
 import type { NewAgent } from './schema'
 
 /** A definition before or after a change, without what the server owns. */
@@ -27,6 +29,7 @@ export function checkAgent({ type, name, config, model, api_key_id, folder_id, a
   if (!AGENT_NAME.test(name)) throw invalid('/name', 'format', 'Agent name cannot contain spaces or special characters')
   checkShape(type, config)
   checkMembers(type, config)
+  checkRunnable(config)
   if (type === 'a2a') checkCardUrl(agent_card_url)
   if (type === 'llm') checkCalls(config, outbound)
   return {
@@ -53,6 +56,12 @@ function checkShape(type: Draft['type'], config: Config) {
     if (errors.length === MAX_ERRORS) break
   }
   if (errors.length > 0) throw new DomainError('validation-failed', `config: ${errors[0]?.message}`, { errors })
+}
+
+/** What is no part of the reference: output schema, consent, limits. */
+function checkRunnable(config: Config) {
+  const { output_schema } = readRunnableConfig(config)
+  if (output_schema) compileOutputSchema(output_schema)
 }
 
 /** Kinds that do nothing by themselves need somebody who does. */

@@ -28,6 +28,8 @@ const RunnableConfig = Type.Object(
       ),
     ),
     workflow: Type.Optional(Type.Unknown()),
+    /** Seconds that a run of this agent may take, waiting not counted. */
+    run_timeout_seconds: orNull(Type.Integer({ minimum: 1, maximum: 604_800 })),
     /** Seconds. */
     timeout: orNull(Type.Number({ exclusiveMinimum: 0 })),
   },

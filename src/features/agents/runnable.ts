@@ -80,9 +80,12 @@ async function* runRow(deps: RunnableDeps, { clientId, depth }: Place, running: 
   yield* agent(running.context)
 }
 
+/** The reference's null is no bound; ours is the most that can be asked for. */
+const iterationsOf = ({ max_iterations = DEFAULT_ITERATIONS }: RunnableConfig) => Math.min(max_iterations ?? MAX_ITERATIONS, MAX_ITERATIONS)
+
 type Load = (agentId: string) => Promise<Member>
 
-async function build(deps: RunnableDeps, { row, config }: Running, load: Load): Promise<Agent> {
+async function build(deps: RunnableDeps, { row, config, context }: Running, load: Load): Promise<Agent> {
   const { name } = row
   const all = (ids: string[] | null | undefined) => Promise.all((ids ?? []).map(load))
   const timeoutSeconds = config.timeout ?? DEFAULT_TIMEOUT_SECONDS
@@ -94,7 +97,7 @@ async function build(deps: RunnableDeps, { row, config }: Running, load: Load): 
     case 'parallel':
       return parallelAgent(name, await all(config.sub_agents))
     case 'loop':
-      return loopAgent(await all(config.sub_agents), Math.min(config.max_iterations ?? DEFAULT_ITERATIONS, MAX_ITERATIONS))
+      return loopAgent(await all(config.sub_agents), iterationsOf(config))
     case 'task': {
       const tasks = (config.tasks ?? []).map(async ({ agent_id, description, expected_output, enabled_tools }) => ({
         member: await load(agent_id),
@@ -111,7 +114,13 @@ async function build(deps: RunnableDeps, { row, config }: Running, load: Load): 
       )
     case 'a2a': {
       if (deps.openRemote === undefined) throw new DomainError('upstream-error', 'This server does not speak to remote agents.')
-      const spec = { name, cardUrl: row.agent_card_url ?? '', config: row.config, timeoutMs: timeoutSeconds * 1000 }
+      const spec = {
+        name,
+        cardUrl: row.agent_card_url ?? '',
+        config: row.config,
+        timeoutMs: timeoutSeconds * 1000,
+        traceId: context.traceId,
+      }
       return remoteAgent(name, deps.openRemote(spec), await all(config.sub_agents))
     }
   }

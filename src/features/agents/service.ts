@@ -63,6 +63,8 @@ export function createAgentService({
   tools: Pick<ToolService, 'bind'>
   apiUrl: string
 }) {
+  const owners = new Map<string, string>()
+
   /** A remote agent is described by its card. Asked before the transaction, which must not wait for others. */
   const withCard = async (draft: Draft): Promise<Draft> => {
     const { name, description, card } = await fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
@@ -104,6 +106,12 @@ export function createAgentService({
       details: { name: row.name, type: row.type, model: row.model },
     })
     return row
+  }
+
+  const ownerByKey = async (id: string, key: string, { shared }: { shared: boolean }): Promise<{ clientId: string }> => {
+    const owner = UUID.test(id) ? await findAgentByKey(db, id, { keyHash: hashKey(key), shared }) : undefined
+    if (owner === undefined) throw new DomainError('invalid-api-key', 'Invalid API key')
+    return owner
   }
 
   const show = async (principal: Principal, row: AgentRow): Promise<ShownAgent> => ({
@@ -224,16 +232,11 @@ export function createAgentService({
       })
     },
 
-    /**
-     * The client that an agent's key belongs to; `shared`: the key of its share link will do.
-     * @throws DomainError `invalid-api-key`, also for an agent that does not exist
-     */
-    async openWithKey(id: string, key: string, { shared = false }: { shared?: boolean } = {}): Promise<{ clientId: string }> {
-      if (!UUID.test(id)) throw new DomainError('invalid-api-key', 'Invalid API key')
-      const owner = await findAgentByKey(db, id, { keyHash: hashKey(key), shared })
-      if (owner === undefined) throw new DomainError('invalid-api-key', 'Invalid API key')
-      return owner
-    },
+    /** The client that an agent's own key belongs to. @throws DomainError `invalid-api-key`, also for an agent that does not exist. */
+    openWithKey: (id: string, key: string) => ownerByKey(id, key, { shared: false }),
+
+    /** The same for who only wants to talk to it: the key of a share link will do. */
+    openChatWithKey: (id: string, key: string) => ownerByKey(id, key, { shared: true }),
 
     /** The same with its secrets open and the tools that it has chosen from the catalogue among its own: for one run. */
     async load(reach: Reach, id: string): Promise<AgentRow> {
@@ -250,8 +253,23 @@ export function createAgentService({
       if (agent === undefined) throw notFound('Agent')
       return agent
     },
+
+    /**
+     * The client of an agent, remembered because it never changes. Whether the agent still exists is told by the foreign key of what is made for it.
+     * @throws DomainError `not-found`
+     */
+    async ownerOf(reach: Reach, id: string): Promise<string> {
+      const known = owners.get(id)
+      if (known !== undefined && (reach.clientId ?? known) === known && (reach.agentId ?? id) === id) return known
+      const { client_id: owner } = await this.find(reach, id)
+      if (owners.size >= MAX_OWNERS) owners.clear()
+      owners.set(id, owner)
+      return owner
+    },
   }
 }
+
+const MAX_OWNERS = 10_000
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const hashKey = (key: string) => createHash('sha256').update(key).digest()

@@ -1,14 +1,13 @@
 import { Elysia, t } from 'elysia'
 import { eventStream } from '~/features/runs/event-stream'
 import { DomainError } from '~/platform/errors'
+import { type CallerDeps, callerOf } from '~/platform/http/agent-caller'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
-import { bearerOf, credentialOf, type Told, tell } from '~/platform/http/session'
-import type { Principal } from '~/platform/principal'
-import { type CallerDeps, identify } from './caller'
+import { tell } from '~/platform/http/session'
 import { ChatAnswer, ChatMessage } from './schema'
 import type { ChatService } from './service'
 import { SOCKET_PROTOCOL } from './socket-protocol'
@@ -70,15 +69,6 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
         },
       },
     )
-
-/** Who a request comes from, and whose rows it may touch. */
-export function callerOf(request: Request, agentId: string, deps: CallerDeps, told?: Told): Promise<Principal> {
-  const key = request.headers.get('x-api-key')
-  const credentials = key?.startsWith('evo_')
-    ? { token: () => credentialOf(request), hasToken: true, key: null }
-    : { token: () => bearerOf(request), hasToken: request.headers.get('authorization') !== null, key }
-  return identify(credentials, { agentId, origin: originOf(request), rateClass: 'chat', told }, deps)
-}
 
 const SocketParams = t.Object({
   agent_id: Uuid,

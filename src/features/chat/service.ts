@@ -21,8 +21,11 @@ export interface Turn {
 }
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
-  const start = async (principal: Principal, { agentId, externalId, message, onDisconnect }: Turn) => {
-    const agent = await agents.find(authorizeReach(principal, 'write', 'chat'), agentId)
+  const start = async (
+    principal: Principal,
+    { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
+  ): Promise<{ runId: string; sessionId: string }> => {
+    const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
       type: 'file' as const,
       filename,
@@ -30,27 +33,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       data,
     }))
     const text = message.message === '' && files.length > 0 ? 'Analyze the provided files' : message.message
-    return runs.start(principal, { clientId: agent.client_id, agentId, externalId, input: { text, files }, onDisconnect })
-  }
-
-  /** The run goes on without its client, unless the client asked otherwise. */
-  const whileWatched = async function* (
-    principal: Principal,
-    runId: string,
-    { onDisconnect, signal }: Turn,
-    { streamed }: { streamed: boolean },
-  ): AsyncGenerator<LogEvent | undefined, void> {
-    let hasLeft = true
-    try {
-      yield* runs.followOwn(runId, { signal, streamed })
-      hasLeft = signal.aborted
-    } catch (error) {
-      // It was us who could not go on.
-      hasLeft = false
-      throw error
-    } finally {
-      if (hasLeft && onDisconnect === 'cancel') await runs.cancelOwn(principal, runId)
-    }
+    return runs.start(principal, { clientId, agentId, externalId, input: { text, files }, onDisconnect })
   }
 
   return {
@@ -60,10 +43,13 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
       return { name }
     },
 
+    /** Accepts one turn, whoever may follow it. */
+    start,
+
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {
       const { runId } = await start(principal, turn)
-      return { runId, entries: whileWatched(principal, runId, turn, { streamed: true }) }
+      return { runId, entries: runs.whileWatched(principal, runId, { ...turn, streamed: true }) }
     },
 
     /** The rest of a run that this caller may follow, behind the entry numbered `after`. @throws DomainError `not-found` */
@@ -74,7 +60,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {
       const { runId } = await start(principal, turn)
       const history: SessionEvent[] = []
-      for await (const entry of whileWatched(principal, runId, turn, { streamed: false })) {
+      for await (const entry of runs.whileWatched(principal, runId, { ...turn, streamed: false })) {
         if (entry === undefined) continue
         if (entry.type === 'message') history.push(showEvent(storedEventOf(entry)))
         if (entry.type === 'run-finished') return answer(String(entry.data.response), history)
@@ -96,6 +82,10 @@ function refuseFailure({ type, data }: LogEvent) {
     throw new DomainError(problem, detail)
   }
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
-  if (type === 'run-waiting')
-    throw new DomainError('conflict', `The run ${String(data.run_id)} waits for a decision about step ${String(data.step)}.`)
+  // A delay passes by itself; for anything else somebody has to do something.
+  if (type === 'run-waiting' && data.reason !== 'delay')
+    throw new DomainError(
+      'conflict',
+      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,
+    )
 }

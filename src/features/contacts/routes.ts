@@ -4,13 +4,13 @@ import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
-import type { Session } from '~/platform/http/session'
+import type { OpenSession } from '~/platform/http/session'
 import { Contact, NewContact } from './schema'
 import type { ContactService } from './service'
 
 const Params = t.Object({ contact_id: Uuid })
 
-export const contactRoutes = ({ contacts, session }: { contacts: ContactService; session: Session }) =>
+export const contactRoutes = ({ contacts, session }: { contacts: ContactService; session: OpenSession }) =>
   new Elysia({ prefix: '/contacts', tags: ['contacts'] })
     .use(session)
     .post(

@@ -1,4 +1,4 @@
-import { authorize } from '~/platform/access'
+import { authorize, reachesOneAgent } from '~/platform/access'
 import type { Admission } from '~/platform/admission'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
@@ -28,8 +28,8 @@ export const createMachineKeyService = ({ db, write, admission }: { db: Db; writ
     authorize(principal, 'write', { kind: 'machine-keys', clientId })
     const { name, scopes } = input
     const agentId = idOrNull(input.agent_id)
-    if (agentId !== null && scopes.some((scope) => scope.startsWith('keys:')))
-      throw invalid('/scopes', 'choice', 'A key for one agent cannot reach provider keys')
+    const idle = agentId === null ? undefined : scopes.find((scope) => !reachesOneAgent(scope))
+    if (idle !== undefined) throw invalid('/scopes', 'choice', `A key for one agent has no use for ${idle}`)
     const id = Bun.randomUUIDv7()
     const secret = createMachineKey()
     const key = await write(principal, async ({ tx, audit }) => {

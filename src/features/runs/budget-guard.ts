@@ -1,7 +1,9 @@
 import type { BudgetScope } from '~/features/usage/table'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
+import { RunTakenOver } from './live-log'
 import { hasBudget, releaseReservation, reserve } from './queries/budgets'
+import type { OwnedRun } from './queries/owned'
 
 /** Whose money a run spends. */
 export interface Spender {
@@ -12,6 +14,7 @@ export interface Spender {
 }
 
 export type ReserveAnswer =
+  | { verdict: 'taken-over' }
   /** No budget limits this. */
   | { verdict: 'free' }
   | { verdict: 'reserved' }
@@ -22,8 +25,9 @@ export type ReserveAnswer =
 export interface BudgetGuard {
   /** Finds out beside other work whether any budget limits the run at all. */
   look(spender: Spender): Promise<void>
-  reserve(spender: Spender, stepKey: string, amountNanos: number): Promise<ReserveAnswer>
-  release(spender: Spender, stepKey: string, how: { spentNanos: number }): Promise<void>
+  /** @throws RunTakenOver */
+  reserve(spender: OwnedRun, stepKey: string, amountNanos: () => number): Promise<Exclude<ReserveAnswer, { verdict: 'taken-over' }>>
+  release(spender: OwnedRun, stepKey: string, how: { spentNanos: number }): Promise<void>
 }
 
 /** How long it is taken for granted that a run without a budget has none. */
@@ -38,7 +42,8 @@ export function createBudgetGuard({ db, clock }: { db: Db; clock: Clock }): Budg
     },
     async reserve(spender, stepKey, amountNanos) {
       if (clock.now() < freeUntil) return { verdict: 'free' }
-      const answer = await reserve(db, spender, { stepKey, amountNanos })
+      const answer = await reserve(db, spender, { stepKey, amountNanos: amountNanos() })
+      if (answer.verdict === 'taken-over') throw new RunTakenOver(spender.id)
       if (answer.verdict === 'free') freeUntil = clock.now() + FREE_MS
       return answer
     },

@@ -11,7 +11,11 @@ type Part = Pick<RunContext, 'input' | 'history' | 'turn' | 'signal' | 'branch' 
   silent: boolean
 }
 
-type Whole = Pick<RunContext, 'runId' | 'sessionId' | 'startedAt' | 'limits'> & { journal: Journal; approvals: Approvals; clock: Clock }
+type Whole = Pick<RunContext, 'runId' | 'sessionId' | 'traceId' | 'startedAt' | 'limits'> & {
+  journal: Journal
+  approvals: Approvals
+  clock: Clock
+}
 
 /** A pause that is shorter than this is waited for where the run is. */
 const HOLD_MS = 2000

@@ -6,6 +6,7 @@ import { HandedOver } from '~/runtime/pause'
 import { type ExecutorDeps, executeRun, RunCancelled } from './executor'
 import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
+import { forfeitReservations } from './queries/budgets'
 import { findLastSeq } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { claimRun, listUnattended, releaseLease, renewLeases, takeIdle } from './queries/runs'
@@ -117,7 +118,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     const run = await takeIdle(db, { id, owner })
     if (run === undefined) return
     queued.delete(id)
-    const lastSeq = await findLastSeq(db, id)
+    const [lastSeq] = await Promise.all([findLastSeq(db, id), forfeitReservations(db, run)])
     const persist = createPersist({ run, log, signal: AbortSignal.timeout(END_IDLE_MS) })
     const failed = (error: unknown) => log.warn('run could not be ended', { run_id: id, error })
     const runLog = openRunLog({ db, live, run, lastSeq, log, persist, failed })

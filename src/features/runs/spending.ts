@@ -54,8 +54,8 @@ export function createSpending({ run, guard, prices, maxTokens, defaultOutputTok
         throw new DomainError('budget-exhausted', `The run has used ${usedTokens} tokens, and may use ${maxTokens}.`)
       const price = prices.find(model)
       const outputTokens = mostOutputTokens ?? defaultOutputTokens
-      const most = mostNanos(price ?? prices.dearest, { inputTokens: mostInputTokens, outputTokens })
-      const answer = await guard.reserve(run, stepKey, most)
+      const mostOf = () => mostNanos(price ?? prices.dearest, { inputTokens: mostInputTokens(), outputTokens })
+      const answer = await guard.reserve(run, stepKey, mostOf)
       if (answer.verdict === 'refused')
         throw new RunPaused('budget-exhausted', answer.othersHold ? new Date(Date.now() + ASK_AGAIN_MS) : undefined, {
           budgets: answer.scopes,
@@ -68,7 +68,7 @@ export function createSpending({ run, guard, prices, maxTokens, defaultOutputTok
           if (charge !== undefined) usedTokens += charge.usage.inputTokens + charge.usage.outputTokens
         },
         async release({ wasHeard }) {
-          if (isReserved) await guard.release(run, stepKey, { spentNanos: wasHeard ? most : 0 })
+          if (isReserved) await guard.release(run, stepKey, { spentNanos: wasHeard ? mostOf() : 0 })
         },
       }
     },

@@ -1,11 +1,11 @@
 import type { FileKeeper } from '~/features/files/keeper'
 import { sessionIdOf } from '~/features/sessions/session-id'
-import { DomainError } from '~/platform/errors'
-import type { Principal } from '~/platform/principal'
+import { sqlState } from '~/platform/db'
+import { DomainError, notFound } from '~/platform/errors'
+import { identityOf, type Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
-import { callerOf } from './caller'
 import { insertUserEvent } from './queries/events'
 import { countActiveRuns, insertRun, interruptSession, upsertSession } from './queries/runs'
 import type { Runner } from './runner'
@@ -45,26 +45,29 @@ export const createStart =
     const sessionId = sessionIdOf(externalId, agentId)
     const id = Bun.randomUUIDv7()
     const { traceId } = principal.origin
-    const row = { id, clientId, agentId, sessionId, externalId, caller: callerOf(principal), traceId, onDisconnect }
+    const row = { id, clientId, agentId, sessionId, externalId, caller: identityOf(principal), traceId, onDisconnect }
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
     const started = await write(principal, async ({ tx, audit }) => {
-      await upsertSession(tx, { sessionId, clientId, agentId, externalId })
-      kept = { ...input, files: await files.keep(tx, { clientId, sessionId }, prepared) }
-      const said = userEvent(kept)
+      const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
+      if (onBusy === 'interrupt' || prepared.length > 0) await locked
       const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
-      const [active, run] = await Promise.all([
+      if (prepared.length > 0) kept = { ...input, files: await files.keep(tx, { clientId, sessionId }, prepared) }
+      const said = userEvent(kept)
+      // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
+      const [, active, run] = await Promise.all([
+        locked,
         countActiveRuns(tx, clientId),
         insertRun(tx, { ...owned, input: kept, content: said.content }),
+        insertUserEvent(tx, { id, ...said }),
       ])
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
-      if (run.status === 'running') await insertUserEvent(tx, { id, clientId, sessionId, ...said })
       audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
-    })
+    }).catch(refuseGone)
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
     const { status, createdAt, deadlineAt } = started
@@ -74,3 +77,9 @@ export const createStart =
     await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
     return { runId: id, sessionId }
   }
+
+/** The agent was deleted meanwhile. */
+function refuseGone(error: unknown): never {
+  const state = sqlState(error)
+  throw state?.code === '23503' && state.constraint?.includes('agent_id') ? notFound('Agent') : error
+}

@@ -64,7 +64,7 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
       recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
       recovered ? sumTokens(db, id) : 0,
       guard.look(run),
-      recovered ? insertUserEvent(db, { id, clientId, sessionId, ...userEvent(run.input) }) : undefined,
+      recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
     ])
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
   const [agent, history, opened, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })
@@ -73,7 +73,7 @@ export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries,
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })
   const journal = await patiently(open, { clock, signal, onFirst })
   const context = createContext(
-    { runId: id, sessionId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
+    { runId: id, sessionId, traceId: run.traceId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
     { input: { ...run.input, files: opened }, history, signal },
   )
   let ordinal = stored.last

@@ -1,5 +1,5 @@
 import { lookup as lookupName } from 'node:dns/promises'
-import type { LookupFunction } from 'node:net'
+import { isIP, type LookupFunction } from 'node:net'
 import { DomainError } from '../errors'
 import type { Rules } from './rules'
 
@@ -44,4 +44,22 @@ export function createGuardedLookup({
       (error) => callback(error, []),
     )
   }
+}
+
+const LOOKUP_MS = 5000
+
+/** @throws DomainError `url-not-allowed` for a name that leads to a refused address, or nowhere */
+export async function checkResolved(rules: Rules, url: URL, lookup: LookupLike): Promise<URL> {
+  const { hostname } = url
+  if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) return url
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error('the name could not be looked up in time')), LOOKUP_MS)
+  const found = await Promise.race([lookup(hostname), late.promise])
+    .catch((cause) => {
+      throw new DomainError('url-not-allowed', 'This host leads nowhere.', { cause })
+    })
+    .finally(() => clearTimeout(timer))
+  if (found.length === 0 || !found.every(({ address }) => rules.permits(url, address)))
+    throw new DomainError('url-not-allowed', 'This host leads to an address or port that is not allowed.')
+  return url
 }

@@ -36,7 +36,8 @@ const GRACE_MS = 300
  */
 export function startCommand({ command, args, env, folder, home, path, output, onMessage, onEnd }: CommandOptions): Command {
   const mark = crypto.randomUUID()
-  const child = spawn(command, args, {
+  const [executable, ...words] = withoutNode(command, args, path)
+  const child = spawn(executable, words, {
     cwd: folder,
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -86,6 +87,12 @@ export function startCommand({ command, args, env, folder, home, path, output, o
     },
   }
 }
+
+/** Where Node.js is not installed, Bun fetches and runs the same packages. */
+const withoutNode = (command: string, args: string[], path: string): [string, ...string[]] =>
+  command === 'npx' && Bun.which('npx', { PATH: path }) === null
+    ? [process.execPath, 'x', '--bun', ...args.slice(args.findIndex((arg) => !arg.startsWith('-')))]
+    : [command, ...args]
 
 const reasonOf = (error: unknown) => (error instanceof OutputExceeded ? error.message : 'its output cannot be read')
 

@@ -24,7 +24,7 @@ const MAX_PROCESSES = 64
 const WATCH_MS = 500
 const JUNK_BYTES = 262_144
 const MESSAGES_OF_A_LIFE = 32
-const MESSAGES_PER_TEN_SECONDS = 2000
+const MESSAGES_PER_TEN_SECONDS = 1000
 
 /** The commands that run here, each within its limits. */
 export function createCommands({ allowedCommands, path, maxCommands, maxSeconds, maxRssBytes, maxMessageBytes, log }: CommandsOptions) {

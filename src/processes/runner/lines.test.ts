@@ -6,7 +6,9 @@ const message = (id: number, text = '') => JSON.stringify({ jsonrpc: '2.0', id, 
 
 test('messages come out whole and in order, however they were cut; other lines are dropped', () => {
   const read = createLineReader(LIMITS)
-  const bytes = Buffer.from(`starting…\n\r\n${message(1, 'ä')}\r\n[1]\n{"jsonrpc":"1.0"}\n{broken\n${message(2)}\n${message(3)}`)
+  const bytes = Buffer.from(
+    `starting…\n\r\n${message(1, 'ä')}\r\n[1]\n{"jsonrpc":"1.0"}\n{"jsonrpc":"2.0","method":"news"}\n{broken\n${message(2)}\n${message(3)}`,
+  )
   const found: string[] = []
   for (let at = 0; at < bytes.byteLength; at += 3) found.push(...read(bytes.subarray(at, at + 3)))
   expect(found.map((text) => JSON.parse(text).id)).toEqual([1, 2])

@@ -19,7 +19,8 @@ const BRACE = '{'.charCodeAt(0)
 const WINDOW_MS = 10_000
 
 /**
- * Cuts what a command writes into messages of JSON-RPC, whole lines of it. Anything else is dropped and counted.
+ * Cuts what a command writes into messages of JSON-RPC, whole lines of it. Notifications, which nobody here acts on, and whatever is no message are
+ * dropped, but counted.
  * @throws OutputExceeded
  */
 export function createLineReader(limits: OutputLimits, now: () => number = () => performance.now()) {
@@ -32,8 +33,8 @@ export function createLineReader(limits: OutputLimits, now: () => number = () =>
 
   const take = (line: Buffer): string[] => {
     if (line.byteLength === 0 || (line.byteLength === 1 && line[0] === 13)) return []
-    const text = line[0] === BRACE ? messageOf(line) : undefined
-    if (text === undefined) {
+    const message = line[0] === BRACE ? messageOf(line) : undefined
+    if (message === undefined) {
       junkBytes += line.byteLength + 1
       if (junkBytes > limits.junkBytes) throw new OutputExceeded('it writes too much that is no message')
       return []
@@ -45,7 +46,7 @@ export function createLineReader(limits: OutputLimits, now: () => number = () =>
       inWindow = 0
     }
     if (++inWindow > limits.messagesPerTenSeconds) throw new OutputExceeded('it writes too many messages')
-    return [text]
+    return message.isNews ? [] : [message.text]
   }
 
   return (chunk: Buffer): string[] => {
@@ -65,11 +66,12 @@ export function createLineReader(limits: OutputLimits, now: () => number = () =>
   }
 }
 
-function messageOf(line: Buffer): string | undefined {
+function messageOf(line: Buffer): { text: string; isNews: boolean } | undefined {
   const text = line.toString('utf8')
   try {
     const message: unknown = JSON.parse(text)
-    return message !== null && typeof message === 'object' && 'jsonrpc' in message && message.jsonrpc === '2.0' ? text : undefined
+    if (message === null || typeof message !== 'object' || !('jsonrpc' in message) || message.jsonrpc !== '2.0') return undefined
+    return { text, isNews: !('id' in message) }
   } catch {
     return undefined // what looked like a message was none
   }

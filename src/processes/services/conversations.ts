@@ -12,6 +12,7 @@ import { createRunner } from '~/features/runs/runner'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
 import { createUsageService } from '~/features/usage/service'
+import { createOpenRemote } from '~/runtime/a2a/remote'
 import { createModelClient } from '~/runtime/model/client'
 import { createPrices } from '~/runtime/model/prices'
 import type { Definitions } from './definitions'
@@ -47,6 +48,7 @@ export function createConversations(
     maxDepth: runSettings.maxDepth,
     createMcpSources,
     memoryOf: createMemories({ db }),
+    openRemote: createOpenRemote({ outbound, maxBytes: limits.toolResponseBytes }),
   })
   const objects = config.files.objects === undefined ? undefined : createObjects(config.files.objects)
   const files = createFileKeeper({ db, objects, maxBytes: config.files.maxBytes })
@@ -93,6 +95,7 @@ export function createConversations(
     approvals,
     usage: createUsageService({ db, write, clock, wakeUnpaid }),
     sessions: createSessionService({ db, write, agents, files }),
+    keeper: files,
     files: createFileService({ db, keeper: files }),
     objects,
     chat: createChatService({ agents, runs, clock }),

@@ -33,6 +33,8 @@ export interface RemoteAgentSpec {
   /** The agent's whole config: its card, and the credentials that go to the card's own origin only. */
   config: Record<string, unknown>
   timeoutMs: number
+  /** Of the run: sent along, so that agents who call each other in a circle are noticed. */
+  traceId: string
 }
 
 export type OpenRemoteAgent = (spec: RemoteAgentSpec) => RemoteAgent

@@ -1,4 +1,11 @@
-import { Client, SSEClientTransport, StreamableHTTPClientTransport, type Tool, type Transport } from '@modelcontextprotocol/client'
+import {
+  Client,
+  type ClientOptions,
+  SSEClientTransport,
+  StreamableHTTPClientTransport,
+  type Tool,
+  type Transport,
+} from '@modelcontextprotocol/client'
 import { DomainError } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import { toAnswer } from './answer'
@@ -45,7 +52,6 @@ export type Dial = (server: McpServer, signal: AbortSignal) => Promise<Connectio
 const MAX_TOOLS = 256
 const MAX_DEFINITION_LENGTH = 65_536
 const CLOSE_MS = 1000
-const PROBE_MS = 3000
 const MAX_OLD = 1000
 /** As the older transport's servers name their endpoint. */
 const SSE_PATH = /\/sse\/?$/
@@ -69,23 +75,22 @@ export function createDial(deps: DialDeps): Dial {
     }
   }
 
-  /** Commands that end when they are asked in a revision that they do not know. */
+  /** Commands that are known to speak an older revision: they are not asked about the newest one, which some do not survive. */
   const old = new Set<string>()
   async function connectCommand(stdio: NonNullable<DialDeps['stdio']>, server: StdioServer, signal: AbortSignal): Promise<Connection> {
     const key = JSON.stringify([server.command, ...server.args])
-    const line = () => {
+    const open = (revision: Revision) => {
       const transport = stdio(server)
-      return { transport, takeFault: transport.fault }
+      return connect(deps, { transport, takeFault: transport.fault }, signal, revision)
     }
-    if (old.has(key)) return connect(deps, line(), signal, 'legacy')
-    try {
-      return await connect(deps, line(), signal)
-    } catch (error) {
+    // One that keeps silent does not know the question.
+    const newest: Revision = { mode: 'auto', probe: { timeoutMs: connectTimeoutMs / 2 } }
+    const connection = await open(old.has(key) ? OLD : newest).catch((error) => {
       if (!(error instanceof Unconnected && hasExited(error.fault))) throw error
-      const connection = await connect(deps, line(), signal, 'legacy')
-      if (old.size < MAX_OLD) old.add(key)
-      return connection
-    }
+      return open(OLD)
+    })
+    if (connection.isOld && old.size < MAX_OLD) old.add(key)
+    return connection
   }
 
   return async (server, caller) => {
@@ -112,6 +117,9 @@ class Unconnected extends Error {
   }
 }
 
+type Revision = NonNullable<ClientOptions['versionNegotiation']>
+const OLD: Revision = { mode: 'legacy' }
+
 interface Line {
   transport: Transport
   /** Why it failed, if it is not for something that the server said. */
@@ -134,15 +142,14 @@ async function connect(
   { connectTimeoutMs, callTimeoutMs }: DialDeps,
   { transport, takeFault }: Line,
   signal: AbortSignal,
-  mode: 'auto' | 'legacy' = 'auto',
-): Promise<Connection> {
+  versionNegotiation: Revision = { mode: 'auto' },
+): Promise<Connection & { isOld: boolean }> {
   const client = new Client(
     { name: 'evo-ai', version: '1.0.0' },
     {
       // Nothing that a server could ask of us: no sampling, no elicitation, no roots.
       capabilities: {},
-      // A command that keeps silent does not know the question; by HTTP that is an outage.
-      versionNegotiation: { mode, probe: { timeoutMs: Math.min(PROBE_MS, connectTimeoutMs) } },
+      versionNegotiation,
       inputRequired: { autoFulfill: false },
       listMaxPages: 8,
       // Its schemas are a stranger's: compiling their patterns is not for this process.
@@ -161,7 +168,7 @@ async function connect(
   try {
     await unlessAborted(signal, client.connect(transport, options))
     const { tools } = await unlessAborted(signal, client.listTools(undefined, { ...options, cacheMode: 'refresh' }))
-    return { tools: checkTools(tools), call, isClosed: () => closed, close }
+    return { tools: checkTools(tools), call, isClosed: () => closed, close, isOld: client.getProtocolEra() === 'legacy' }
   } catch (error) {
     await close()
     const reason = takeFault()

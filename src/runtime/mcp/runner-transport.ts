@@ -14,7 +14,10 @@ export function createRunnerTransport({ url, token }: RunnerAddress, { command, 
   let fault: DomainError | undefined
   const started = Promise.withResolvers<void>()
 
-  const transport: RunnerTransport = {
+  const transport: RunnerTransport & Record<'stderr' | 'pid', null> = {
+    // By these the SDK knows a command: one that keeps silent is asked in an older revision.
+    stderr: null,
+    pid: null,
     fault: () => fault,
 
     start() {

@@ -1,11 +1,11 @@
 import { Elysia, t } from 'elysia'
+import { type CallerDeps, callerOf } from '~/platform/http/agent-caller'
 import { ClientHeader } from '~/platform/http/client-header'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
 import { Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent } from '../schema'
-import { type KeyHolderDeps, keyHolder } from './key-holder'
 import type { AgentSharing } from './service'
 
 const Params = t.Object({ agent_id: Uuid })
@@ -38,10 +38,10 @@ export const agentSharingRoutes = ({ sharing, session }: { sharing: AgentSharing
     )
 
 /** For holders of a key of the agent, its own or the shared one. */
-export const sharedAgentRoutes = ({ sharing, ...deps }: { sharing: AgentSharing } & KeyHolderDeps) =>
+export const sharedAgentRoutes = ({ sharing, ...deps }: { sharing: AgentSharing } & CallerDeps) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })
     .derive(async ({ request, params }) => ({
-      principal: await keyHolder(request, (params as Record<string, string | undefined>).agent_id ?? '', deps),
+      principal: await callerOf(request, (params as Record<string, string | undefined>).agent_id ?? '', deps),
     }))
     .get('/:agent_id/shared', ({ principal, params }) => sharing.shared(principal, params.agent_id), {
       params: Params,

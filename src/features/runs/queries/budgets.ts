@@ -2,6 +2,8 @@ import { type SQL, sql } from 'drizzle-orm'
 import { type BudgetScope, budgetReservations, budgets } from '~/features/usage/table'
 import type { Db } from '~/platform/db'
 import type { ReserveAnswer, Spender } from '../budget-guard'
+import { runs } from '../table'
+import { type OwnedRun, ours } from './owned'
 
 const falling = (
   { clientId, agentId, sessionId }: Spender,
@@ -20,16 +22,17 @@ export async function hasBudget(db: Db, spender: Spender): Promise<boolean> {
  */
 export async function reserve(
   db: Db,
-  spender: Spender,
+  spender: OwnedRun,
   { stepKey, amountNanos }: { stepKey: string; amountNanos: number },
 ): Promise<ReserveAnswer> {
   const { id, clientId, agentId, sessionId } = spender
-  const [row] = await db.execute<{ budgets: number; ok: boolean; refusing: BudgetScope[] | null; held: boolean }>(sql`
-    with old as (
-      delete from ${budgetReservations} where run_id = ${id} and step_key = ${stepKey} returning amount_nanos
+  const [row] = await db.execute<{ mine: number; budgets: number; ok: boolean; refusing: BudgetScope[] | null; held: boolean }>(sql`
+    with mine as (select 1 from ${runs} where ${ours(spender)}),
+    old as (
+      delete from ${budgetReservations} where run_id = ${id} and step_key = ${stepKey} and exists (select 1 from mine) returning amount_nanos
     ),
     lost as (select coalesce(sum(amount_nanos), 0)::bigint as amount from old),
-    due as (select * from ${budgets} b where ${falling(spender, sql`b`)} order by scope for update),
+    due as (select * from ${budgets} b where ${falling(spender, sql`b`)} and exists (select 1 from mine) order by scope for update),
     verdict as (
       select count(*)::int as budgets,
         coalesce(bool_and(limit_nanos - spent_nanos - reserved_nanos >= ${amountNanos}::bigint), true) as ok,
@@ -48,7 +51,8 @@ export async function reserve(
       select ${id}, ${stepKey}, ${clientId}, ${agentId}, ${sessionId}, ${amountNanos}::bigint from verdict, lost
       where verdict.ok and verdict.budgets > 0 returning 1
     )
-    select budgets, ok, refusing, held from verdict`)
+    select (select count(*)::int from mine) as mine, budgets, ok, refusing, held from verdict`)
+  if (row?.mine === 0) return { verdict: 'taken-over' }
   if (row === undefined || row.budgets === 0) return { verdict: 'free' }
   return row.ok ? { verdict: 'reserved' } : { verdict: 'refused', scopes: row.refusing ?? [], othersHold: row.held }
 }
@@ -65,8 +69,10 @@ export const settleReservation = (
     from gone where ${falling(spender, sql`b`)} returning 1
   )`
 
-export const releaseReservation = async (db: Db, spender: Spender, release: { stepKey: string; spentNanos: number }): Promise<void> => {
-  await db.execute(sql`with ${settleReservation(spender, release)} select 1`)
+/** A late owner's release changes nothing: its successor has a reservation of its own. */
+export const releaseReservation = async (db: Db, spender: OwnedRun, release: { stepKey: string; spentNanos: number }): Promise<void> => {
+  const only = sql`exists (select 1 from ${runs} where ${ours(spender)})`
+  await db.execute(sql`with ${settleReservation(spender, release, only)} select 1`)
 }
 
 /** What the calls of a run that is over had set aside when they were cut off counts as spent: nobody knows what the provider did. */

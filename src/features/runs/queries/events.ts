@@ -1,29 +1,24 @@
 import { and, asc, eq, sql } from 'drizzle-orm'
 import { events, sessions } from '~/features/sessions/table'
+import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent } from '../log-event'
 import { runEvents, runs } from '../table'
 import { asJson, type OwnedRun, ours } from './owned'
 
-/** The user's own message is the turn's event number 0. It is stored when the turn begins, behind what an earlier turn still had to say; once only. */
-export const insertUserEvent = (
-  db: Db,
-  { id, clientId, sessionId, content, actions }: Pick<OwnedRun, 'id' | 'clientId' | 'sessionId'> & Pick<AgentEvent, 'content' | 'actions'>,
-) =>
+/**
+ * The user's own message is the turn's event number 0. It is stored when the run runs, behind what an earlier turn still had to say; once only. Sent when
+ * called.
+ */
+export const insertUserEvent = (db: Db, { id, content, actions }: { id: string } & Pick<AgentEvent, 'content' | 'actions'>) =>
   db
-    .insert(events)
-    .values({
-      id: Bun.randomUUIDv7(),
-      clientId,
-      sessionId,
-      runId: id,
-      ordinal: 0,
-      author: 'user',
-      content: { ...content },
-      actions: actions ?? {},
-    })
-    .onConflictDoNothing({ target: [events.runId, events.ordinal] })
+    .execute(sql`
+      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions)
+      select ${Bun.randomUUIDv7()}, client_id, session_id, id, 0, 'user', ${asJson(content)}, ${asJson(actions ?? {})}
+      from ${runs} where id = ${id} and status = 'running'
+      on conflict (run_id, ordinal) do nothing`)
+    .execute()
 
 /** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */
 export async function saveEvent(
@@ -82,17 +77,28 @@ export async function listStoredEvents(db: Db, runId: string): Promise<{ ids: Se
   return { ids: new Set(rows.map(({ id }) => id)), last: Math.max(0, ...rows.map(({ ordinal }) => ordinal ?? 0)) }
 }
 
+const historyRows = builtOnce((db) =>
+  db
+    .select({ author: events.author, content: events.content, actions: events.actions })
+    .from(events)
+    .where(
+      and(
+        eq(events.clientId, sql.placeholder('clientId')),
+        eq(events.sessionId, sql.placeholder('sessionId')),
+        sql`${events.runId} is distinct from ${sql.placeholder('runId')}`,
+      ),
+    )
+    .orderBy(sql`${events.position} desc`)
+    .limit(sql.placeholder('limit'))
+    .prepare(''),
+)
+
 /** The session before this turn. */
 export async function listHistory(
   db: Db,
-  { clientId, sessionId, runId, limit }: { clientId: string; sessionId: string; runId: string; limit: number },
+  session: { clientId: string; sessionId: string; runId: string; limit: number },
 ): Promise<AgentEvent[]> {
-  const rows = await db
-    .select({ author: events.author, content: events.content, actions: events.actions })
-    .from(events)
-    .where(and(eq(events.clientId, clientId), eq(events.sessionId, sessionId), sql`${events.runId} is distinct from ${runId}`))
-    .orderBy(sql`${events.position} desc`)
-    .limit(limit)
+  const rows = await historyRows(db).execute(session)
   return rows.reverse().map(({ author, content, actions }) => ({ author, content: content as unknown as AgentEvent['content'], actions }))
 }
 

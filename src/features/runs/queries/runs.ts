@@ -1,6 +1,7 @@
-import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
+import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
@@ -26,7 +27,7 @@ export interface NewRun {
   isBackground: boolean
 }
 
-const seconds = (value: number) => sql`make_interval(secs => ${value})`
+const seconds = (value: number | Placeholder) => sql`make_interval(secs => ${value})`
 /** The session does nothing else, and nobody came before. */
 const ITS_TURN = sql`not exists (
   select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
@@ -34,48 +35,67 @@ const ITS_TURN = sql`not exists (
     or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
 )`
 
-/** Finds or makes the session and locks it until the transaction ends: turns of one session are accepted one after the other. */
-export const upsertSession = (
-  db: Db,
-  { sessionId, clientId, agentId, externalId }: Pick<NewRun, 'sessionId' | 'clientId' | 'agentId' | 'externalId'>,
-) =>
+const lockedSession = builtOnce((db) =>
   db
     .insert(sessions)
-    .values({ id: sessionId, clientId, agentId, externalId })
+    .values({
+      id: sql.placeholder('sessionId'),
+      clientId: sql.placeholder('clientId'),
+      agentId: sql.placeholder('agentId'),
+      externalId: sql.placeholder('externalId'),
+    })
     .onConflictDoUpdate({ target: sessions.id, set: { updatedAt: sql`now()` } })
+    .prepare(''),
+)
 
-/** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. */
-export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; isIdle: boolean; createdAt: Date; deadlineAt: Date }> {
-  const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${run.sessionId} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
-  const starts = run.isBackground ? sql`false` : idle
-  const [inserted] = await db
+/** Finds or makes the session and locks it until the transaction ends: turns of one session are accepted one after the other. Sent when called. */
+export const upsertSession = (db: Db, session: Pick<NewRun, 'sessionId' | 'clientId' | 'agentId' | 'externalId'>) =>
+  lockedSession(db).execute(session)
+
+const newRun = builtOnce((db, isBackground: boolean) => {
+  const session = sql.placeholder('sessionId')
+  const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${session} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
+  const starts = isBackground ? sql`false` : idle
+  return db
     .insert(runs)
     .values({
-      id: run.id,
-      clientId: run.clientId,
-      agentId: run.agentId,
-      sessionId: run.sessionId,
+      id: sql.placeholder('id'),
+      clientId: sql.placeholder('clientId'),
+      agentId: sql.placeholder('agentId'),
+      sessionId: session,
       status: sql`case when ${starts} then 'running' else 'queued' end`,
-      onDisconnect: run.onDisconnect,
-      input: run.input,
-      caller: run.caller,
-      traceId: run.traceId,
-      leaseOwner: run.owner,
+      onDisconnect: sql.placeholder('onDisconnect'),
+      input: sql.placeholder('input'),
+      caller: sql.placeholder('caller'),
+      traceId: sql.placeholder('traceId'),
+      leaseOwner: sql.placeholder('owner'),
       leaseToken: 1,
-      leaseUntil: sql`now() + ${seconds(run.isBackground ? 0 : run.leaseSeconds)}`,
-      deadlineAt: sql`now() + ${seconds(run.timeoutSeconds)}`,
+      leaseUntil: sql`now() + ${isBackground ? sql`interval '0'` : seconds(sql.placeholder('leaseSeconds'))}`,
+      deadlineAt: sql`now() + ${seconds(sql.placeholder('timeoutSeconds'))}`,
       startedAt: sql`case when ${starts} then now() end`,
     })
     .returning({ status: runs.status, isIdle: sql<boolean>`${idle}`, createdAt: runs.createdAt, deadlineAt: runs.deadlineAt })
+    .prepare('')
+})
+
+/** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. Sent when called. */
+export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; isIdle: boolean; createdAt: Date; deadlineAt: Date }> {
+  const [inserted] = await newRun(db, run.isBackground).execute({ ...run })
   // An insert of one row returns one.
   return inserted as NonNullable<typeof inserted>
 }
 
-export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
-  const [row] = await db
+const activeRuns = builtOnce((db) =>
+  db
     .select({ total: sql<number>`count(*)::int` })
     .from(runs)
-    .where(and(eq(runs.clientId, clientId), sql`${runs.status} in ('queued', 'running')`))
+    .where(and(eq(runs.clientId, sql.placeholder('clientId')), sql`${runs.status} in ('queued', 'running')`))
+    .prepare(''),
+)
+
+/** Sent when called. */
+export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
+  const [row] = await activeRuns(db).execute({ clientId })
   return row?.total ?? 0
 }
 

@@ -1,0 +1,72 @@
+import { t } from 'elysia'
+
+/** The methods read their own parameters: they differ by dialect, and their errors are the protocol's. */
+export const RpcRequest = t.Object(
+  {
+    jsonrpc: t.Optional(t.Unknown()),
+    id: t.Optional(t.Unknown()),
+    method: t.Optional(t.Unknown()),
+    params: t.Optional(t.Unknown()),
+  },
+  { title: 'A2aRequest', additionalProperties: true },
+)
+export const RpcResponse = t.Object(
+  {
+    jsonrpc: t.Literal('2.0'),
+    id: t.Union([t.String(), t.Number(), t.Null()]),
+    result: t.Optional(t.Unknown()),
+    error: t.Optional(t.Object({ code: t.Integer(), message: t.String(), data: t.Optional(t.Unknown()) })),
+  },
+  { title: 'A2aResponse' },
+)
+export const AgentCard = t.Record(t.String(), t.Unknown(), {
+  title: 'AgentCard',
+  description: 'The fields of A2A 1.0 and of 0.3 side by side.',
+})
+
+const Timestamps = t.String({ format: 'date-time' })
+export const SessionList = t.Object(
+  {
+    sessions: t.Array(
+      t.Object({
+        sessionId: t.String(),
+        contextId: t.String(),
+        lastUpdate: t.Number({ description: 'Seconds since the epoch.' }),
+        messageCount: t.Integer(),
+        status: t.String(),
+      }),
+    ),
+    total: t.Integer(),
+  },
+  { title: 'A2aSessions' },
+)
+export const SessionHistory = t.Object(
+  {
+    sessionId: t.String(),
+    history: t.Array(
+      t.Object({
+        role: t.String(),
+        content: t.Unknown(),
+        messageId: t.String(),
+        timestamp: Timestamps,
+        author: t.String(),
+        invocation_id: t.String(),
+      }),
+    ),
+    total: t.Integer(),
+  },
+  { title: 'A2aHistory' },
+)
+export const HistoryRequest = t.Object(
+  {
+    jsonrpc: t.Optional(t.Unknown()),
+    id: t.Optional(t.Unknown()),
+    method: t.Optional(t.Unknown()),
+    params: t.Object({
+      contextId: t.Optional(t.String({ minLength: 1, maxLength: 512 })),
+      external_id: t.Optional(t.String({ minLength: 1, maxLength: 512 })),
+      limit: t.Optional(t.Integer({ minimum: 1, maximum: 1000 })),
+    }),
+  },
+  { title: 'A2aHistoryRequest' },
+)

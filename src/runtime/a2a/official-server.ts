@@ -1,0 +1,134 @@
+import { AgentCard, type SendMessageRequest, type StreamResponse } from '@a2a-js/sdk'
+import { LegacyJsonRpcTransportHandler, V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server'
+import { A2AError, RequestMalformedError, TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors'
+import { type A2ARequestHandler, JsonRpcTransportHandler, ServerCallContext, V1PushNotificationSerializer } from '@a2a-js/sdk/server'
+import { DomainError } from '~/platform/errors'
+import { readMessage, readPush, readState, toOfficial, toPush, toUpdate } from './official-shapes'
+import { type AgentTask, type AgentTasks, isOver } from './task'
+
+export type OfficialVersion = '0.3' | '1.0'
+/** JSON-RPC responses: one, or a stream of them. */
+export type OfficialAnswer = object | AsyncGenerator<object, void>
+
+const PAGE = 50
+const MAX_PAGE = 100
+
+/**
+ * Answers a JSON-RPC request of the official protocol; the SDK knows the wire, we know the tasks.
+ * @throws DomainError what is no matter of the protocol, such as `rate-limited`; of a stream, before its first event
+ */
+export async function answerOfficially(
+  tasks: AgentTasks,
+  body: Record<string, unknown>,
+  version: OfficialVersion,
+): Promise<OfficialAnswer> {
+  let escaped: unknown
+  const handler = handlerOf(tasks, version, (error) => {
+    escaped = error
+  })
+  const transport = version === '1.0' ? new JsonRpcTransportHandler(handler) : new LegacyJsonRpcTransportHandler(handler)
+  const answer = await transport.handle(body, new ServerCallContext({ requestedVersion: version }))
+  if (escaped !== undefined) throw escaped
+  return Symbol.asyncIterator in answer ? inProtocol(answer, body, version) : answer
+}
+
+/** An error before the first event of a stream is a response of its own; what comes later is one more event. */
+async function* inProtocol(events: AsyncGenerator<object, void>, { id = null }: Record<string, unknown>, version: OfficialVersion) {
+  try {
+    yield* events
+  } catch (error) {
+    if (!(error instanceof A2AError)) throw error
+    const toError = version === '1.0' ? JsonRpcTransportHandler.mapToJSONRPCError : LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError
+    yield { jsonrpc: '2.0', id, error: toError(error) }
+  }
+}
+
+/** A task's end, as a push notification says it. */
+export function serializePush(task: AgentTask, version: OfficialVersion): { body: string; contentType: string } {
+  const official = toOfficial(task)
+  const serializer = version === '1.0' ? new V1PushNotificationSerializer() : new V03PushNotificationSerializer()
+  return serializer.serialize({ payload: { $case: 'task', value: official } }, official)
+}
+
+function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error: unknown) => void): A2ARequestHandler {
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (error) {
+      const told = toProtocol(error)
+      if (!(told instanceof A2AError)) onEscape(error)
+      throw told
+    }
+  }
+  const begin = ({ message, configuration }: SendMessageRequest) => {
+    const config = configuration?.taskPushNotificationConfig
+    return tasks.send(readMessage(message, config?.url ? readPush(config) : undefined), version)
+  }
+  const stream = async function* (start: () => Promise<{ id: string; contextId: string }>): AsyncGenerator<StreamResponse, void> {
+    try {
+      const about = await start()
+      const task = await tasks.get(about.id)
+      yield { payload: { $case: 'task', value: toOfficial({ ...task, answer: isOver(task.state) ? task.answer : [] }) } }
+      if (!isOver(task.state)) for await (const update of tasks.follow(about.id)) yield toUpdate(update, about)
+    } catch (error) {
+      throw toProtocol(error)
+    }
+  }
+
+  return {
+    getAgentCard: async () => AgentCard.fromJSON(tasks.card),
+    getAuthenticatedExtendedAgentCard: async () => AgentCard.fromJSON(tasks.card),
+    sendMessage: (request) =>
+      guarded(async () => {
+        const { id } = await begin(request)
+        if (request.configuration?.returnImmediately !== true) for await (const _ of tasks.follow(id));
+        return toOfficial(await tasks.get(id, request.configuration?.historyLength))
+      }),
+    sendMessageStream: (request) => stream(() => begin(request)),
+    resubscribe: ({ id }) => stream(() => tasks.get(id)),
+    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(id, historyLength))),
+    cancelTask: ({ id }) => guarded(async () => toOfficial(await tasks.cancel(id))),
+    listTasks: ({ contextId, status, pageSize, pageToken, historyLength, includeArtifacts }) =>
+      guarded(async () => {
+        const limit = Math.min(Math.max(pageSize ?? PAGE, 1), MAX_PAGE)
+        const state = status === 0 ? undefined : readState(status)
+        if (status !== 0 && state === undefined) return { tasks: [], nextPageToken: '', pageSize: limit, totalSize: 0 }
+        const page = await tasks.list({ contextId: contextId || undefined, state, limit, after: pageToken || undefined, historyLength })
+        const shown = page.tasks.map((task) => toOfficial(includeArtifacts === true ? task : { ...task, answer: [] }))
+        return { tasks: shown, nextPageToken: page.next ?? '', pageSize: limit, totalSize: page.total }
+      }),
+    createTaskPushNotificationConfig: (config) =>
+      guarded(async () => {
+        const target = readPush(config)
+        await tasks.setPush(config.taskId, target, version)
+        return toPush(target, config.taskId)
+      }),
+    getTaskPushNotificationConfig: ({ taskId, id }) =>
+      guarded(async () => {
+        const targets = await tasks.listPush(taskId)
+        const target = id === '' ? targets[0] : targets.find((one) => one.id === id)
+        if (target === undefined) throw new TaskNotFoundError('There is no such push notification config.')
+        return toPush(target, taskId)
+      }),
+    listTaskPushNotificationConfigs: ({ taskId }) =>
+      guarded(async () => ({ configs: (await tasks.listPush(taskId)).map((target) => toPush(target, taskId)), nextPageToken: '' })),
+    deleteTaskPushNotificationConfig: ({ taskId, id }) => guarded(async () => void (await tasks.deletePush(taskId, id))),
+  }
+}
+
+/** What the protocol has a word for, in its words; anything else as it is. */
+function toProtocol(error: unknown): unknown {
+  if (!(error instanceof DomainError)) return error
+  switch (error.problem) {
+    case 'not-found':
+      return new TaskNotFoundError(error.message)
+    case 'conflict':
+      return new TaskNotCancelableError(error.message)
+    case 'validation-failed':
+    case 'malformed-request':
+    case 'url-not-allowed':
+      return new RequestMalformedError(error.message)
+    default:
+      return error
+  }
+}

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { type AgentCard, Role, type StreamResponse, type Task, TaskState } from '@a2a-js/sdk'
+import { type Client, ClientFactory, DefaultAgentCardResolver, JsonRpcTransportFactory } from '@a2a-js/sdk/client'
+import { startApp, type TestApp } from '../support/start-app'
+
+/** Our server under the official SDK's own client, in both versions of the protocol. */
+let app: TestApp
+let agent: { id: string; config: { api_key: string } }
+const sent: { version: string | null; method: string }[] = []
+
+beforeAll(async () => {
+  app = await startApp()
+  const { call, clientId } = app.ada
+  agent = (await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'echo', type: 'llm', model: 'demo/echo', config: {} })).body
+})
+afterAll(() => app.close())
+
+/** With the agent's key, and to our port instead of the public one that the card names. */
+const fetchImpl = (async (input: string | URL | Request, init?: RequestInit) => {
+  const request = new Request(String(input instanceof Request ? input.url : input).replace('http://localhost:8000', app.url), init)
+  request.headers.set('x-api-key', agent.config.api_key)
+  if (request.method === 'POST') {
+    const { method } = (await request.clone().json()) as { method: string }
+    sent.push({ version: request.headers.get('a2a-version'), method })
+  }
+  return fetch(request)
+}) as typeof fetch
+
+async function connect(version: '1.0' | '0.3'): Promise<Client> {
+  const resolver = new DefaultAgentCardResolver({ fetchImpl })
+  const card: AgentCard = await resolver.resolve(`${app.url}/api/v1/a2a/${agent.id}/`)
+  expect(card.supportedInterfaces.map(({ protocolVersion }) => protocolVersion)).toEqual(['1.0', '0.3'])
+  const factory = new ClientFactory({ transports: [new JsonRpcTransportFactory({ fetchImpl, legacyCompat: { enabled: true } })] })
+  return factory.createFromAgentCard({
+    ...card,
+    supportedInterfaces: card.supportedInterfaces.filter(({ protocolVersion }) => protocolVersion === version),
+  })
+}
+
+const request = (text: string, { contextId = '', taskId = '', returnImmediately = false } = {}) => ({
+  tenant: '',
+  metadata: undefined,
+  configuration: { acceptedOutputModes: [], taskPushNotificationConfig: undefined, returnImmediately },
+  message: {
+    messageId: crypto.randomUUID(),
+    contextId,
+    taskId,
+    role: Role.ROLE_USER,
+    parts: [{ content: { $case: 'text' as const, value: text }, metadata: undefined, filename: '', mediaType: 'text/plain' }],
+    metadata: undefined,
+    extensions: [],
+    referenceTaskIds: [],
+  },
+})
+const textOf = (parts: { content?: { $case: string; value: unknown } | undefined }[] = []) =>
+  parts.map(({ content }) => content?.value).join('')
+
+/** What a client that follows the protocol shows: chunks appended, or in place of what was there. */
+function shownBy(events: StreamResponse[]) {
+  let text = ''
+  for (const { payload } of events)
+    if (payload?.$case === 'artifactUpdate') text = (payload.value.append ? text : '') + textOf(payload.value.artifact?.parts)
+  return text
+}
+
+describe.each(['1.0', '0.3'] as const)('version %s', (version) => {
+  let client: Client
+  beforeAll(async () => {
+    client = await connect(version)
+  })
+
+  test('a message is answered with its task, in its context', async () => {
+    const first = (await client.sendMessage(request('hello'))) as Task
+    expect(first.status?.state).toBe(TaskState.TASK_STATE_COMPLETED)
+    expect(textOf(first.artifacts[0]?.parts)).toBe('Echo: hello')
+    const second = (await client.sendMessage(request('again', { contextId: first.contextId }))) as Task
+    expect(second.contextId).toBe(first.contextId)
+    expect(second.id).not.toBe(first.id)
+    expect(await client.getTask({ tenant: '', id: first.id, historyLength: 10 })).toMatchObject({ id: first.id, history: [{}, {}] })
+    expect(sent.at(-1)?.version).toBe(version)
+  })
+
+  test('a stream begins with the task, appends its answer, and ends', async () => {
+    const events = await Array.fromAsync(client.sendMessageStream(request('/slow 40\none two three')))
+    expect(events[0]?.payload?.$case).toBe('task')
+    expect(shownBy(events)).toBe('Echo: one two three')
+    const last = events.at(-1)?.payload
+    expect(last?.$case === 'statusUpdate' && last.value.status?.state).toBe(TaskState.TASK_STATE_COMPLETED)
+    expect(events.filter(({ payload }) => payload?.$case === 'artifactUpdate').length).toBeGreaterThan(2)
+  })
+
+  test('a task is accepted at once, followed from its beginning, and canceled', async () => {
+    const task = (await client.sendMessage(request(`/slow 100\n${'word '.repeat(60)}`, { returnImmediately: true }))) as Task
+    expect([TaskState.TASK_STATE_WORKING, TaskState.TASK_STATE_SUBMITTED]).toContain(task.status?.state as TaskState)
+    const followed = Array.fromAsync(client.resubscribeTask({ tenant: '', id: task.id }))
+    await Bun.sleep(300)
+    const canceled = await client.cancelTask({ tenant: '', id: task.id, metadata: undefined })
+    expect(canceled.status?.state).toBe(TaskState.TASK_STATE_CANCELED)
+    const events = await followed
+    expect(shownBy(events)).toStartWith('Echo: word')
+    const last = events.at(-1)?.payload
+    expect(last?.$case === 'statusUpdate' && last.value.status?.state).toBe(TaskState.TASK_STATE_CANCELED)
+    await expect(client.cancelTask({ tenant: '', id: task.id, metadata: undefined })).rejects.toThrow(/over/i)
+  })
+
+  test('a failed run is a failed task; a task that nobody made is not found; an empty message is refused', async () => {
+    const failed = (await client.sendMessage(request('/fail'))) as Task
+    expect(failed.status?.state).toBe(TaskState.TASK_STATE_FAILED)
+    expect(textOf(failed.status?.message?.parts)).toBe('The demo model was told to fail.')
+    await expect(client.getTask({ tenant: '', id: crypto.randomUUID() })).rejects.toThrow(/not found/i)
+    await expect(client.sendMessage(request(''))).rejects.toThrow()
+  })
+
+  test('push notification configs are kept, shown without their secrets, and taken away; SSRF-09 holds', async () => {
+    const { id: taskId } = (await client.sendMessage(request('push'))) as Task
+    const authentication = { scheme: 'Bearer', credentials: 'sEcret' }
+    const config = { tenant: '', taskId, id: 'mine', url: 'https://93.184.216.34/hook', token: 'tok', authentication }
+    await client.createTaskPushNotificationConfig(config)
+    const { configs } = await client.listTaskPushNotificationConfig({ tenant: '', taskId, pageSize: 10, pageToken: '' })
+    expect(configs).toMatchObject([{ id: 'mine', url: config.url }])
+    expect(JSON.stringify(configs)).not.toContain('sEcret')
+    expect(JSON.stringify(await app.services.db.execute('select * from a2a_push_configs'))).not.toContain('sEcret')
+    await client.deleteTaskPushNotificationConfig({ tenant: '', taskId, id: 'mine' })
+    expect((await client.listTaskPushNotificationConfig({ tenant: '', taskId, pageSize: 10, pageToken: '' })).configs).toEqual([])
+    for (const url of ['https://10.0.0.1/hook', 'http://example.com/'])
+      await expect(client.createTaskPushNotificationConfig({ ...config, url })).rejects.toThrow(/allowed|https/)
+  })
+})
+
+test('1.0: tasks are listed by context and state, page by page', async () => {
+  const client = await connect('1.0')
+  const { contextId } = (await client.sendMessage(request('one'))) as Task
+  for (const text of ['two', '/fail']) await client.sendMessage(request(text, { contextId }))
+  const page = {
+    tenant: '',
+    contextId,
+    status: TaskState.TASK_STATE_UNSPECIFIED,
+    pageSize: 2,
+    pageToken: '',
+    statusTimestampAfter: undefined,
+  }
+  const first = await client.listTasks({ ...page, includeArtifacts: true })
+  expect(first).toMatchObject({ totalSize: 3, pageSize: 2, tasks: [{ artifacts: [] }, {}] })
+  expect(textOf(first.tasks[1]?.artifacts[0]?.parts)).toBe('Echo: two')
+  const second = await client.listTasks({ ...page, pageToken: first.nextPageToken })
+  expect(second).toMatchObject({ nextPageToken: '', tasks: [{ contextId }] })
+  const failed = await client.listTasks({ ...page, status: TaskState.TASK_STATE_FAILED })
+  expect(failed.totalSize).toBe(1)
+})
+
+test('a version that nobody speaks is refused with its code', async () => {
+  const reply = await app.stranger(
+    'POST',
+    `/api/v1/a2a/${agent.id}`,
+    { jsonrpc: '2.0', id: 1, method: 'SendMessage', params: {} },
+    { 'x-api-key': agent.config.api_key, 'a2a-version': '7.1' },
+  )
+  expect(reply.body).toMatchObject({ id: 1, error: { code: -32009 } })
+})
+
+test('what is no matter of the protocol keeps its HTTP status, also where a stream was asked for', async () => {
+  const strict = await startApp({ RATE_CHATS_PER_MINUTE: '2' })
+  const { call, clientId } = strict.ada
+  const { id, config } = (
+    await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'echo', type: 'llm', model: 'demo/echo', config: {} })
+  ).body
+  const ask = (method: string) =>
+    strict.stranger('POST', `/api/v1/a2a/${id}`, { jsonrpc: '2.0', id: 1, method, params: {} }, { 'x-api-key': config.api_key })
+  for (let i = 0; i < 2; i++) await ask('GetTask')
+  const refused = await ask('SendStreamingMessage')
+  expect({ status: refused.status, after: refused.headers.get('retry-after') }).toEqual({
+    status: 429,
+    after: expect.stringMatching(/^\d+$/),
+  })
+  await strict.close()
+})

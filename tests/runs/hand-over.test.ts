@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { silentLog } from '~/platform/log'
+import { createServices } from '~/processes/services'
+import { until } from '../support/background'
+import { startApp, type TestApp } from '../support/start-app'
+
+let app: TestApp
+let calls = 0
+const tool = Bun.serve({
+  port: 0,
+  hostname: '127.0.0.1',
+  async fetch() {
+    calls += 1
+    await Bun.sleep(1500)
+    return Response.json({ booked: calls })
+  },
+})
+beforeAll(async () => {
+  app = await startApp({ OUTBOUND_ALLOW: '127.0.0.1', RUN_LEASE_SECONDS: '600' })
+})
+afterAll(async () => {
+  await app.close()
+  await tool.stop(true)
+})
+
+test('a process that stops finishes the step in hand, and another one goes on behind it: within a nested agent, without doing anything twice', async () => {
+  const define = async (body: object) =>
+    (await app.ada.call('POST', '/api/v1/agents/', { client_id: app.ada.clientId, config: {}, ...body })).body.id as string
+  const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book`, description: 'Books' }]
+  const clerk = await define({ name: 'clerk', type: 'llm', model: 'demo/echo', config: { custom_tools: { http_tools } } })
+  const pair = await define({ name: 'pair', type: 'parallel', config: { sub_agents: [clerk, clerk] } })
+  const { body: run } = await app.ada.call('POST', `/api/v1/agents/${pair}/runs`, { message: '/tool book {}', mode: 'background' })
+  await until(() => calls === 2)
+  // Long before the lease runs out.
+  const stopping = app.services.runner.stop(3000)
+  const other = createServices(app.config, { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 100 })
+  const read = async () => (await app.ada.call('GET', `/api/v1/runs/${run.id}`)).body
+  await until(async () => (await read()).status === 'succeeded')
+  await stopping
+  expect(calls).toBe(2)
+  const { steps } = await read()
+  expect(steps.map(({ key, state }: { key: string; state: string }) => `${key} ${state}`).toSorted()).toEqual(
+    ['0/model:1', '0/model:2', '0/tool:1:0:book', '1/model:1', '1/model:2', '1/tool:1:0:book'].map((key) => `${key} done`),
+  )
+  const events = await app.services.db.execute<{ events: { type: string }[] }>(
+    `select events from run_events where run_id = '${run.id}' order by first_seq`,
+  )
+  expect(events.flatMap((chunk) => chunk.events).filter(({ type }) => type === 'run-resumed')).toHaveLength(1)
+  await other.runner.stop(0)
+  await other.close()
+}, 30_000)
