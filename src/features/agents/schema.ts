@@ -31,8 +31,6 @@ export const Agent = t.Object(
 )
 export type Agent = Static<typeof Agent>
 
-const Finding = t.Object({ pointer: t.String(), code: t.String(), message: t.String() })
-
 const fields = {
   description: OptionalText(4000),
   role: OptionalText(4000),
@@ -74,13 +72,3 @@ export const ImportedAgent = t.Object({
   ...fields,
 })
 export type ImportedAgent = Static<typeof ImportedAgent>
-
-export const Findings = t.Object(
-  {
-    valid: t.Boolean({ description: 'Whether it could be stored.' }),
-    problems: t.Array(Finding),
-    warnings: t.Array(Finding, { description: 'It could be stored, but will hardly do what it should.' }),
-  },
-  { title: 'AgentFindings' },
-)
-export type Findings = Static<typeof Findings>

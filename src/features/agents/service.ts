@@ -15,6 +15,7 @@ import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
 import { maskSecrets, openSecrets, sealSecrets } from './config-secrets'
 import { withHttpTools } from './llm-config'
+import { cardOf, merge, withoutCard } from './merge-change'
 import {
   type AgentFilter,
   type AgentRow,
@@ -273,26 +274,6 @@ const MAX_OWNERS = 10_000
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const hashKey = (key: string) => createHash('sha256').update(key).digest()
-
-/** What a card says is for the card to say. */
-const withoutCard = ({ agent_card: _, ...config }: Config): Config => config
-
-/** Whoever changes a remote agent's config need not repeat what its card said. */
-const cardOf = ({ type, config: { agent_card } }: AgentRow): Config => (type === 'a2a' && agent_card !== undefined ? { agent_card } : {})
-
-const merge = (before: AgentRow, change: AgentChange, config: Record<string, unknown>): Draft => ({
-  type: change.type ?? before.type,
-  name: change.name ?? before.name,
-  agent_card_url: change.agent_card_url === undefined ? before.agent_card_url : change.agent_card_url,
-  model: change.model === undefined ? before.model : change.model,
-  description: change.description === undefined ? before.description : change.description,
-  role: change.role === undefined ? before.role : change.role,
-  goal: change.goal === undefined ? before.goal : change.goal,
-  instruction: change.instruction === undefined ? before.instruction : change.instruction,
-  api_key_id: change.api_key_id === undefined ? before.api_key_id : change.api_key_id,
-  folder_id: change.folder_id === undefined ? before.folder_id : change.folder_id,
-  config,
-})
 
 /** The database itself refuses a folder or key of another client; unknown ones look the same. */
 function refuseReference(error: unknown): never {
