@@ -62,6 +62,8 @@ import { usageRoutes } from './features/usage/routes'
 import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
+import { webhookRoutes } from './features/webhooks/routes'
+import type { WebhookService } from './features/webhooks/service'
 import type { Admission } from './platform/admission'
 import { type Db, inRequestScope } from './platform/db'
 import { agentCallerOf, callerOf } from './platform/http/agent-caller'
@@ -118,6 +120,7 @@ export interface AppDeps {
   emails: EmailService
   mailEvents: MailEventService
   queues: QueueService
+  webhooks: WebhookService
   metrics: Metrics
   settings: {
     apiUrl: string
@@ -240,6 +243,7 @@ export function createApp(deps: AppDeps) {
         .use(usageRoutes({ usage: deps.usage, session: openSession }))
         .use(chatRoutes({ chat: deps.chat, ...talkers }))
         .use(emailRoutes({ emails: deps.emails, session }))
+        .use(webhookRoutes({ webhooks: deps.webhooks, session }))
         .use(queueRoutes({ queues: deps.queues, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))

@@ -35,6 +35,7 @@ const LEAST_ROLE = {
   invitations: { read: 'owner', write: 'owner' },
   'machine-keys': { read: 'owner', write: 'owner' },
   audit: { read: 'owner', write: 'owner' },
+  webhooks: { read: 'owner', write: 'owner' },
 } as const satisfies Record<string, Record<Action, MemberRole>>
 
 const RANK: Record<Role, number> = { viewer: 1, member: 2, owner: 3, admin: 4 }

@@ -4,8 +4,9 @@ import { builtOnce } from './built-once'
 import { type Database, type Db, sqlState } from './db'
 import { DomainError } from './errors'
 import { idempotencyKeys } from './idempotency-table'
+import type { Notification, Subscribe } from './notification'
 import type { Relay } from './outbox/relay'
-import { outbox } from './outbox/table'
+import { type OutboxKind, outbox } from './outbox/table'
 import type { Actor } from './principal'
 
 /** One business change: everything done through it is committed together or not at all. */
@@ -15,6 +16,10 @@ export interface Unit {
   audit(entry: AuditEntry): void
   /** Asks for a mail. The request holds ids, never an address or a link. */
   mail(request: { template: string } & Record<string, unknown>): void
+  /** Tells the client's own systems, those that asked for it. */
+  notify(notification: Notification): void
+  /** Has a worker do what was written down under that id. */
+  follow(work: { id: string; kind: OutboxKind; clientId: string }): void
 }
 
 /**
@@ -27,18 +32,23 @@ export type Write = <T>(actor: Actor, work: (unit: Unit) => Promise<T>) => Promi
 
 type Row = typeof outbox.$inferInsert
 
-export function createWrite({ database, relay }: { database: Database; relay: Relay }): Write {
+export function createWrite({ database, relay, subscribe }: { database: Database; relay: Relay; subscribe?: Subscribe }): Write {
   return async (actor, work) => {
     let rows: Row[] = []
     const result = await database.transaction(async (tx, send) => {
       rows = []
+      const notifications: Notification[] = []
       const before = await claimKey(tx, actor)
       if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
       const done = await work({
         tx,
         audit: (entry) => rows.push(auditRow(actor, entry)),
         mail: (request) => rows.push({ id: Bun.randomUUIDv7(), kind: 'email', clientId: clientOf(actor), payload: request }),
+        notify: (notification) => notifications.push(notification),
+        follow: (work) => rows.push({ ...work, payload: {} }),
       })
+      if (subscribe !== undefined && notifications.length > 0)
+        for (const told of await subscribe(tx, notifications)) rows.push({ ...told, kind: 'webhook', payload: {} })
       const [only] = rows
       if (rows.length === 1 && only !== undefined) await send(() => insertRow(tx).execute(only))
       else if (rows.length > 1) await send(() => tx.insert(outbox).values(rows))

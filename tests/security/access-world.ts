@@ -141,6 +141,16 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    webhook_id: async ({ clientId }) => {
+      const { status, body } = await admin.call('POST', `/api/v1/clients/${clientId}/webhooks`, {
+        url: 'https://hooks.example/x',
+        events: ['run.finished'],
+      })
+      if (status === 201) return body.id
+      // There are as many as a client may have.
+      return (await ok(admin.call('GET', `/api/v1/clients/${clientId}/webhooks`)))[0].id
+    },
+    delivery_id: () => crypto.randomUUID(),
     queue: () => 'email',
     letter_id: () => crypto.randomUUID(),
     email_id: () => crypto.randomUUID(),

@@ -90,7 +90,7 @@ export function createAgentService({
     checkAgent(draft.type === 'a2a' && draft.config.agent_card == null ? await withCard(draft) : draft, outbound)
 
   /** An agent that was prepared and whose references were checked. */
-  const insert = async ({ tx, audit }: Unit, { clientId, id, checked, key = crypto.randomUUID() }: Fresh): Promise<AgentRow> => {
+  const insert = async ({ tx, audit, notify }: Unit, { clientId, id, checked, key = crypto.randomUUID() }: Fresh): Promise<AgentRow> => {
     const row = await insertAgent(tx, {
       ...checked,
       config: await sealSecrets(checked.config, {}, sealerOf(tx, clientId, id)),
@@ -106,6 +106,7 @@ export function createAgentService({
       clientId,
       details: { name: row.name, type: row.type, model: row.model },
     })
+    notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'create' } })
     return row
   }
 
@@ -175,7 +176,7 @@ export function createAgentService({
     ): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'write', 'agents')
       const described = await describeAnew(reach, id, change)
-      const updated = await write(principal, async ({ tx, audit }) => {
+      const updated = await write(principal, async ({ tx, audit, notify }) => {
         const before = await lockAgent(tx, reach, id)
         if (before === undefined) throw notFound('Agent')
         checkIfMatch(ifMatch, etagOf(before))
@@ -200,6 +201,7 @@ export function createAgentService({
           clientId: row.client_id,
           details: { name: row.name, fields: Object.keys(change) },
         })
+        notify({ type: 'agent.changed', clientId: row.client_id, data: { agent_id: id, change: 'update' } })
         return row
       })
       return show(principal, updated)
@@ -224,12 +226,13 @@ export function createAgentService({
 
     remove(principal: Principal, id: string, { ifMatch }: { ifMatch?: string | null } = {}): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      return write(principal, async ({ tx, audit }) => {
+      return write(principal, async ({ tx, audit, notify }) => {
         const before = ifMatch ? await lockAgent(tx, reach, id) : undefined
         if (before !== undefined) checkIfMatch(ifMatch, etagOf(before))
         const gone = await deleteAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
+        notify({ type: 'agent.changed', clientId: gone.clientId, data: { agent_id: id, change: 'delete' } })
       })
     },
 

@@ -1,4 +1,5 @@
 import type { Config } from '~/config'
+import { createSubscribe } from '~/features/webhooks/service'
 import { createAdmission } from '~/platform/admission'
 import { createAttempts } from '~/platform/attempts'
 import { systemClock } from '~/platform/clock'
@@ -28,7 +29,7 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
     secrets: stores.secrets,
     linkKey: stores.linkKey,
     refreshKey: stores.refreshKey,
-    write: createWrite({ database, relay }),
+    write: createWrite({ database, relay, subscribe: createSubscribe({ clock: systemClock }) }),
     passwords,
     attempts: createAttempts({
       db: database.db,
