@@ -58,6 +58,9 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
   }),
+  'POST /api/v1/agents/:agent_id/share': ofHeader({}),
+  'GET /api/v1/agents/export': ofHeader(),
+  'POST /api/v1/agents/import': ofHeader({ agents: [] }),
   'PUT /api/v1/agents/:agent_id/folder': ofHeader({}),
   'GET /api/v1/agents/folders/': ofHeader(),
   'POST /api/v1/agents/folders/': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId, name: 'f' } }),

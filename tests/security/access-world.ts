@@ -94,8 +94,9 @@ export async function createWorld(app: TestApp) {
       route.startsWith('DELETE') && route.endsWith('/:client_id')
         ? (await ok(admin.call('POST', '/api/v1/clients', { name: 'Brief', email: address(), password: PASSWORD }))).id
         : clientId,
-    agent_id: async ({ clientId, agentId }, route) => (route.startsWith('DELETE') ? (await makeAgent(clientId)).id : agentId),
+    agent_id: async ({ clientId, agentId }, route) => (/^DELETE .*:agent_id$/.test(route) ? (await makeAgent(clientId)).id : agentId),
     external_id: () => 'talk',
+    version: () => '1',
     key_id: async ({ clientId }) =>
       (
         await ok(

@@ -74,6 +74,9 @@ export const blankSecrets = (config: Config): Config =>
     () => '',
   )
 
+/** From a file: a mask says nothing here. */
+export const forgetMasks = (config: Config): Config => mapSecrets(config, (text) => (text.startsWith(MASK) ? '' : text))
+
 /** Copies of other agents keep nothing that opens anything. */
 function withoutEmbedded(config: Config, replace: (text: string) => string): Config {
   const walk = (value: unknown): unknown => {
