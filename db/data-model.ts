@@ -18,6 +18,7 @@ export const PURPOSES: Record<string, string> = {
   agents: 'agents: what they are and how they run; their own key as a hash and sealed',
   agent_versions: 'what an agent was before each of its last hundred changes',
   contacts: 'end users of a client, by the id that its systems give them',
+  contact_erasures: 'receipts of erased contacts: how much was found where, never what',
   mcp_servers: 'the catalogue of MCP servers, for all clients',
   mcp_tools: 'what an agent has accepted of the tools of its MCP servers',
   tools: 'the catalogue of HTTP tools, for all clients',

@@ -23,6 +23,8 @@ import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { contactRoutes } from './features/contacts/routes'
 import type { ContactService } from './features/contacts/service'
+import { erasureRoutes } from './features/erasures/routes'
+import type { ErasureService } from './features/erasures/service'
 import { fileRoutes } from './features/files/routes'
 import type { FileService } from './features/files/service'
 import { folderRoutes } from './features/folders/routes'
@@ -105,6 +107,7 @@ export interface AppDeps {
   mcpTools: McpToolService
   folders: FolderService
   contacts: ContactService
+  erasures: ErasureService
   mcpServers: McpServerService
   tools: ToolService
   sessions: SessionService
@@ -236,6 +239,7 @@ export function createApp(deps: AppDeps) {
         .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
         .use(toolRoutes({ tools: deps.tools, session }))
         .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
+        .use(erasureRoutes({ erasures: deps.erasures, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))

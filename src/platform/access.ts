@@ -30,6 +30,7 @@ const LEAST_ROLE = {
   chat: { read: 'member', write: 'member' },
   usage: { read: 'viewer', write: 'owner' },
   contacts: { read: 'viewer', write: 'member' },
+  erasures: { read: 'owner', write: 'owner' },
   client: { read: 'viewer', write: 'owner' },
   members: { read: 'viewer', write: 'owner' },
   invitations: { read: 'owner', write: 'owner' },

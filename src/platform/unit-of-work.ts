@@ -12,8 +12,8 @@ import type { Actor } from './principal'
 /** One business change: everything done through it is committed together or not at all. */
 export interface Unit {
   tx: Db
-  /** Says what was done. The entry is written with the change. */
-  audit(entry: AuditEntry): void
+  /** Says what was done. The entry is written with the change; the answer is its id. */
+  audit(entry: AuditEntry): string
   /** Asks for a mail. The request holds ids, never an address or a link. */
   mail(request: { template: string } & Record<string, unknown>): void
   /** Tells the client's own systems, those that asked for it. */
@@ -42,7 +42,11 @@ export function createWrite({ database, relay, subscribe }: { database: Database
       if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
       const done = await work({
         tx,
-        audit: (entry) => rows.push(auditRow(actor, entry)),
+        audit: (entry) => {
+          const row = auditRow(actor, entry)
+          rows.push(row)
+          return row.id
+        },
         mail: (request) => rows.push({ id: Bun.randomUUIDv7(), kind: 'email', clientId: clientOf(actor), payload: request }),
         notify: (notification) => notifications.push(notification),
         follow: (work) => rows.push({ ...work, payload: {} }),

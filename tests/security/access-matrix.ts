@@ -198,6 +198,7 @@ export const RULES: Record<string, Rule> = {
   'GET /api/v1/contacts/:contact_id': or(ofClient('viewer'), 'contacts:read', [403, 403]),
   'PUT /api/v1/contacts/:contact_id': or(ofClient('member'), 'contacts:write', [403, 403]),
   'DELETE /api/v1/contacts/:contact_id': or(ofClient('member'), 'contacts:write', [403, 403]),
+  'POST /api/v1/contacts/:contact_id/erase': ofClient('owner'),
 
   'GET /api/v1/sessions/client/:client_id': or(inClient('viewer'), 'sessions:read', [403, 403]),
   'GET /api/v1/sessions/agent/:agent_id': or(ofClient('viewer'), 'sessions:read'),
