@@ -1,7 +1,8 @@
 import { and, eq, sql } from 'drizzle-orm'
-import type { AuditEntry } from './audit'
+import type { AuditEntry, AuditPayload } from './audit'
 import { builtOnce } from './built-once'
 import { type Database, type Db, sqlState } from './db'
+import type { Definer, DefinitionCache } from './definition-cache'
 import { DomainError } from './errors'
 import { idempotencyKeys } from './idempotency-table'
 import type { Notification, Subscribe } from './notification'
@@ -32,10 +33,18 @@ export type Write = <T>(actor: Actor, work: (unit: Unit) => Promise<T>) => Promi
 
 type Row = typeof outbox.$inferInsert
 
-export function createWrite({ database, relay, subscribe }: { database: Database; relay: Relay; subscribe?: Subscribe }): Write {
+export interface WriteDeps {
+  database: Database
+  relay: Relay
+  subscribe?: Subscribe
+  /** Told of every audited change, so that no writer can forget to. */
+  definitions?: Pick<DefinitionCache, 'changed'>
+}
+
+export function createWrite({ database, relay, subscribe, definitions }: WriteDeps): Write {
   return async (actor, work) => {
     let rows: Row[] = []
-    const result = await database.transaction(async (tx, send) => {
+    const change = database.transaction(async (tx, send) => {
       rows = []
       const notifications: Notification[] = []
       const before = await claimKey(tx, actor)
@@ -59,10 +68,24 @@ export function createWrite({ database, relay, subscribe }: { database: Database
       await keepAnswer(tx, actor, done)
       return done
     })
+    // Also after a failure: a COMMIT whose answer was lost may have happened.
+    const result = await change.finally(() => definitions?.changed(definersOf(rows)))
     if (rows.length > 0) relay.publish(rows.map(({ id, kind }) => ({ id, kind })))
     return result
   }
 }
+
+/** Whose definitions the audited changes may have touched. A client that goes takes its own along. */
+function definersOf(rows: Row[]): Definer[] {
+  return rows.flatMap(({ kind, clientId = null, payload }) => {
+    if (kind !== 'audit') return []
+    const { resource_type, resource_id } = payload as Pick<AuditPayload, 'resource_type' | 'resource_id'>
+    if (CATALOGUES.includes(resource_type)) return [null, clientId]
+    return resource_type === 'client' ? [clientId, resource_id] : [clientId]
+  })
+}
+
+const CATALOGUES = ['tool', 'mcp_server']
 
 const insertRow = builtOnce((db) => {
   const row = {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { ToolService } from '~/features/tools/service'
 import { authorize, authorizeReach, type Reach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
+import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
@@ -55,6 +56,7 @@ export function createAgentService({
   secrets,
   outbound,
   tools,
+  definitions,
   apiUrl,
 }: {
   db: Db
@@ -62,6 +64,7 @@ export function createAgentService({
   secrets: Secrets
   outbound: Outbound
   tools: Pick<ToolService, 'bind'>
+  definitions: DefinitionCache
   apiUrl: string
 }) {
   const owners = new Map<string, string>()
@@ -121,6 +124,14 @@ export function createAgentService({
     etag: etagOf(row),
   })
 
+  /** For reading only: a change locks the row. Who reaches all clients does not know whose mark to ask for. */
+  const recall = async ({ clientId, agentId }: Reach, given: string): Promise<AgentRow | undefined> => {
+    const id = given.toLowerCase()
+    if (clientId === null) return findAgent(db, { clientId, agentId }, id)
+    if ((agentId ?? id) !== id) return undefined
+    return definitions.get(clientId, `agent:${id}`, () => findAgent(db, { clientId, agentId: null }, id))
+  }
+
   return {
     prepare,
     insert,
@@ -159,7 +170,7 @@ export function createAgentService({
     async get(principal: Principal, id: string, clientId?: string): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'read', 'agents')
       if (clientId !== undefined) authorize(principal, 'read', { kind: 'agents', clientId, agentId: reach.agentId ?? id })
-      const agent = await findAgent(db, clientId === undefined ? reach : { ...reach, clientId }, id)
+      const agent = await recall(clientId === undefined ? reach : { ...reach, clientId }, id)
       if (agent === undefined) throw notFound('Agent')
       return show(principal, agent)
     },
@@ -253,7 +264,7 @@ export function createAgentService({
 
     /** The row itself, for those who and have asked for the right to. @throws DomainError `not-found` */
     async find(reach: Reach, id: string): Promise<AgentRow> {
-      const agent = await findAgent(db, reach, id)
+      const agent = await recall(reach, id)
       if (agent === undefined) throw notFound('Agent')
       return agent
     },

@@ -17,11 +17,11 @@ export type Definitions = ReturnType<typeof createDefinitions>
 /** What a client defines. */
 export function createDefinitions(
   config: Config,
-  { db, write, secrets, outbound }: Machinery,
+  { db, write, secrets, outbound, definitions }: Machinery,
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
-  const tools = createToolService({ db, write, outbound })
-  const agents = createAgentService({ db, write, secrets, outbound, tools, apiUrl: config.apiUrl })
+  const tools = createToolService({ db, write, outbound, definitions })
+  const agents = createAgentService({ db, write, secrets, outbound, tools, definitions, apiUrl: config.apiUrl })
   const folders = createFolderService({ db, write })
   return {
     providerKeys: createProviderKeyService({ db, write, secrets }),
