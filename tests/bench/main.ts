@@ -1,5 +1,6 @@
 import { type Options, readOptions, USAGE } from './options'
 import { machineLine, print } from './report'
+import { runToEnd } from './run-to-end'
 import { chat } from './scenarios/chat'
 import { login } from './scenarios/login'
 import { loginFlood } from './scenarios/login-flood'
@@ -11,37 +12,9 @@ import { demandWrk } from './wrk'
 /**
  * Measures the server against a bare floor (floor.ts). It says what is below its goal and does not judge: the exit code is 0 unless something broke.
  */
-const stack = new AsyncDisposableStack()
-let stopping: Promise<void> | undefined
-/** Everything that was started, last first; once, however often it is asked for. */
-const stop = () => {
-  stopping ??= stack.disposeAsync()
-  return stopping
-}
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop().finally(() => process.exit(130)))
+await runToEnd(() => readOptions(process.argv.slice(2)), run, USAGE)
 
-const options = readOptionsOrExit()
-try {
-  await run(options)
-} catch (error) {
-  // What breaks while we are being stopped broke because of it.
-  if (stopping === undefined) process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : error}\n`)
-  process.exitCode = 1
-} finally {
-  await stop()
-}
-process.exit()
-
-function readOptionsOrExit(): Options {
-  try {
-    return readOptions(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}\n`)
-    process.exit(2)
-  }
-}
-
-async function run(options: Options) {
+async function run(stack: AsyncDisposableStack, options: Options) {
   const { scenarios, rounds, seconds } = options
   const wants = (name: (typeof scenarios)[number]) => scenarios.includes(name)
   if (wants('read') || wants('list') || wants('create')) await demandWrk()

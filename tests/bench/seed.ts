@@ -87,7 +87,8 @@ export async function forgetWrites(databaseUrl: string, clientId: string): Promi
   }
 }
 
-const openDatabase = (url: string) =>
+/** One session, with time for what takes long. */
+export const openDatabase = (url: string) =>
   createDatabase({
     url,
     poolSize: 1,
