@@ -65,7 +65,8 @@ export function contract(section: string, rows: Row[]) {
       // Before the body is held against what is wanted, which leaves bun's matchers in it.
       for (const [name, member] of Object.entries(row.keep ?? {})) kept.set(name, String(reply.body[member]))
       if (row.status === 204) expect(reply.body).toBe('')
-      if (row.says !== undefined) expect(reply.body).toMatchObject({ detail: row.says, message: row.says, status: row.status })
+      const says = fill(row.says)
+      if (says !== undefined) expect(reply.body).toMatchObject({ detail: says, message: says, status: row.status })
       if (row.status >= 400 && reply.body.jsonrpc === undefined) expectProblem(reply)
       const wanted = expected(row.body)
       if (Array.isArray(wanted)) expect(reply.body).toEqual(wanted)
