@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from 'drizzle-orm'
 import { createDefinitionCache, type Definer } from '~/platform/definition-cache'
 import { RedisUnavailable } from '~/platform/redis'
 import { type RunningServer, startServer, until } from '../start/running-server'
@@ -14,7 +15,12 @@ let url: string
 const READY = /"message":"ready".*"url":"([^"]+)"/
 const folder = mkdtempSync(join(tmpdir(), 'evo-definitions-'))
 beforeAll(async () => {
-  const rates = { RATE_REQUESTS_PER_MINUTE: '1000000', RATE_WRITES_PER_MINUTE: '1000000', REDIS_KEY_PREFIX: 'definitions:' }
+  const rates = {
+    RATE_REQUESTS_PER_MINUTE: '1000000',
+    RATE_CHATS_PER_MINUTE: '100000',
+    RATE_WRITES_PER_MINUTE: '1000000',
+    REDIS_KEY_PREFIX: 'definitions:',
+  }
   here = await startApp(rates)
   const { access, database, redis } = here.config
   there = startServer({
@@ -41,25 +47,29 @@ afterAll(async () => {
 const own = () => ({ 'x-client-id': here.ada.clientId })
 const makeAgent = async (): Promise<string> =>
   (await here.ada.call('POST', '/api/v1/agents/', { client_id: here.ada.clientId, name: 'guide', type: 'llm', model: 'demo/echo' })).body.id
-const readThere = async (id: string) => {
-  const response = await fetch(`${url}/api/v1/agents/${id}`, { headers: { authorization: `Bearer ${here.ada.token}` } })
-  const agent = (await response.json()) as { instruction: string }
-  return { status: response.status, instruction: agent.instruction }
+const chatThere = async (id: string, session: string) => {
+  const response = await fetch(`${url}/api/v1/chat/${id}/${session}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${here.ada.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ message: 'hello' }),
+  })
+  await response.bytes()
+  return response.status
 }
 
-test('what one process has changed, another shows at once, 200 times out of 200, and a deleted agent never again', async () => {
+test('what one process has changed, the next run on another goes by, 200 times out of 200, and a deleted agent never runs again', async () => {
   const id = await makeAgent()
-  let fresh = 0
   for (let round = 0; round < 200; round++) {
-    const instruction = `Say ${round}`
-    expect((await here.ada.call('PUT', `/api/v1/agents/${id}`, { instruction })).status).toBe(200)
-    if ((await readThere(id)).instruction === instruction) fresh++
-    // By now it remembers what it has read, until the next change.
-    expect((await readThere(id)).instruction).toBe(instruction)
+    expect((await here.ada.call('PUT', `/api/v1/agents/${id}`, { name: `guide_${round}` })).status).toBe(200)
+    expect(await chatThere(id, `user-${round % 10}`)).toBe(200)
   }
-  expect(fresh).toBe(200)
+  // Who spoke is written down with what was said, under the name that the agent had for the run.
+  const rows = await here.services.db.execute<{ author: string }>(
+    sql`select author from events where client_id = ${here.ada.clientId} and author <> 'user'`,
+  )
+  expect(rows.map(({ author }) => author).toSorted()).toEqual(Array.from({ length: 200 }, (_, round) => `guide_${round}`).toSorted())
   expect((await here.ada.call('DELETE', `/api/v1/agents/${id}`)).status).toBe(204)
-  expect((await readThere(id)).status).toBe(404)
+  expect(await chatThere(id, 'user-0')).toBe(404)
 }, 60_000)
 
 test('what was read is kept until the definer changes something, and nothing is kept without Redis', async () => {

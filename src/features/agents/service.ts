@@ -124,7 +124,7 @@ export function createAgentService({
     etag: etagOf(row),
   })
 
-  /** For reading only: a change locks the row. Who reaches all clients does not know whose mark to ask for. */
+  /** For runs and what belongs to them. Who reaches all clients does not know whose mark to ask for. */
   const recall = async ({ clientId, agentId }: Reach, given: string): Promise<AgentRow | undefined> => {
     const id = given.toLowerCase()
     if (clientId === null) return findAgent(db, { clientId, agentId }, id)
@@ -170,7 +170,7 @@ export function createAgentService({
     async get(principal: Principal, id: string, clientId?: string): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'read', 'agents')
       if (clientId !== undefined) authorize(principal, 'read', { kind: 'agents', clientId, agentId: reach.agentId ?? id })
-      const agent = await recall(clientId === undefined ? reach : { ...reach, clientId }, id)
+      const agent = await findAgent(db, clientId === undefined ? reach : { ...reach, clientId }, id)
       if (agent === undefined) throw notFound('Agent')
       return show(principal, agent)
     },
