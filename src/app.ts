@@ -4,6 +4,12 @@ import { a2aCardRoutes, a2aRoutes } from './features/a2a/routes'
 import type { A2aService } from './features/a2a/service'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
+import { agentSharingRoutes, sharedAgentRoutes } from './features/agents/sharing/routes'
+import type { AgentSharing } from './features/agents/sharing/service'
+import { agentTransferRoutes } from './features/agents/transfer/routes'
+import type { AgentTransferService } from './features/agents/transfer/service'
+import { agentVersionRoutes } from './features/agents/versions/routes'
+import type { AgentVersionService } from './features/agents/versions/service'
 import { approvalRoutes } from './features/approvals/routes'
 import type { ApprovalService } from './features/approvals/service'
 import { auditRoutes } from './features/audit/routes'
@@ -17,6 +23,8 @@ import { clientRoutes } from './features/clients/routes'
 import type { ClientService } from './features/clients/service'
 import { contactRoutes } from './features/contacts/routes'
 import type { ContactService } from './features/contacts/service'
+import { erasureRoutes } from './features/erasures/routes'
+import type { ErasureService } from './features/erasures/service'
 import { fileRoutes } from './features/files/routes'
 import type { FileService } from './features/files/service'
 import { folderRoutes } from './features/folders/routes'
@@ -56,6 +64,8 @@ import { usageRoutes } from './features/usage/routes'
 import type { UsageService } from './features/usage/service'
 import { userRoutes } from './features/users/routes'
 import type { UserService } from './features/users/service'
+import { webhookRoutes } from './features/webhooks/routes'
+import type { WebhookService } from './features/webhooks/service'
 import type { Admission } from './platform/admission'
 import { type Db, inRequestScope } from './platform/db'
 import { agentCallerOf, callerOf } from './platform/http/agent-caller'
@@ -90,10 +100,14 @@ export interface AppDeps {
   machineKeys: MachineKeyService
   impersonation: ImpersonationService
   agents: AgentService
+  agentSharing: AgentSharing
+  agentVersions: AgentVersionService
+  agentTransfer: AgentTransferService
   providerKeys: ProviderKeyService
   mcpTools: McpToolService
   folders: FolderService
   contacts: ContactService
+  erasures: ErasureService
   mcpServers: McpServerService
   tools: ToolService
   sessions: SessionService
@@ -109,6 +123,7 @@ export interface AppDeps {
   emails: EmailService
   mailEvents: MailEventService
   queues: QueueService
+  webhooks: WebhookService
   metrics: Metrics
   settings: {
     apiUrl: string
@@ -132,6 +147,8 @@ export function createApp(deps: AppDeps) {
   const { log, settings, admission, authenticator } = deps
   const session = createSession({ authenticator })
   const openSession = createOpenSession({ authenticator })
+  /** Who talks to an agent may do so with the key of a share link. */
+  const talkers = { agents: { openWithKey: deps.agents.openChatWithKey }, authenticator, admission }
   const stranger = createStranger({ admission })
   const app = new Elysia({
     // Unknown properties are refused, not dropped.
@@ -167,8 +184,17 @@ export function createApp(deps: AppDeps) {
       cors({
         origin: corsRule(settings.corsOrigins),
         methods: ['GET', 'POST', 'PUT', 'DELETE'],
-        allowedHeaders: ['authorization', 'x-api-key', 'x-client-id', 'content-type', 'idempotency-key', 'last-event-id', 'traceparent'],
-        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'retry-after', 'ratelimit', 'ratelimit-policy'],
+        allowedHeaders: [
+          'authorization',
+          'x-api-key',
+          'x-client-id',
+          'content-type',
+          'idempotency-key',
+          'if-match',
+          'last-event-id',
+          'traceparent',
+        ],
+        exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'etag', 'retry-after', 'ratelimit', 'ratelimit-policy'],
         credentials: false,
         maxAge: 600,
       }),
@@ -177,9 +203,12 @@ export function createApp(deps: AppDeps) {
     .use(
       jsonBody({
         maxBodyBytes: settings.gate.maxBodyBytes,
+        forms: new Set(['/api/v1/agents/import']),
         mayUpload: (request, params) => {
-          const caller = request.url.includes('/api/v1/a2a/') ? agentCallerOf : callerOf
-          return caller(request, params.agent_id ?? '', { agents: deps.agents, authenticator, admission })
+          const { agent_id = '' } = params
+          return request.url.includes('/api/v1/a2a/')
+            ? agentCallerOf(request, agent_id, { agents: deps.agents, authenticator, admission })
+            : callerOf(request, agent_id, talkers)
         },
       }),
     )
@@ -201,18 +230,24 @@ export function createApp(deps: AppDeps) {
         .use(impersonationRoutes({ impersonation: deps.impersonation, session }))
         .use(providerKeyRoutes({ providerKeys: deps.providerKeys, session: openSession }))
         .use(folderRoutes({ folders: deps.folders, session: openSession }))
+        .use(sharedAgentRoutes({ sharing: deps.agentSharing, ...talkers }))
+        .use(agentTransferRoutes({ transfer: deps.agentTransfer, session: openSession }))
+        .use(agentSharingRoutes({ sharing: deps.agentSharing, session: openSession }))
+        .use(agentVersionRoutes({ versions: deps.agentVersions, session: openSession }))
         .use(agentRoutes({ agents: deps.agents, folders: deps.folders, session: openSession }))
         .use(mcpToolRoutes({ mcpTools: deps.mcpTools, session: openSession }))
         .use(mcpServerRoutes({ mcpServers: deps.mcpServers, session }))
         .use(toolRoutes({ tools: deps.tools, session }))
         .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
+        .use(erasureRoutes({ erasures: deps.erasures, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(fileRoutes({ files: deps.files, session: openSession }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(usageRoutes({ usage: deps.usage, session: openSession }))
-        .use(chatRoutes({ chat: deps.chat, agents: deps.agents, authenticator, admission }))
+        .use(chatRoutes({ chat: deps.chat, ...talkers }))
         .use(emailRoutes({ emails: deps.emails, session }))
+        .use(webhookRoutes({ webhooks: deps.webhooks, session }))
         .use(queueRoutes({ queues: deps.queues, session }))
         .use(mailEventRoutes({ mailEvents: deps.mailEvents }))
         .use(chatSocketRoutes({ sockets: deps.sockets }))

@@ -30,11 +30,13 @@ const LEAST_ROLE = {
   chat: { read: 'member', write: 'member' },
   usage: { read: 'viewer', write: 'owner' },
   contacts: { read: 'viewer', write: 'member' },
+  erasures: { read: 'owner', write: 'owner' },
   client: { read: 'viewer', write: 'owner' },
   members: { read: 'viewer', write: 'owner' },
   invitations: { read: 'owner', write: 'owner' },
   'machine-keys': { read: 'owner', write: 'owner' },
   audit: { read: 'owner', write: 'owner' },
+  webhooks: { read: 'owner', write: 'owner' },
 } as const satisfies Record<string, Record<Action, MemberRole>>
 
 const RANK: Record<Role, number> = { viewer: 1, member: 2, owner: 3, admin: 4 }

@@ -22,6 +22,7 @@ export type ProblemName =
   | 'method-not-allowed'
   | 'conflict'
   | 'idempotency-in-progress'
+  | 'precondition-failed'
   | 'payload-too-large'
   | 'unsupported-media-type'
   | 'misdirected-request'

@@ -92,3 +92,10 @@ export type Actor = Principal | AnonymousPrincipal | SystemPrincipal
 
 export const systemOrigin: Origin = { traceId: '0'.repeat(32), address: '-', userAgent: null }
 export const system: SystemPrincipal = { kind: 'system', origin: systemOrigin }
+
+/** Who it is, for what outlives the request: kind and ids. */
+export function identityOf(principal: Principal): Record<string, unknown> {
+  if (principal.kind === 'agent-key') return { kind: 'agent-key', agent_id: principal.agentId }
+  if (principal.kind === 'machine-key') return { kind: 'machine-key', key_id: principal.keyId }
+  return { kind: 'user', user_id: principal.userId, ...(principal.actor === undefined ? {} : { actor_user_id: principal.actor.userId }) }
+}

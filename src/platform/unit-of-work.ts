@@ -1,20 +1,26 @@
 import { and, eq, sql } from 'drizzle-orm'
-import type { AuditEntry } from './audit'
+import type { AuditEntry, AuditPayload } from './audit'
 import { builtOnce } from './built-once'
 import { type Database, type Db, sqlState } from './db'
+import type { Definer, DefinitionCache } from './definition-cache'
 import { DomainError } from './errors'
 import { idempotencyKeys } from './idempotency-table'
+import type { Notification, Subscribe } from './notification'
 import type { Relay } from './outbox/relay'
-import { outbox } from './outbox/table'
+import { type OutboxKind, outbox } from './outbox/table'
 import type { Actor } from './principal'
 
 /** One business change: everything done through it is committed together or not at all. */
 export interface Unit {
   tx: Db
-  /** Says what was done. The entry is written with the change. */
-  audit(entry: AuditEntry): void
+  /** Says what was done. The entry is written with the change; the answer is its id. */
+  audit(entry: AuditEntry): string
   /** Asks for a mail. The request holds ids, never an address or a link. */
   mail(request: { template: string } & Record<string, unknown>): void
+  /** Tells the client's own systems, those that asked for it. */
+  notify(notification: Notification): void
+  /** Has a worker do what was written down under that id. */
+  follow(work: { id: string; kind: OutboxKind; clientId: string }): void
 }
 
 /**
@@ -27,28 +33,59 @@ export type Write = <T>(actor: Actor, work: (unit: Unit) => Promise<T>) => Promi
 
 type Row = typeof outbox.$inferInsert
 
-export function createWrite({ database, relay }: { database: Database; relay: Relay }): Write {
+export interface WriteDeps {
+  database: Database
+  relay: Relay
+  subscribe?: Subscribe
+  /** Told of every audited change, so that no writer can forget to. */
+  definitions?: Pick<DefinitionCache, 'changed'>
+}
+
+export function createWrite({ database, relay, subscribe, definitions }: WriteDeps): Write {
   return async (actor, work) => {
     let rows: Row[] = []
-    const result = await database.transaction(async (tx, send) => {
+    const change = database.transaction(async (tx, send) => {
       rows = []
+      const notifications: Notification[] = []
       const before = await claimKey(tx, actor)
       if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
       const done = await work({
         tx,
-        audit: (entry) => rows.push(auditRow(actor, entry)),
+        audit: (entry) => {
+          const row = auditRow(actor, entry)
+          rows.push(row)
+          return row.id
+        },
         mail: (request) => rows.push({ id: Bun.randomUUIDv7(), kind: 'email', clientId: clientOf(actor), payload: request }),
+        notify: (notification) => notifications.push(notification),
+        follow: (work) => rows.push({ ...work, payload: {} }),
       })
+      if (subscribe !== undefined && notifications.length > 0)
+        for (const told of await subscribe(tx, notifications)) rows.push({ ...told, kind: 'webhook', payload: {} })
       const [only] = rows
       if (rows.length === 1 && only !== undefined) await send(() => insertRow(tx).execute(only))
       else if (rows.length > 1) await send(() => tx.insert(outbox).values(rows))
       await keepAnswer(tx, actor, done)
       return done
     })
+    // Also after a failure: a COMMIT whose answer was lost may have happened.
+    const result = await change.finally(() => definitions?.changed(definersOf(rows)))
     if (rows.length > 0) relay.publish(rows.map(({ id, kind }) => ({ id, kind })))
     return result
   }
 }
+
+/** Whose definitions the audited changes may have touched. A client that goes takes its own along. */
+function definersOf(rows: Row[]): Definer[] {
+  return rows.flatMap(({ kind, clientId = null, payload }) => {
+    if (kind !== 'audit') return []
+    const { resource_type, resource_id } = payload as Pick<AuditPayload, 'resource_type' | 'resource_id'>
+    if (CATALOGUES.includes(resource_type)) return [null, clientId]
+    return resource_type === 'client' ? [clientId, resource_id] : [clientId]
+  })
+}
+
+const CATALOGUES = ['tool', 'mcp_server']
 
 const insertRow = builtOnce((db) => {
   const row = {

@@ -9,6 +9,7 @@ import type { Mailbox, MailSender } from '~/features/mail/sender'
 import { createSendGrid } from '~/features/mail/sendgrid'
 import { createSmtp } from '~/features/mail/smtp'
 import { createMailWorker } from '~/features/mail/worker'
+import { createWebhookWorker } from '~/features/webhooks/worker'
 import type { Log } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
 import { instanceName, onStop, signalReady } from './child'
@@ -37,6 +38,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
     render: services.renderMail,
   })
   const audit = createAuditWorker({ database, redis, log })
+  const webhooks = createWebhookWorker({ database, redis, log, secrets: services.stores.secrets, outbound: services.outbound })
   const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })
   const sweeper = createSweeper({ database, redis, log })
   const { secrets, outbound, clock } = services
@@ -46,7 +48,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const remover = objects === undefined ? [] : [createObjectRemover({ db: services.db, objects, log })]
 
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, upkeep, sweeper, push, ...remover].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, webhooks, upkeep, sweeper, push, ...remover].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

@@ -1,7 +1,9 @@
 import { type Options, readOptions, USAGE } from './options'
 import { machineLine, print } from './report'
+import { runToEnd } from './run-to-end'
 import { chat } from './scenarios/chat'
 import { login } from './scenarios/login'
+import { loginFlood } from './scenarios/login-flood'
 import { create, list, read } from './scenarios/requests'
 import { start } from './scenarios/start'
 import { setStage } from './stage'
@@ -10,37 +12,9 @@ import { demandWrk } from './wrk'
 /**
  * Measures the server against a bare floor (floor.ts). It says what is below its goal and does not judge: the exit code is 0 unless something broke.
  */
-const stack = new AsyncDisposableStack()
-let stopping: Promise<void> | undefined
-/** Everything that was started, last first; once, however often it is asked for. */
-const stop = () => {
-  stopping ??= stack.disposeAsync()
-  return stopping
-}
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop().finally(() => process.exit(130)))
+await runToEnd(() => readOptions(process.argv.slice(2)), run, USAGE)
 
-const options = readOptionsOrExit()
-try {
-  await run(options)
-} catch (error) {
-  // What breaks while we are being stopped broke because of it.
-  if (stopping === undefined) process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : error}\n`)
-  process.exitCode = 1
-} finally {
-  await stop()
-}
-process.exit()
-
-function readOptionsOrExit(): Options {
-  try {
-    return readOptions(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}\n`)
-    process.exit(2)
-  }
-}
-
-async function run(options: Options) {
+async function run(stack: AsyncDisposableStack, options: Options) {
   const { scenarios, rounds, seconds } = options
   const wants = (name: (typeof scenarios)[number]) => scenarios.includes(name)
   if (wants('read') || wants('list') || wants('create')) await demandWrk()
@@ -54,6 +28,7 @@ async function run(options: Options) {
     if (wants('list')) print(await list(stage, options))
     if (wants('create')) print(await create(stage, options))
     if (wants('login')) print(await login(stage, options))
+    if (wants('login-flood')) print(await loginFlood(stage, options))
     if (wants('chat')) for (const finding of await chat(stage, options)) print(finding)
     await own.disposeAsync()
   }

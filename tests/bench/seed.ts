@@ -12,10 +12,14 @@ export interface People {
   reader: { clientId: string; email: string }
   /** Its agents come and go. */
   writer: { clientId: string; email: string }
+  /** Email addresses of those who sign in all at once. */
+  crowd: string[]
   passwordHash: string
 }
 
-/** Two organisations with one user each, straight into the database: nobody is there to open a mail. */
+export const CROWD = 64
+
+/** Organisations with one user each, straight into the database: nobody is there to open a mail. */
 export async function seedPeople(databaseUrl: string): Promise<People> {
   const database = openDatabase(databaseUrl)
   try {
@@ -27,7 +31,10 @@ export async function seedPeople(databaseUrl: string): Promise<People> {
       await insertUser(database.db, { email, name, passwordHash, isActive: true, emailVerified: true, isAdmin: false, clientId: client.id })
       return { clientId: client.id, email }
     }
-    return { reader: await person('reader'), writer: await person('writer'), passwordHash }
+    const [reader, writer] = [await person('reader'), await person('writer')]
+    const crowd: string[] = []
+    for (let number = 0; number < CROWD; number++) crowd.push((await person(`crowd-${number}`)).email)
+    return { reader, writer, crowd, passwordHash }
   } finally {
     await database.close()
   }
@@ -80,7 +87,8 @@ export async function forgetWrites(databaseUrl: string, clientId: string): Promi
   }
 }
 
-const openDatabase = (url: string) =>
+/** One session, with time for what takes long. */
+export const openDatabase = (url: string) =>
   createDatabase({
     url,
     poolSize: 1,

@@ -53,13 +53,14 @@ export async function setStage(stack: AsyncDisposableStack): Promise<Stage> {
   return { api, floor, provider, databaseUrl, people, tokens, agentIds, folder }
 }
 
-async function startPostgres(stack: AsyncDisposableStack): Promise<string> {
+export async function startPostgres(stack: AsyncDisposableStack): Promise<string> {
   const server = await startNativePostgres({ shared_buffers: '256MB', autovacuum: 'off' })
   stack.defer(server.stop)
   return server.url
 }
 
-async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<string> {
+/** Nothing of it outlives the stack. */
+export async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<string> {
   const binary = await findRedis({ mayInstall: !process.env.EVO_NO_INSTALL, log: silentLog })
   const options = { binary, dataDir: join(folder, 'redis'), port: await findFreePort(), password: 'only-for-the-bench', persistent: false }
   const server = launchRedis(options)
@@ -72,7 +73,7 @@ async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<
 }
 
 /** One API process as in production, with its log in a file; no worker. Limits are in force, but out of reach. */
-async function startApi(stack: AsyncDisposableStack, env: Record<string, string>, folder: string): Promise<Served> {
+export async function startApi(stack: AsyncDisposableStack, env: Record<string, string>, folder: string): Promise<Served> {
   const port = await findFreePort()
   const url = `http://127.0.0.1:${port}`
   const supervisor = Bun.spawn([process.execPath, MAIN], {
@@ -120,4 +121,4 @@ async function startApi(stack: AsyncDisposableStack, env: Record<string, string>
   return { url, pid: childrenOf(supervisor.pid)[0] ?? 0, stop }
 }
 
-const randomSecret = () => crypto.getRandomValues(Buffer.alloc(32)).toString('base64url')
+export const randomSecret = () => crypto.getRandomValues(Buffer.alloc(32)).toString('base64url')

@@ -6,6 +6,8 @@ export interface Load {
   /** Asked for by turns. */
   paths: string[]
   headers: Record<string, string>
+  /** Further headers of each path, in the same order. */
+  headersOf?: Record<string, string>[]
   body?: string
 }
 
@@ -39,16 +41,15 @@ export async function runWrk(url: string, load: Load, { seconds, folder }: { sec
 }
 
 /** Requests are formatted once, so that wrk itself costs little. */
-const luaOf = ({ method, paths, headers, body }: Load) => `
-local headers = { ${Object.entries(headers)
-  .map(([name, value]) => `[${lua(name)}] = ${lua(value)}`)
-  .join(', ')} }
+const luaOf = ({ method, paths, headers, headersOf, body }: Load) => `
+local headers = { ${luaFields(headers)} }
+local of = { ${(headersOf ?? []).map((own) => `{ ${luaFields({ ...headers, ...own })} }`).join(', ')} }
 local paths = { ${paths.map(lua).join(', ')} }
 local requests = {}
 local at = 0
 
 function init()
-  for i, path in ipairs(paths) do requests[i] = wrk.format(${lua(method)}, path, headers, ${body === undefined ? 'nil' : lua(body)}) end
+  for i, path in ipairs(paths) do requests[i] = wrk.format(${lua(method)}, path, of[i] or headers, ${body === undefined ? 'nil' : lua(body)}) end
 end
 
 function request()
@@ -62,6 +63,11 @@ function done(summary, latency)
     latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
 end
 `
+
+const luaFields = (fields: Record<string, string>) =>
+  Object.entries(fields)
+    .map(([name, value]) => `[${lua(name)}] = ${lua(value)}`)
+    .join(', ')
 
 /** JSON's escapes of printable ASCII are Lua's. */
 const lua = (text: string) => JSON.stringify(text)

@@ -36,7 +36,8 @@ export interface CrashReport {
 }
 
 const TICKETS_PER_RUN = 2
-const PATIENCE_MS = 120_000
+/** On a machine where a process takes longer to start than to be killed again, little goes on for long. */
+const PATIENCE_MS = 600_000
 
 /**
  * Runs that book tickets with a tool that must not be called twice, while processes are killed at random. Each run calls the tool twice side by
@@ -90,8 +91,7 @@ export async function crashDrill({ runs, clients, killEveryMs, onProgress, signI
     const client = createClient(processes.url, token)
     const agentId = await client.define(clientId, office.port ?? 0)
     killer = setInterval(() => {
-      processes.killOne()
-      report.kills += 1
+      if (processes.killOne()) report.kills += 1
     }, killEveryMs)
     let next = 0
     let done = 0
@@ -233,7 +233,8 @@ function createClient(url: string, token: string) {
     /** Done twice it changes nothing: a run that does not wait any more says so (409), because the answer of an earlier try was lost. */
     async reconcile(runId: string, decision: object): Promise<void> {
       const path = `/api/v1/runs/${runId}/reconcile`
-      const response = await insist(path, { method: 'POST', body: JSON.stringify(decision) }, [409])
+      const key = { 'idempotency-key': crypto.randomUUID() }
+      const response = await insist(path, { method: 'POST', body: JSON.stringify(decision), headers: key }, [409])
       if (response.status !== 200 && response.status !== 409)
         throw new Error(`${path} answered ${response.status}: ${await response.text()}`)
     },

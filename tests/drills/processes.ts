@@ -22,6 +22,8 @@ export async function startProcesses({ apis, workers, env }: { apis: number; wor
     ...Array.from({ length: apis }, (_, index) => `api-${index + 1}`),
     ...Array.from({ length: workers }, (_, index) => `worker-${index + 1}`),
   ]
+  /** Those that serve: what is only starting has nothing in hand. */
+  const serving = new Map<string, Launched>()
   const living = new Map<string, Launched>()
   let stopped = false
 
@@ -29,23 +31,27 @@ export async function startProcesses({ apis, workers, env }: { apis: number; wor
     const child = launchChild({ kind: name.startsWith('api') ? 'api' : 'worker', instance: newInstance(name), env: whole })
     living.set(name, child)
     child.start()
+    void child.ready.then(() => serving.set(name, child))
     void child.exited.then(() => {
+      serving.delete(name)
       if (!stopped) keep(name)
     })
     return child
   }
   const first = slots.map(keep)
-  const serving = await Promise.race([Promise.all(first.map(({ ready }) => ready)).then(() => true), ...first.map(({ exited }) => exited)])
-  if (serving !== true) throw new Error(`a process did not start: ${serving}`)
+  const isUp = await Promise.race([Promise.all(first.map(({ ready }) => ready)).then(() => true), ...first.map(({ exited }) => exited)])
+  if (isUp !== true) throw new Error(`a process did not start: ${isUp}`)
 
   return {
     url: `http://127.0.0.1:${port}`,
-    /** SIGKILL to one of them, whichever it is and whatever it is doing. */
-    killOne(): string {
-      const names = [...living.keys()]
-      const name = names[Math.floor(Math.random() * names.length)] as string
-      living.get(name)?.kill('SIGKILL')
-      return name
+    /** SIGKILL to one that serves, whichever it is and whatever it is doing. False when none does just now. */
+    killOne(): boolean {
+      const all = [...serving.entries()]
+      const [name, child] = all[Math.floor(Math.random() * all.length)] ?? []
+      if (name === undefined) return false
+      serving.delete(name)
+      child?.kill('SIGKILL')
+      return true
     },
     async stop() {
       stopped = true

@@ -143,6 +143,12 @@ test('defect 64: agents nested too deep fail the run with a word about it, whate
   expect(answer.body.type).toEndWith('/limit-exceeded')
 })
 
+test('defect 14: an agent that is not there is not found, on every way in', async () => {
+  const nobody = crypto.randomUUID()
+  expect((await talk(nobody, 'hi')).status).toBe(404)
+  expect((await app.ada.call('POST', `/api/v1/agents/${nobody}/runs`, { message: 'hi' })).status).toBe(404)
+})
+
 test("ACL-05: another client's agent that got in anyhow is not run", async () => {
   const mine = await llm('mine')
   const { body: theirs } = await app.bob.call('POST', '/api/v1/agents/', {

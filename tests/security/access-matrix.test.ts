@@ -21,7 +21,7 @@ const problemOf = (status: number, caller: Caller, route: string): string => {
   if (status === 403) return 'forbidden'
   if (status === 404) return 'not-found'
   if (caller === 'expired token') return 'invalid-token'
-  return /\/(chat|a2a)\//.test(route) && caller.endsWith('key') ? 'invalid-api-key' : 'unauthenticated'
+  return /\/(chat|a2a)\/|\/shared$/.test(route) && caller.endsWith('key') ? 'invalid-api-key' : 'unauthenticated'
 }
 
 /** These end or may end the sign-in that they are called with. */
@@ -115,7 +115,7 @@ describe("ACL-02: another client's object is answered like one that does not exi
     const names = [...route.matchAll(/:(\w+_id)/g)].map(([, name = '']) => name).filter((name) => name !== 'external_id')
     const lastName = names.at(-1) ?? ''
     // A thing inside the own client: the request names the own client, and the thing is another's.
-    const inside = names.length > 1 || /\/(apikeys|folders)\/|\/folder$/.test(route)
+    const inside = names.length > 1 || /\/(apikeys|folders)\/|\/(?:folder|share)$/.test(route)
     const path = await world.pathOf(route, 'foreign')
     const foreignId = path.split('/')[route.split(' ')[1]?.split('/').indexOf(`:${lastName}`) ?? -1] ?? ''
     const randomId = lastName === 'session_id' ? `${crypto.randomUUID()}_${crypto.randomUUID()}` : crypto.randomUUID()

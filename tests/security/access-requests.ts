@@ -35,6 +35,8 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/auth/confirm-email-change': () => ({ body: { token: 'nothing' } }),
   'POST /api/v1/auth/register-admin': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
   'POST /api/v1/admin/users': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Root' } }),
+  'POST /api/v1/clients/:client_id/webhooks/': () => ({ body: { url: 'https://hooks.example/x', events: ['run.finished'] } }),
+  'PUT /api/v1/clients/:client_id/webhooks/:webhook_id': () => ({ body: { description: 'changed' } }),
   'POST /api/v1/admin/audit-logs/erase': () => ({ body: { user_id: crypto.randomUUID() } }),
   'POST /api/v1/clients/': ({ address }) => ({ body: { email: address(), password: PASSWORD, name: 'Acme' } }),
   'PUT /api/v1/clients/:client_id': ({ address }) => ({ body: { email: address(), name: 'Acme' } }),
@@ -56,6 +58,9 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },
   }),
+  'POST /api/v1/agents/:agent_id/share': ofHeader({}),
+  'GET /api/v1/agents/export': ofHeader(),
+  'POST /api/v1/agents/import': ofHeader({ agents: [] }),
   'PUT /api/v1/agents/:agent_id/folder': ofHeader({}),
   'GET /api/v1/agents/folders/': ofHeader(),
   'POST /api/v1/agents/folders/': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId, name: 'f' } }),
@@ -91,6 +96,9 @@ export const ANSWERS: Record<string, number[]> = {
   'GET /redoc': [307],
   'GET /dev/mailbox/:id/body': [404],
   'GET /metrics': [404],
+  // A client has twenty at most.
+  'POST /api/v1/clients/:client_id/webhooks/': [201, 409],
+  'POST /api/v1/clients/:client_id/webhooks/:webhook_id/deliveries/:delivery_id/replay': [404],
   'POST /api/v1/admin/queues/:queue/dead/:letter_id/replay': [404],
   'DELETE /api/v1/admin/queues/:queue/dead/:letter_id': [404],
   'GET /api/v1/admin/emails/:email_id': [404],

@@ -94,8 +94,9 @@ export async function createWorld(app: TestApp) {
       route.startsWith('DELETE') && route.endsWith('/:client_id')
         ? (await ok(admin.call('POST', '/api/v1/clients', { name: 'Brief', email: address(), password: PASSWORD }))).id
         : clientId,
-    agent_id: async ({ clientId, agentId }, route) => (route.startsWith('DELETE') ? (await makeAgent(clientId)).id : agentId),
+    agent_id: async ({ clientId, agentId }, route) => (/^DELETE .*:agent_id$/.test(route) ? (await makeAgent(clientId)).id : agentId),
     external_id: () => 'talk',
+    version: () => '1',
     key_id: async ({ clientId }) =>
       (
         await ok(
@@ -140,6 +141,16 @@ export async function createWorld(app: TestApp) {
     },
     name: () => 'not-found',
     template: () => 'welcome',
+    webhook_id: async ({ clientId }) => {
+      const { status, body } = await admin.call('POST', `/api/v1/clients/${clientId}/webhooks`, {
+        url: 'https://hooks.example/x',
+        events: ['run.finished'],
+      })
+      if (status === 201) return body.id
+      // There are as many as a client may have.
+      return (await ok(admin.call('GET', `/api/v1/clients/${clientId}/webhooks`)))[0].id
+    },
+    delivery_id: () => crypto.randomUUID(),
     queue: () => 'email',
     letter_id: () => crypto.randomUUID(),
     email_id: () => crypto.randomUUID(),

@@ -20,6 +20,8 @@ const UNBOUND: Record<string, string> = {
   attempt_counters: 'keyed by who signs in from where',
   audit_chains: 'closed to tenants altogether: the heads of the chains, which the worker alone moves',
   dead_letters: 'closed to tenants altogether',
+  email_events: 'closed to tenants altogether: what the mail provider told',
+  email_suppressions: 'closed to tenants altogether: addresses that get no mail',
   doomed_objects: 'names of objects that are to go; nothing is read by them',
 }
 

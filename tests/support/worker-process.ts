@@ -16,6 +16,11 @@ export interface WorkerOrder {
   queues: ('email' | 'audit' | 'sweeper')[]
   claimAfterMs: number
   holdSeconds: number
+  /** See the mail worker. */
+  firstRetryMs?: number
+  leaseMarginMs?: number
+  /** When the sweeper publishes a row again that is not done. */
+  retryUnfinishedMs?: number
   /** Absent: the mailbox. */
   sendgridUrl?: string
 }
@@ -41,11 +46,15 @@ const database = createDatabase({
   log,
 })
 const redis = createRedis({ url: order.redisUrl, keyPrefix: order.prefix, commandTimeoutMs: 500, name: 'test-worker', log })
-const { claimAfterMs, queues, sendgridUrl } = order
+const { claimAfterMs, queues, sendgridUrl, firstRetryMs, leaseMarginMs, retryUnfinishedMs = 1000 } = order
 const runs: Promise<void>[] = []
 if (queues.includes('audit')) runs.push(createAuditWorker({ database, redis, log, claimAfterMs }).run(stop.signal))
 if (queues.includes('sweeper'))
-  runs.push(createSweeper({ database, redis, log, intervalMs: 200, unfinishedAfterMs: 1000, unpublishedAfterMs: 200 }).run(stop.signal))
+  runs.push(
+    createSweeper({ database, redis, log, intervalMs: 200, unfinishedAfterMs: retryUnfinishedMs, unpublishedAfterMs: 200 }).run(
+      stop.signal,
+    ),
+  )
 if (queues.includes('email'))
   runs.push(
     createMailWorker({
@@ -61,6 +70,8 @@ if (queues.includes('email'))
       unknownHoldSeconds: order.holdSeconds,
       duePollMs: 200,
       claimAfterMs,
+      ...(firstRetryMs === undefined ? {} : { firstRetryMs }),
+      ...(leaseMarginMs === undefined ? {} : { leaseMarginMs }),
       ...composing,
     }).run(stop.signal),
   )

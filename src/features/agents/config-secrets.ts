@@ -64,8 +64,17 @@ function maskOf(text: string): string {
   return `${MASK}${text.startsWith(SEALED) ? text.slice(SEALED.length, text.indexOf(':', SEALED.length)) : hintOf(text)}`
 }
 
-/** As the owner sees it. */
-export const maskSecrets = (config: Config): Config => withoutEmbedded(mapSecrets(config, maskOf), maskOf)
+/** As the owner sees it. A list shows fifty at a time, and most hold nothing to hide: those are not copied. */
+export const maskSecrets = (config: Config): Config =>
+  hasPlaceForSecrets(config) ? withoutEmbedded(mapSecrets(config, maskOf), maskOf) : config
+
+function hasPlaceForSecrets(value: unknown): boolean {
+  if (value === null || typeof value !== 'object') return false
+  if (Array.isArray(value)) return value.some(hasPlaceForSecrets)
+  for (const key of Object.keys(value))
+    if (key === EMBEDDED || SECRET_RECORDS.has(key) || hasPlaceForSecrets((value as Config)[key])) return true
+  return false
+}
 
 /** For a file that leaves the house. */
 export const blankSecrets = (config: Config): Config =>
@@ -73,6 +82,9 @@ export const blankSecrets = (config: Config): Config =>
     mapSecrets(config, () => ''),
     () => '',
   )
+
+/** From a file: a mask says nothing here. */
+export const forgetMasks = (config: Config): Config => mapSecrets(config, (text) => (text.startsWith(MASK) ? '' : text))
 
 /** Copies of other agents keep nothing that opens anything. */
 function withoutEmbedded(config: Config, replace: (text: string) => string): Config {

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, or, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
@@ -21,6 +21,7 @@ const view = {
   instruction: agents.instruction,
   agent_card_url: agents.agentCardUrl,
   config: agents.config,
+  version: agents.version,
   created_at: isoTime(agents.createdAt),
   updated_at: isoTime(agents.updatedAt),
   encryptedKey: agents.encryptedKey,
@@ -119,7 +120,9 @@ const newAgent = builtOnce((db) =>
     .prepare(''),
 )
 
-export type NewAgentRow = Required<Omit<typeof agents.$inferInsert, 'version' | 'createdAt' | 'updatedAt'>>
+export type NewAgentRow = Required<
+  Omit<typeof agents.$inferInsert, 'version' | 'createdAt' | 'updatedAt' | 'shareKeyHash' | 'shareEncryptedKey'>
+>
 
 export async function insertAgent(db: Db, agent: NewAgentRow): Promise<AgentRow> {
   const [inserted] = await newAgent(db).execute(agent)
@@ -146,10 +149,16 @@ export async function deleteAgent(db: Db, reach: Reach, id: string): Promise<{ c
   return deleted
 }
 
-export async function findAgentByKey(db: Db, id: string, keyHash: Buffer): Promise<{ clientId: string } | undefined> {
+/** By its own key or, where that is enough, by the one of its share link. */
+export async function findAgentByKey(
+  db: Db,
+  id: string,
+  { keyHash, shared }: { keyHash: Buffer; shared: boolean },
+): Promise<{ clientId: string } | undefined> {
+  const isOpenedBy = shared ? or(eq(agents.keyHash, keyHash), eq(agents.shareKeyHash, keyHash)) : eq(agents.keyHash, keyHash)
   const [row] = await db
     .select({ clientId: agents.clientId })
     .from(agents)
-    .where(and(eq(agents.id, id), eq(agents.keyHash, keyHash)))
+    .where(and(eq(agents.id, id), isOpenedBy))
   return row
 }

@@ -1,14 +1,14 @@
 import { Elysia, t } from 'elysia'
 import type { FolderService } from '~/features/folders/service'
 import { ClientHeader, OptionalClientHeader } from '~/platform/http/client-header'
-import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { countedList } from '~/platform/http/docs/responses'
+import { idempotencyKey, ifMatch } from '~/platform/http/docs/parameters'
+import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, described, idOrNull, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent, AgentChange, NewAgent } from './schema'
-import type { AgentService } from './service'
+import type { AgentService, ShownAgent } from './service'
 
 const Params = t.Object({ agent_id: Uuid })
 const ListQuery = t.Object({
@@ -62,28 +62,39 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
     )
     .post(
       '/',
-      async ({ principal, body, request, status }) => status(201, await agents.create(idempotent(principal, request, body), body)),
+      async ({ principal, body, request, set, status }) =>
+        status(201, tagged(set, await agents.create(idempotent(principal, request, body), body))),
       {
         body: NewAgent,
         response: { 201: Agent },
         detail: { summary: 'Define an agent', parameters: [idempotencyKey] },
       },
     )
-    .get('/:agent_id', ({ principal, headers, params }) => agents.get(principal, params.agent_id, headers['x-client-id']), {
-      headers: OptionalClientHeader,
-      params: Params,
-      response: { 200: Agent },
-      detail: { summary: 'Read an agent' },
-    })
-    .put('/:agent_id', ({ principal, params, body }) => agents.update(principal, params.agent_id, body), {
-      params: Params,
-      body: AgentChange,
-      response: { 200: Agent },
-      detail: { summary: 'Change an agent: what is absent stays as it is' },
-    })
+    .get(
+      '/:agent_id',
+      async ({ principal, headers, params, set }) => tagged(set, await agents.get(principal, params.agent_id, headers['x-client-id'])),
+      {
+        headers: OptionalClientHeader,
+        params: Params,
+        response: { 200: Agent },
+        detail: { summary: 'Read an agent' },
+      },
+    )
+    .put(
+      '/:agent_id',
+      async ({ principal, params, body, request, set }) =>
+        tagged(set, await agents.update(principal, params.agent_id, body, { ifMatch: request.headers.get('if-match') })),
+      {
+        params: Params,
+        body: AgentChange,
+        response: { 200: Agent },
+        detail: { summary: 'Change an agent: what is absent stays as it is', parameters: [ifMatch], responses: problemsOf(412) },
+      },
+    )
     .put(
       '/:agent_id/folder',
-      ({ principal, headers, params, query }) => agents.move(principal, headers['x-client-id'], params.agent_id, idOrNull(query.folder_id)),
+      async ({ principal, headers, params, query, set }) =>
+        tagged(set, await agents.move(principal, headers['x-client-id'], params.agent_id, idOrNull(query.folder_id))),
       {
         headers: ClientHeader,
         params: Params,
@@ -95,9 +106,18 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
     )
     .delete(
       '/:agent_id',
-      async ({ principal, params, set }) => {
-        await agents.remove(principal, params.agent_id)
+      async ({ principal, params, request, set }) => {
+        await agents.remove(principal, params.agent_id, { ifMatch: request.headers.get('if-match') })
         set.status = 204
       },
-      { params: Params, detail: { summary: 'Delete an agent with its sessions' } },
+      {
+        params: Params,
+        detail: { summary: 'Delete an agent with its sessions', parameters: [ifMatch], responses: problemsOf(412) },
+      },
     )
+
+/** The agent as the answer, its tag as a header. */
+function tagged(set: { headers: Record<string, string | number> }, { agent, etag }: ShownAgent) {
+  set.headers.etag = etag
+  return agent
+}

@@ -5,7 +5,7 @@ import { AGENT_TYPES } from './table'
 const Config = t.Record(t.String({ maxLength: 200 }), t.Unknown())
 const OptionalText = (maxLength: number) => t.Optional(t.Nullable(t.String({ maxLength })))
 
-const AgentType = choice(AGENT_TYPES, {
+export const AgentType = choice(AGENT_TYPES, {
   error: 'Invalid agent type. Must be: llm, sequential, parallel, loop, a2a, workflow or task',
 })
 
@@ -62,3 +62,13 @@ export const AgentChange = t.Object({
   updated_at: t.Optional(t.Unknown({ readOnly: true })),
 })
 export type AgentChange = Static<typeof AgentChange>
+
+/** As a file may have it: whatever else it says is not read. */
+export const ImportedAgent = t.Object({
+  id: t.Optional(t.String({ maxLength: 200 })),
+  client_id: t.Optional(Uuid),
+  name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
+  type: AgentType,
+  ...fields,
+})
+export type ImportedAgent = Static<typeof ImportedAgent>

@@ -2,18 +2,21 @@ import { createHash } from 'node:crypto'
 import type { ToolService } from '~/features/tools/service'
 import { authorize, authorizeReach, type Reach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
+import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, invalid, notFound } from '~/platform/errors'
+import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
-import type { Write } from '~/platform/unit-of-work'
+import type { Unit, Write } from '~/platform/unit-of-work'
 import { fetchAgentCard } from './agent-card'
-import { checkAgent, checkCardUrl, type Draft } from './check-agent'
+import { type CheckedAgent, checkAgent, checkCardUrl, type Draft } from './check-agent'
 import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
 import { maskSecrets, openSecrets, sealSecrets } from './config-secrets'
 import { withHttpTools } from './llm-config'
+import { cardOf, merge, withoutCard } from './merge-change'
 import {
   type AgentFilter,
   type AgentRow,
@@ -26,11 +29,26 @@ import {
   lockAgent,
   updateAgent,
 } from './queries'
+import { keepVersion } from './queries/versions'
 import { catalogueSupplies } from './references'
 import type { Agent, AgentChange, NewAgent } from './schema'
-import { configContextOf, createAgentView, keyContextOf } from './view'
+import { configContextOf, createAgentView, etagOf, keyContextOf } from './view'
 
 export type AgentService = ReturnType<typeof createAgentService>
+
+export interface ShownAgent {
+  agent: Agent
+  /** Another one after each change. */
+  etag: string
+}
+
+interface Fresh {
+  clientId: string
+  id: string
+  checked: CheckedAgent
+  /** Of the caller's own making. */
+  key?: string | undefined
+}
 
 export function createAgentService({
   db,
@@ -38,6 +56,7 @@ export function createAgentService({
   secrets,
   outbound,
   tools,
+  definitions,
   apiUrl,
 }: {
   db: Db
@@ -45,6 +64,7 @@ export function createAgentService({
   secrets: Secrets
   outbound: Outbound
   tools: Pick<ToolService, 'bind'>
+  definitions: DefinitionCache
   apiUrl: string
 }) {
   const owners = new Map<string, string>()
@@ -68,36 +88,67 @@ export function createAgentService({
     return { ...change, name: name ?? null, description: description ?? null, config }
   }
 
+  /** What can be said before a transaction; a remote agent without a card is asked for it. @throws DomainError `validation-failed`, `url-not-allowed`, `not-possible` */
+  const prepare = async (draft: Draft): Promise<CheckedAgent> =>
+    checkAgent(draft.type === 'a2a' && draft.config.agent_card == null ? await withCard(draft) : draft, outbound)
+
+  /** An agent that was prepared and whose references were checked. */
+  const insert = async ({ tx, audit, notify }: Unit, { clientId, id, checked, key = crypto.randomUUID() }: Fresh): Promise<AgentRow> => {
+    const row = await insertAgent(tx, {
+      ...checked,
+      config: await sealSecrets(checked.config, {}, sealerOf(tx, clientId, id)),
+      id,
+      clientId,
+      keyHash: hashKey(key),
+      encryptedKey: await secrets.seal(tx, clientId, keyContextOf(id), key),
+    }).catch(refuseReference)
+    audit({
+      action: 'create',
+      resourceType: 'agent',
+      resourceId: id,
+      clientId,
+      details: { name: row.name, type: row.type, model: row.model },
+    })
+    notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'create' } })
+    return row
+  }
+
+  const ownerByKey = async (id: string, key: string, { shared }: { shared: boolean }): Promise<{ clientId: string }> => {
+    const owner = UUID.test(id) ? await findAgentByKey(db, id, { keyHash: hashKey(key), shared }) : undefined
+    if (owner === undefined) throw new DomainError('invalid-api-key', 'Invalid API key')
+    return owner
+  }
+
+  const show = async (principal: Principal, row: AgentRow): Promise<ShownAgent> => ({
+    agent: await shownTo(principal, row),
+    etag: etagOf(row),
+  })
+
+  /** For reading only: a change locks the row. Who reaches all clients does not know whose mark to ask for. */
+  const recall = async ({ clientId, agentId }: Reach, given: string): Promise<AgentRow | undefined> => {
+    const id = given.toLowerCase()
+    if (clientId === null) return findAgent(db, { clientId, agentId }, id)
+    if ((agentId ?? id) !== id) return undefined
+    return definitions.get(clientId, `agent:${id}`, () => findAgent(db, { clientId, agentId: null }, id))
+  }
+
   return {
-    async create(principal: Principal, input: NewAgent): Promise<Agent> {
+    prepare,
+    insert,
+    show,
+
+    async create(principal: Principal, input: NewAgent): Promise<ShownAgent> {
       const clientId = input.client_id
       authorize(principal, 'write', { kind: 'agents', clientId })
       const { api_key, ...config } = input.config ?? {}
-      const draft = { ...input, config }
-      const checked = checkAgent(input.type === 'a2a' ? await withCard(draft) : draft, outbound)
+      const checked = await prepare({ ...input, config: withoutCard(config) })
       // The row and not what is shown of it: an Idempotency-Key keeps this answer, which must not hold the key in clear.
-      const created = await write(principal, async ({ tx, audit }) => {
+      const created = await write(principal, async (unit) => {
         const id = crypto.randomUUID()
-        await checkReferences(tx, { clientId, id }, checked)
-        const key = typeof api_key === 'string' && api_key !== '' ? api_key : crypto.randomUUID()
-        const row = await insertAgent(tx, {
-          ...checked,
-          config: await sealSecrets(checked.config, {}, sealerOf(tx, clientId, id)),
-          id,
-          clientId,
-          keyHash: hashKey(key),
-          encryptedKey: await secrets.seal(tx, clientId, keyContextOf(id), key),
-        }).catch(refuseReference)
-        audit({
-          action: 'create',
-          resourceType: 'agent',
-          resourceId: id,
-          clientId,
-          details: { name: row.name, type: row.type, model: row.model },
-        })
-        return row
+        await checkReferences(unit.tx, { clientId, id }, checked)
+        return insert(unit, { clientId, id, checked, key: typeof api_key === 'string' && api_key !== '' ? api_key : undefined })
       })
-      return shownTo(principal, created)
+      return show(principal, created)
     },
 
     async list(
@@ -116,30 +167,40 @@ export function createAgentService({
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */
-    async get(principal: Principal, id: string, clientId?: string): Promise<Agent> {
+    async get(principal: Principal, id: string, clientId?: string): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'read', 'agents')
       if (clientId !== undefined) authorize(principal, 'read', { kind: 'agents', clientId, agentId: reach.agentId ?? id })
-      const agent = await findAgent(db, clientId === undefined ? reach : { ...reach, clientId }, id)
+      const agent = await recall(clientId === undefined ? reach : { ...reach, clientId }, id)
       if (agent === undefined) throw notFound('Agent')
-      return shownTo(principal, agent)
+      return show(principal, agent)
     },
 
-    /** Merges, then checks the whole with the rules of creation. An absent or empty `config.api_key` keeps the key. */
-    async update(principal: Principal, id: string, change: AgentChange): Promise<Agent> {
+    /**
+     * Merges, then checks the whole with the rules of creation. An absent or empty `config.api_key` keeps the key. `known`: the config whose secrets the
+     * masks of the new one stand for, where that is not the agent's own. @throws DomainError `precondition-failed`
+     */
+    async update(
+      principal: Principal,
+      id: string,
+      change: AgentChange,
+      { ifMatch, known }: { ifMatch?: string | null; known?: Config } = {},
+    ): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'write', 'agents')
       const described = await describeAnew(reach, id, change)
-      const updated = await write(principal, async ({ tx, audit }) => {
+      const updated = await write(principal, async ({ tx, audit, notify }) => {
         const before = await lockAgent(tx, reach, id)
         if (before === undefined) throw notFound('Agent')
+        checkIfMatch(ifMatch, etagOf(before))
         if (change.client_id !== undefined && change.client_id !== before.client_id)
           throw new DomainError('forbidden', 'An agent stays with its client.')
         const { api_key, ...config } = { ...cardOf(before), ...(described.config ?? maskSecrets(before.config)) }
         const checked = checkAgent(merge(before, described, config), outbound)
         await checkReferences(tx, { clientId: before.client_id, id }, checked)
         const key = typeof api_key === 'string' && api_key !== '' ? api_key : undefined
+        await keepVersion(tx, before)
         const row = await updateAgent(tx, id, {
           ...checked,
-          config: await sealSecrets(checked.config, before.config, sealerOf(tx, before.client_id, id)),
+          config: await sealSecrets(checked.config, known ?? before.config, sealerOf(tx, before.client_id, id)),
           ...(key === undefined
             ? {}
             : { keyHash: hashKey(key), encryptedKey: await secrets.seal(tx, before.client_id, keyContextOf(id), key) }),
@@ -151,43 +212,46 @@ export function createAgentService({
           clientId: row.client_id,
           details: { name: row.name, fields: Object.keys(change) },
         })
+        notify({ type: 'agent.changed', clientId: row.client_id, data: { agent_id: id, change: 'update' } })
         return row
       })
-      return shownTo(principal, updated)
+      return show(principal, updated)
     },
 
     /** Into a folder of its client, or out of any. */
-    async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<Agent> {
+    async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<ShownAgent> {
       const { agentId } = authorizeReach(principal, 'write', 'agents')
       authorize(principal, 'write', { kind: 'agents', clientId, agentId: agentId ?? id })
       const moved = await write(principal, async ({ tx, audit }) => {
         const before = await lockAgent(tx, { clientId, agentId }, id)
         if (before === undefined) throw notFound('Agent')
+        await keepVersion(tx, before)
         const row = await updateAgent(tx, id, { folderId }).catch((error: unknown) => {
           throw sqlState(error)?.code === '23503' ? notFound('Folder') : error
         })
         audit({ action: 'update', resourceType: 'agent', resourceId: id, clientId, details: { name: row.name, folder_id: folderId } })
         return row
       })
-      return shownTo(principal, moved)
+      return show(principal, moved)
     },
 
-    remove(principal: Principal, id: string): Promise<void> {
+    remove(principal: Principal, id: string, { ifMatch }: { ifMatch?: string | null } = {}): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      return write(principal, async ({ tx, audit }) => {
+      return write(principal, async ({ tx, audit, notify }) => {
+        const before = ifMatch ? await lockAgent(tx, reach, id) : undefined
+        if (before !== undefined) checkIfMatch(ifMatch, etagOf(before))
         const gone = await deleteAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
+        notify({ type: 'agent.changed', clientId: gone.clientId, data: { agent_id: id, change: 'delete' } })
       })
     },
 
-    /** The client that an agent's key belongs to. @throws DomainError `invalid-api-key`, also for an agent that does not exist. */
-    async openWithKey(id: string, key: string): Promise<{ clientId: string }> {
-      if (!UUID.test(id)) throw new DomainError('invalid-api-key', 'Invalid API key')
-      const owner = await findAgentByKey(db, id, hashKey(key))
-      if (owner === undefined) throw new DomainError('invalid-api-key', 'Invalid API key')
-      return owner
-    },
+    /** The client that an agent's own key belongs to. @throws DomainError `invalid-api-key`, also for an agent that does not exist. */
+    openWithKey: (id: string, key: string) => ownerByKey(id, key, { shared: false }),
+
+    /** The same for who only wants to talk to it: the key of a share link will do. */
+    openChatWithKey: (id: string, key: string) => ownerByKey(id, key, { shared: true }),
 
     /** The same with its secrets open and the tools that it has chosen from the catalogue among its own: for one run. */
     async load(reach: Reach, id: string): Promise<AgentRow> {
@@ -200,7 +264,7 @@ export function createAgentService({
 
     /** The row itself, for those who and have asked for the right to. @throws DomainError `not-found` */
     async find(reach: Reach, id: string): Promise<AgentRow> {
-      const agent = await findAgent(db, reach, id)
+      const agent = await recall(reach, id)
       if (agent === undefined) throw notFound('Agent')
       return agent
     },
@@ -224,23 +288,6 @@ const MAX_OWNERS = 10_000
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const hashKey = (key: string) => createHash('sha256').update(key).digest()
-
-/** Whoever changes a remote agent's config need not repeat what its card said. */
-const cardOf = ({ type, config: { agent_card } }: AgentRow): Config => (type === 'a2a' && agent_card !== undefined ? { agent_card } : {})
-
-const merge = (before: AgentRow, change: AgentChange, config: Record<string, unknown>): Draft => ({
-  type: change.type ?? before.type,
-  name: change.name ?? before.name,
-  agent_card_url: change.agent_card_url === undefined ? before.agent_card_url : change.agent_card_url,
-  model: change.model === undefined ? before.model : change.model,
-  description: change.description === undefined ? before.description : change.description,
-  role: change.role === undefined ? before.role : change.role,
-  goal: change.goal === undefined ? before.goal : change.goal,
-  instruction: change.instruction === undefined ? before.instruction : change.instruction,
-  api_key_id: change.api_key_id === undefined ? before.api_key_id : change.api_key_id,
-  folder_id: change.folder_id === undefined ? before.folder_id : change.folder_id,
-  config,
-})
 
 /** The database itself refuses a folder or key of another client; unknown ones look the same. */
 function refuseReference(error: unknown): never {

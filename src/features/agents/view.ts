@@ -11,6 +11,13 @@ import type { Agent } from './schema'
 export const keyContextOf = (id: string) => `agents:${id}`
 export const configContextOf = (id: string) => `agents:${id}:config`
 
+/** Of an agent of ours it is computed; only a remote one has one of its own. */
+export const agentCardUrlOf = ({ id, agent_card_url }: Pick<AgentRow, 'id' | 'agent_card_url'>, apiUrl: string) =>
+  agent_card_url ?? `${apiUrl}/api/v1/a2a/${id}/.well-known/agent.json`
+
+/** For `ETag` and `If-Match`. */
+export const etagOf = ({ version }: Pick<AgentRow, 'version'>) => `"${version}"`
+
 const EMPTY_LLM_CONFIG = Object.fromEntries(LLM_CONFIG_KEYS.map((key) => [key, null]))
 
 /** The agent as its own tenant sees it: its key opens chats, so only those see it who may chat anyway; of its secrets nobody sees more than the end. */
@@ -33,7 +40,7 @@ export const createAgentView =
       model: row.model ?? '',
       api_key_id: row.api_key_id,
       instruction: row.instruction,
-      agent_card_url: row.agent_card_url ?? `${apiUrl}/api/v1/a2a/${id}/.well-known/agent.json`,
+      agent_card_url: agentCardUrlOf(row, apiUrl),
       config: { ...(type === 'llm' ? EMPTY_LLM_CONFIG : undefined), ...maskSecrets(row.config), api_key },
       created_at: row.created_at,
       updated_at: row.updated_at,

@@ -3,7 +3,7 @@ import { authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
-import type { Principal } from '~/platform/principal'
+import { identityOf, type Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { RunPaused } from '~/runtime/pause'
 import { decideApproval, expireApproval, findApproval, listApprovals, upsertApproval } from './queries'
@@ -71,7 +71,7 @@ export function createApprovalService({ db, write, wake, expireSeconds }: Deps) 
           state: decision === 'approve' ? 'approved' : 'rejected',
           editedArguments: edited ?? null,
           reason: reason ?? null,
-          decidedBy: deciderOf(principal),
+          decidedBy: identityOf(principal),
         })
         if (approval === undefined) throw new DomainError('conflict', 'This was decided before, or it is too late.')
         await wake(tx, approval.run_id)
@@ -86,10 +86,4 @@ export function createApprovalService({ db, write, wake, expireSeconds }: Deps) 
       })
     },
   }
-}
-
-function deciderOf(principal: Principal): Record<string, unknown> {
-  if (principal.kind === 'agent-key') return { kind: 'agent-key', agent_id: principal.agentId }
-  if (principal.kind === 'machine-key') return { kind: 'machine-key', key_id: principal.keyId }
-  return { kind: 'user', user_id: principal.userId, ...(principal.actor === undefined ? {} : { actor_user_id: principal.actor.userId }) }
 }

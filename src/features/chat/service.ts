@@ -36,26 +36,6 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     return runs.start(principal, { clientId, agentId, externalId, input: { text, files }, onDisconnect })
   }
 
-  /** The run goes on without its client, unless the client asked otherwise. */
-  const whileWatched = async function* (
-    principal: Principal,
-    runId: string,
-    { onDisconnect, signal }: Turn,
-    { streamed }: { streamed: boolean },
-  ): AsyncGenerator<LogEvent | undefined, void> {
-    let hasLeft = true
-    try {
-      yield* runs.followOwn(runId, { signal, streamed })
-      hasLeft = signal.aborted
-    } catch (error) {
-      // It was us who could not go on.
-      hasLeft = false
-      throw error
-    } finally {
-      if (hasLeft && onDisconnect === 'cancel') await runs.cancelOwn(principal, runId)
-    }
-  }
-
   return {
     /** @throws DomainError `forbidden`, `not-found` for whoever may not talk to this agent */
     async authorize(principal: Principal, agentId: string): Promise<{ name: string }> {
@@ -69,7 +49,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {
       const { runId } = await start(principal, turn)
-      return { runId, entries: whileWatched(principal, runId, turn, { streamed: true }) }
+      return { runId, entries: runs.whileWatched(principal, runId, { ...turn, streamed: true }) }
     },
 
     /** The rest of a run that this caller may follow, behind the entry numbered `after`. @throws DomainError `not-found` */
@@ -80,7 +60,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {
       const { runId } = await start(principal, turn)
       const history: SessionEvent[] = []
-      for await (const entry of whileWatched(principal, runId, turn, { streamed: false })) {
+      for await (const entry of runs.whileWatched(principal, runId, { ...turn, streamed: false })) {
         if (entry === undefined) continue
         if (entry.type === 'message') history.push(showEvent(storedEventOf(entry)))
         if (entry.type === 'run-finished') return answer(String(entry.data.response), history)

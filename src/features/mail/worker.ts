@@ -17,6 +17,7 @@ import {
   type Lease,
   leaseDelivery,
   listDue,
+  lockOutbox,
   lockStanding,
   markFailed,
   markSent,
@@ -47,12 +48,15 @@ export interface MailWorkerSettings extends ComposeSettings {
   /** 30 attempts are two and a half hours at least. */
   maxAttempts?: number
   duePollMs?: number
+  /** The first wait after a refusal; see backoff.ts. */
+  firstRetryMs?: number
+  /** What a worker may need besides the call itself: two transactions, and some luck with the scheduler. */
+  leaseMarginMs?: number
   /** See the stream worker. */
   claimAfterMs?: number
   clock?: Clock
 }
 
-/** What a worker may need besides the call itself: two transactions, and some luck with the scheduler. */
 const LEASE_MARGIN_MS = 15_000
 
 type Step =
@@ -122,7 +126,7 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
 
 /** Decides, under the outbox row's lock, what is to be done about a mail now, and writes that down. */
 async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string): Promise<Step> {
-  const { sender, from, sendTimeoutMs, unknownHoldSeconds } = settings
+  const { sender, from, sendTimeoutMs, unknownHoldSeconds, leaseMarginMs = LEASE_MARGIN_MS } = settings
   const standing = await lockStanding(tx, outboxId)
   if (standing === undefined || standing.kind !== 'email') return { kind: 'refused', reason: 'no such mail was asked for' }
   if (standing.done) return { kind: 'nothing' }
@@ -160,7 +164,7 @@ async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string):
     return { kind: 'kept', mail: { to, subject, link } }
   }
   const takenAt = performance.now()
-  const lease = await leaseDelivery(tx, addressed, sendTimeoutMs + LEASE_MARGIN_MS)
+  const lease = await leaseDelivery(tx, addressed, sendTimeoutMs + leaseMarginMs)
   return { kind: 'send', lease, takenAt, mail: { id: lease.deliveryId, to, from, subject, text, html } }
 }
 
@@ -177,9 +181,9 @@ async function attempt(
   { lease, mail, takenAt }: Extract<Step, { kind: 'send' }>,
   signal: AbortSignal,
 ) {
-  const { log, sendTimeoutMs, clock = systemClock, database } = settings
+  const { log, sendTimeoutMs, leaseMarginMs = LEASE_MARGIN_MS, clock = systemClock, database } = settings
   // The process was frozen, or the commit took long: others may hold the mail by the time the provider answers.
-  const isLate = performance.now() - takenAt > LEASE_MARGIN_MS / 2
+  const isLate = performance.now() - takenAt > leaseMarginMs / 2
   const outcome = isLate
     ? new SendFailure('passing', 'the worker woke up too late to send')
     : await sender.send(mail, AbortSignal.any([signal, AbortSignal.timeout(sendTimeoutMs)])).catch(asFailure)
@@ -200,17 +204,22 @@ const asFailure = (error: unknown) =>
 
 async function record(
   tx: Db,
-  { maxAttempts = 30, unknownHoldSeconds }: MailWorkerSettings,
+  { maxAttempts = 30, unknownHoldSeconds, firstRetryMs }: MailWorkerSettings,
   lease: Lease,
   mail: Mail,
   outcome: SendFailure | { providerMessageId?: string },
 ): Promise<boolean> {
+  await lockOutbox(tx, lease.outboxId)
   if (!(outcome instanceof SendFailure)) return markSent(tx, lease, outcome.providerMessageId)
   const { message: lastError, outcome: verdict, options } = outcome
   if (verdict !== 'permanent' && lease.attempts < maxAttempts) {
     return verdict === 'unknown'
       ? markWaiting(tx, lease, { state: 'held', delayMs: unknownHoldSeconds * 1000, lastError })
-      : markWaiting(tx, lease, { state: 'queued', delayMs: retryDelayMs(lease.attempts, options.retryAfterMs), lastError })
+      : markWaiting(tx, lease, {
+          state: 'queued',
+          delayMs: retryDelayMs(lease.attempts, options.retryAfterMs, firstRetryMs === undefined ? {} : { firstMs: firstRetryMs }),
+          lastError,
+        })
   }
   const isOurs = await markFailed(tx, lease, lastError)
   const reason = verdict === 'permanent' ? lastError : `gave up after ${lease.attempts} attempts: ${lastError}`

@@ -18,6 +18,8 @@ export interface LiveLog {
   append(run: { id: string; leaseToken: number }, entries: LogEvent[]): Promise<boolean>
   /** Hands entries to the followers in this process. */
   show(runId: string, entries: LogEvent[]): void
+  /** Removes the logs of these runs from Redis, and says how many there were; undefined when it is out of reach: they expire within the hour. */
+  erase(runIds: string[]): Promise<number | undefined>
   /** No more entries come from this process. */
   forget(runId: string): void
   /** The caller closes it. */
@@ -140,6 +142,18 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
       here.entries.push(...entries)
       if (here.entries.length > MAX_IN_MEMORY) here.entries.splice(0, here.entries.length - MAX_IN_MEMORY / 2)
       wake(runId)
+    },
+
+    async erase(runIds) {
+      let erased = 0
+      try {
+        // Key by key: those of two runs lie in two hash slots.
+        for (const id of runIds) erased += await redis.run((client) => client.del(keys(id)[0]))
+        return erased
+      } catch (error) {
+        if (error instanceof RedisUnavailable) return undefined
+        throw error
+      }
     },
 
     forget(runId) {

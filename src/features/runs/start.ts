@@ -2,11 +2,10 @@ import type { FileKeeper } from '~/features/files/keeper'
 import { sessionIdOf } from '~/features/sessions/session-id'
 import { sqlState } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
-import type { Principal } from '~/platform/principal'
+import { identityOf, type Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
-import { callerOf } from './caller'
 import { insertUserEvent } from './queries/events'
 import { countActiveRuns, insertRun, interruptSession, upsertSession } from './queries/runs'
 import type { Runner } from './runner'
@@ -46,7 +45,7 @@ export const createStart =
     const sessionId = sessionIdOf(externalId, agentId)
     const id = Bun.randomUUIDv7()
     const { traceId } = principal.origin
-    const row = { id, clientId, agentId, sessionId, externalId, caller: callerOf(principal), traceId, onDisconnect }
+    const row = { id, clientId, agentId, sessionId, externalId, caller: identityOf(principal), traceId, onDisconnect }
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
     const prepared = await files.prepare(clientId, input.files)
     let kept = input

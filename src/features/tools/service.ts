@@ -1,5 +1,6 @@
 import { authorize, can } from '~/platform/access'
 import type { Db } from '~/platform/db'
+import type { DefinitionCache } from '~/platform/definition-cache'
 import { notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
@@ -13,7 +14,17 @@ import type { NewTool, Tool } from './schema'
 export type ToolService = ReturnType<typeof createToolService>
 
 /** The catalogue of HTTP tools: defined once by admins, used by any agent with secrets of its own. */
-export function createToolService({ db, write, outbound }: { db: Db; write: Write; outbound: Outbound }) {
+export function createToolService({
+  db,
+  write,
+  outbound,
+  definitions,
+}: {
+  db: Db
+  write: Write
+  outbound: Outbound
+  definitions: DefinitionCache
+}) {
   const shownTo = (principal: Principal, tool: Tool): Tool =>
     can(principal, 'write', { kind: 'catalogue' }) ? tool : { ...tool, config_json: withoutSecrets(tool.config_json) }
 
@@ -73,14 +84,9 @@ export function createToolService({ db, write, outbound }: { db: Db; write: Writ
      */
     async bind(chosen: { id: string; envs?: Record<string, string> | null }[]): Promise<HttpToolSpec[]> {
       if (chosen.length === 0) return []
-      const found = new Map(
-        (
-          await findTools(
-            db,
-            chosen.map(({ id }) => id),
-          )
-        ).map((tool) => [tool.id, tool]),
-      )
+      const ids = chosen.map(({ id }) => id)
+      const tools = await definitions.get(null, `tools:${ids.join()}`, () => findTools(db, ids))
+      const found = new Map(tools.map((tool) => [tool.id, tool]))
       return chosen.flatMap(({ id, envs }) => {
         const tool = found.get(id.toLowerCase())
         const spec = tool && specOf(tool)

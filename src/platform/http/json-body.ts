@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import { DomainError, type FieldError } from '../errors'
 import { type BodyLimits, tooLarge } from './body-limit'
+import { parseForm } from './form-body'
 import { RAW_ROUTES } from './raw-body'
 
 /** Levels of arrays and objects in a body. */
@@ -10,6 +11,8 @@ const MAX_ERRORS = 20
 export interface JsonBodyOptions extends Pick<BodyLimits, 'maxBodyBytes'> {
   /** Asked before more than `maxBodyBytes` are read, since bodies come before sessions: throws for callers that nobody knows. */
   mayUpload(request: Request, params: Record<string, string | undefined>): Promise<unknown>
+  /** Routes that also take `multipart/form-data`. */
+  forms?: ReadonlySet<string>
 }
 
 /**
@@ -20,6 +23,12 @@ export const jsonBody = (options: JsonBodyOptions) =>
   new Elysia({ name: 'json-body' }).onParse({ as: 'global' }, async ({ request, params, route, set }, mediaType) => {
     // Null and not undefined where there is no body: undefined would let Elysia's own parsers have a try.
     if (request.body === null) return null
+    const isForm = options.forms?.has(route) === true && mediaType === 'multipart/form-data'
+    const parse = (bytes: Uint8Array): unknown => {
+      if (isForm) return parseForm(bytes, request.headers.get('content-type') ?? mediaType)
+      checkType(request, mediaType)
+      return parseJson(bytes)
+    }
     // Where nobody reads the body, it is not waited for either.
     const declared = request.headers.get('content-length')
     if (RAW_ROUTES.has(route)) return declared === null ? readUndeclared(request, options.maxBodyBytes) : request.bytes()
@@ -28,13 +37,12 @@ export const jsonBody = (options: JsonBodyOptions) =>
     if (declared === null) {
       const bytes = await readUndeclared(request, options.maxBodyBytes)
       if (bytes.length === 0) return null
-      checkType(request, mediaType)
-      return parseJson(bytes)
+      return parse(bytes)
     }
-    checkType(request, mediaType)
+    if (!isForm) checkType(request, mediaType)
     // The target check has held the declared length to the route's limit, and Bun holds the body to the declared length.
     if (Number(declared) > options.maxBodyBytes) await options.mayUpload(request, params)
-    return parseJson(await request.bytes())
+    return parse(await request.bytes())
   })
 
 /** Of a body that does not say how long it is, `maxBytes` are kept and no more, also where files are welcome. */

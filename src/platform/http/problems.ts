@@ -67,6 +67,11 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
     title: 'Still in progress',
     meaning: 'A request with this Idempotency-Key is being worked on. Try again shortly.',
   },
+  'precondition-failed': {
+    status: 412,
+    title: 'Precondition failed',
+    meaning: 'It has been changed since you read it: the `ETag` is not that of `If-Match` any more. Read it again.',
+  },
   'payload-too-large': { status: 413, title: 'Payload too large', meaning: 'The body is larger than this route takes.' },
   'unsupported-media-type': { status: 415, title: 'Unsupported media type', meaning: 'Send the body as `Content-Type: application/json`.' },
   'misdirected-request': {

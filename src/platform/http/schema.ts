@@ -46,6 +46,10 @@ TypeRegistry.Set('Described', () => true)
 
 export const Name = t.String({ minLength: 1, maxLength: 200 })
 
+/** A file of a form, read as text: the API document shows a form in place of JSON. */
+export const FormFile = t.Unsafe<{ name: string; text: string }>({ [Kind]: 'FormFile', type: 'string', format: 'binary' })
+TypeRegistry.Set('FormFile', (_schema, value) => typeof value === 'object' && value !== null && 'name' in value && 'text' in value)
+
 /** Decimal digits only: Elysia's own numbers also take `0x10`, `1e2` and ` 5`. The API document shows an integer. */
 const digits = (pattern: string, shown: { minimum: number; maximum: number; default: number }) =>
   t.Optional(t.String({ pattern, error: `Must be a whole number from ${shown.minimum} to ${shown.maximum}`, 'x-integer': shown }))

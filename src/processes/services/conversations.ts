@@ -2,6 +2,7 @@ import type { Config } from '~/config'
 import { createAgentLoader } from '~/features/agents/runnable'
 import { createApprovalService } from '~/features/approvals/service'
 import { createChatService } from '~/features/chat/service'
+import { createErasureService } from '~/features/erasures/service'
 import { createFileKeeper } from '~/features/files/keeper'
 import { createObjects } from '~/features/files/objects'
 import { createFileService } from '~/features/files/service'
@@ -92,6 +93,7 @@ export function createConversations(
     live,
     runner,
     runs,
+    erasures: createErasureService({ db, write, clock, cancelRun: runs.cancelOwn, forgetRuns: live.erase }),
     approvals,
     usage: createUsageService({ db, write, clock, wakeUnpaid }),
     sessions: createSessionService({ db, write, agents, files }),

@@ -1,5 +1,8 @@
 import type { Config } from '~/config'
 import { createAgentService } from '~/features/agents/service'
+import { createAgentSharing } from '~/features/agents/sharing/service'
+import { createAgentTransferService } from '~/features/agents/transfer/service'
+import { createAgentVersionService } from '~/features/agents/versions/service'
 import { createContactService } from '~/features/contacts/service'
 import { createFolderService } from '~/features/folders/service'
 import { createMcpServerService } from '~/features/mcp-servers/service'
@@ -14,15 +17,19 @@ export type Definitions = ReturnType<typeof createDefinitions>
 /** What a client defines. */
 export function createDefinitions(
   config: Config,
-  { db, write, secrets, outbound }: Machinery,
+  { db, write, secrets, outbound, definitions }: Machinery,
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
-  const tools = createToolService({ db, write, outbound })
-  const agents = createAgentService({ db, write, secrets, outbound, tools, apiUrl: config.apiUrl })
+  const tools = createToolService({ db, write, outbound, definitions })
+  const agents = createAgentService({ db, write, secrets, outbound, tools, definitions, apiUrl: config.apiUrl })
+  const folders = createFolderService({ db, write })
   return {
     providerKeys: createProviderKeyService({ db, write, secrets }),
     agents,
-    folders: createFolderService({ db, write }),
+    agentSharing: createAgentSharing({ db, write, secrets, apiUrl: config.apiUrl }),
+    agentVersions: createAgentVersionService({ db, agents }),
+    agentTransfer: createAgentTransferService({ db, write, agents, folders }),
+    folders,
     contacts: createContactService({ db, write }),
     mcpServers: createMcpServerService({ db, write, outbound, discoverTools, commands: config.mcp.commands }),
     tools,

@@ -29,7 +29,7 @@ export function createFaces(
   return {
     a2a: createA2aService({ db, write, secrets, outbound, agents, chat, runs, keeper, apiUrl, plainHttpHosts: outboundAllow }),
     sockets: createChatSockets({
-      agents,
+      agents: { openWithKey: agents.openChatWithKey },
       authenticator,
       admission,
       chat,

@@ -1,7 +1,9 @@
 import type { Config } from '~/config'
+import { createSubscribe } from '~/features/webhooks/service'
 import { createAdmission } from '~/platform/admission'
 import { createAttempts } from '~/platform/attempts'
 import { systemClock } from '~/platform/clock'
+import { createDefinitionCache } from '~/platform/definition-cache'
 import type { Log } from '~/platform/log'
 import { createOutbound } from '~/platform/outbound'
 import { createRelay } from '~/platform/outbox/relay'
@@ -18,6 +20,7 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
   const { database, redis } = stores
   const { access, rates, limits } = config
   const relay = createRelay({ database, redis, log })
+  const definitions = createDefinitionCache({ redis })
   const passwords = createPasswords({ cost: access.bcryptCost })
   return {
     log,
@@ -25,10 +28,11 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
     stores,
     db: database.db,
     redis,
+    definitions,
     secrets: stores.secrets,
     linkKey: stores.linkKey,
     refreshKey: stores.refreshKey,
-    write: createWrite({ database, relay }),
+    write: createWrite({ database, relay, subscribe: createSubscribe({ clock: systemClock }), definitions }),
     passwords,
     attempts: createAttempts({
       db: database.db,

@@ -15,7 +15,7 @@ export type Mcp = ReturnType<typeof createMcp>
 const MAX_AGE_MS = 600_000
 
 /** What agents and the catalogue need of MCP servers. */
-export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound }: Machinery) {
+export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound, definitions }: Machinery) {
   const dial = createDial({
     outbound,
     stdio: mcp.stdio && mcp.runnerUrl !== undefined ? toRunner({ url: mcp.runnerUrl, token: mcp.runnerToken ?? '' }) : undefined,
@@ -35,7 +35,7 @@ export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound 
     discoverTools: createDiscoverTools({ dial, allowedCommands: mcp.commands }),
     createMcpSources: createMcpSources({
       connections,
-      findCatalogueServers: (ids) => findCatalogueServers(db, ids),
+      findCatalogueServers: (ids) => definitions.get(null, `mcp-servers:${ids.join()}`, () => findCatalogueServers(db, ids)),
       pins: createToolPins({ db, write }),
       allowedCommands: mcp.commands,
       clock,

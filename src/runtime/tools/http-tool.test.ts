@@ -19,7 +19,7 @@ describe('what is sent', () => {
     expect((await run({ ...weather, values: {}, headers: {} }, { city: 'Rome' })).sent[0]?.url).toContain('?units=imperial&')
   })
 
-  test('a default goes only where a parameter of its name is declared: none reaches the URL beside it', async () => {
+  test('defect 19: a default goes only where a parameter of its name is declared: none reaches the URL beside it', async () => {
     const { sent } = await run(order, { item: 'A1', gift: true })
     expect(sent[0]?.url).toBe('https://shop.example.com/orders')
     expect(JSON.parse(String(sent[0]?.body))).toEqual({ item: 'A1', count: 1, gift: true, channel: 'chat' })
@@ -204,7 +204,7 @@ describe('retries and deadlines', () => {
     expect(slept).toEqual([250, 500, 1000, 2000, 4000].slice(0, times - 1))
   })
 
-  test('a retry that succeeds answers; what will not pass is not tried again', async () => {
+  test('defect 19: a retry that succeeds answers; what will not pass is not tried again', async () => {
     const lost = new DomainError('upstream-error', 'lost')
     expect((await run(retried('GET', 3), { city: 'Rome' }, [lost, { status: 200, body: '1' }])).result).toBe(1)
     for (const answer of [{ status: 400 }, { status: 404 }, new DomainError('url-not-allowed', 'no')])

@@ -12,7 +12,7 @@ const CONCURRENT = 2 * availableParallelism()
 /** Not by wrk: of the few that fit into a round it would leave out those in hand at its end. */
 export async function login(stage: Stage, { rounds, seconds }: Options): Promise<Finding> {
   const body = JSON.stringify({ email: stage.people.reader.email, password: PASSWORD })
-  const on = (url: string) => () => keepBusy(seconds, () => post(`${url}/api/v1/auth/login`, body))
+  const on = (url: string) => () => keepBusy(seconds, CONCURRENT, () => post(`${url}/api/v1/auth/login`, body))
   const results = await alternate(rounds, { server: on(stage.api.url), floor: on(stage.floor.url) })
   const rowOf = (side: 'server' | 'floor', pid: number) => ({
     side,
@@ -48,17 +48,21 @@ export async function login(stage: Stage, { rounds, seconds }: Options): Promise
 }
 
 /** Begins no new one after `seconds`; the clock runs until the last one is answered. */
-async function keepBusy(seconds: number, work: () => Promise<void>): Promise<{ perSecond: number; tookMs: number[] }> {
+export async function keepBusy(
+  seconds: number,
+  workers: number,
+  work: (worker: number) => Promise<void>,
+): Promise<{ perSecond: number; tookMs: number[] }> {
   const startedAt = performance.now()
   const tookMs: number[] = []
-  const worker = async () => {
+  const busy = async (worker: number) => {
     while (performance.now() - startedAt < seconds * 1000) {
       const at = performance.now()
-      await work()
+      await work(worker)
       tookMs.push(performance.now() - at)
     }
   }
-  await Promise.all(Array.from({ length: CONCURRENT }, worker))
+  await Promise.all(Array.from({ length: workers }, (_, worker) => busy(worker)))
   return { perSecond: tookMs.length / ((performance.now() - startedAt) / 1000), tookMs }
 }
 

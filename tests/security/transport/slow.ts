@@ -34,7 +34,7 @@ export const slow: Row[] = [
     async check(app) {
       const url = `${app.url}/api/v1/agents/?limit=10`
       const headers = { authorization: `Bearer ${app.ada.token}`, 'x-client-id': app.ada.clientId }
-      const calm = (until = performance.now() + 2000) => p99(url, headers, () => performance.now() > until)
+      const calm = (until = performance.now() + 1000) => p99(url, headers, () => performance.now() > until)
       const before = await calm()
       const script = new URL('../../support/slow-clients.ts', import.meta.url).pathname
       const attacker = Bun.spawn([process.execPath, script, new URL(app.url).port, String(CONNECTIONS)], {

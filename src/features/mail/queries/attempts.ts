@@ -29,6 +29,11 @@ export async function lockStanding(tx: Db, outboxId: string) {
   return row
 }
 
+/** Whoever changes a delivery holds its outbox row first: worker, successor and the provider's report then wait for each other instead of dead-locking. */
+export async function lockOutbox(tx: Db, outboxId: string) {
+  await tx.execute(sql`select from outbox where id = ${outboxId} for update`)
+}
+
 export interface Addressed {
   outboxId: string
   clientId: string | null

@@ -31,6 +31,10 @@ const rank = (expression: string) => sql`array_position(${sql.param([...DELIVERY
  * Returns how many moved.
  */
 export async function moveDeliveries(tx: Db, moves: Move[]): Promise<number> {
+  // A worker decides under this lock whether to send again: it has decided before us, or finds the row done.
+  await tx.execute(sql`
+    select from outbox where id in (select outbox_id from deliveries where id = any(${sql.param(moves.map((move) => move.delivery_id))}::uuid[]))
+    order by id for update`)
   const moved = await tx.execute<{ outbox_id: string }>(sql`
     update deliveries set
       state = move.state,

@@ -2,7 +2,7 @@
 import { toOpenAPISchema, unwrapSchema } from '@elysiajs/openapi/openapi'
 import type { AnyElysia, InternalRoute } from 'elysia'
 import { createModels } from './models'
-import type { Operation, PathItem, Schema } from './openapi'
+import type { Content, Operation, PathItem, Schema } from './openapi'
 import { completeOperation, type Detail } from './operations'
 import { sharedParameters } from './parameters'
 import { problemComponents } from './responses'
@@ -69,12 +69,18 @@ function describePaths(plugin: AnyElysia, finish: (schema: Schema) => Schema): R
     const detail = plain<Detail>(hooks.detail ?? {})
     // The plugin announces forms too, or no body at all once an app has a parser of its own; http/json-body.ts takes JSON alone.
     const schema = unwrapSchema(hooks.body, undefined, 'input', OPENAPI_VERSION)
-    const body = schema && { 'application/json': { schema: plain<Schema>(schema) } }
+    const body = schema && bodyContent(plain<Schema>(schema))
     const operation = mapOperationSchemas(completeOperation(draft, { method, path, detail, body }), finish)
     paths[name] = { ...paths[name], [method.toLowerCase()]: withClosedBody(operation) }
   }
   return paths
 }
+
+/** Where there is a file, a form is taken too. */
+const bodyContent = (schema: Schema): Content =>
+  JSON.stringify(schema).includes('"format":"binary"')
+    ? { 'multipart/form-data': { schema }, 'application/json': { schema } }
+    : { 'application/json': { schema } }
 
 function withClosedBody(operation: Operation): Operation {
   const { requestBody } = operation

@@ -2,6 +2,7 @@ import type { Parameter, Reference } from './openapi'
 
 /** For `detail.parameters` of routes that honour the header: what a route reads without a schema, the document cannot know. */
 export const idempotencyKey: Reference = { $ref: '#/components/parameters/IdempotencyKey' }
+export const ifMatch: Reference = { $ref: '#/components/parameters/IfMatch' }
 export const lastEventId: Reference = { $ref: '#/components/parameters/LastEventId' }
 
 export const sharedParameters: Record<string, Parameter> = {
@@ -11,6 +12,12 @@ export const sharedParameters: Record<string, Parameter> = {
     description:
       'A name of your choice for this request. Sent again with the same key and body, it is done once and answered the same; with another body it is refused.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
+  },
+  IfMatch: {
+    name: 'If-Match',
+    in: 'header',
+    description: 'The `ETag` of what you have read: the request is refused with 412 if it has been changed since.',
+    schema: { type: 'string', maxLength: 1000 },
   },
   LastEventId: {
     name: 'Last-Event-ID',

@@ -15,6 +15,7 @@ export const TAGS: { name: string; description: string }[] = [
   { name: 'a2a', description: 'Each agent as an A2A server, for other agents.' },
   { name: 'contacts', description: 'The end users of a client.' },
   { name: 'sessions', description: 'Conversations and their events.' },
+  { name: 'webhooks', description: 'Tell a client’s own systems of events, signed as in standardwebhooks.com.' },
   { name: 'queues', description: 'The background workers: how far behind they are, and what they set aside.' },
   { name: 'runs', description: 'Turns of a conversation: start, follow, resume and cancel them, and allow what they ask for.' },
   { name: 'usage', description: 'What the model calls of agents used and cost, and how much they may.' },

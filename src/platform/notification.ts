@@ -1,0 +1,15 @@
+import type { Db } from './db'
+
+/** What a client's own systems can be told of. */
+export const EVENTS = ['run.finished', 'run.failed', 'approval.wanted', 'budget.reached', 'agent.changed'] as const
+export type EventName = (typeof EVENTS)[number]
+
+export interface Notification {
+  type: EventName
+  clientId: string
+  /** Goes out to whoever the client names: ids and states, never a secret. */
+  data: Record<string, unknown>
+}
+
+/** Writes down, in the change's transaction, who is to be told; returns an id for each, which becomes its outbox row of kind `webhook`. */
+export type Subscribe = (tx: Db, notifications: Notification[]) => Promise<{ id: string; clientId: string }[]>

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { type Reply, startApp, type TestApp } from '../support/start-app'
+
+/**
+ * A row of the API's contract: `{name}` in a path, a header or a body stands for what an earlier row kept, or for a client's id (`{ada}`, `{bob}`).
+ * Rows of one table are asked in their order.
+ */
+export interface Row {
+  what: string
+  ask: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`
+  who: 'nobody' | 'ada' | 'bob' | 'admin'
+  send?: unknown
+  headers?: Record<string, string>
+  status: number
+  /** What the body must have. */
+  body?: unknown
+  /** What the body must have, where it is a problem: `detail` and `message` are both this text. */
+  says?: string
+  /** Members of the body that later rows need, by their names there. */
+  keep?: Record<string, string>
+  /** Where it differs from Evo AI 0.1.0. */
+  changed?: string
+}
+
+export const UNKNOWN = '7d3c1c1e-58a4-4a0e-9d0b-0d3d1f6a2b11'
+export const text = expect.any(String)
+
+export function contract(section: string, rows: Row[]) {
+  setDefaultTimeout(20_000)
+  let app: TestApp
+  const kept = new Map<string, string>()
+  const fill = <T>(value: T): T =>
+    value === undefined
+      ? value
+      : (JSON.parse(
+          JSON.stringify(value).replaceAll(/\{(\w+)\}/g, (whole, name: string) => {
+            const found = kept.get(name)
+            if (found === undefined) throw new Error(`no row before has kept ${whole}`)
+            return found
+          }),
+        ) as T)
+
+  /** Filled where it is text; asymmetric matchers stay as they are. */
+  const expected = (value: unknown): unknown => {
+    if (value === text) return value
+    if (typeof value === 'string') return fill(value)
+    if (Array.isArray(value)) return value.map(expected)
+    if (value === null || typeof value !== 'object') return value
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, expected(member)]))
+  }
+
+  describe(section, () => {
+    beforeAll(async () => {
+      app = await startApp({ RATE_REQUESTS_PER_MINUTE: '1000000', RATE_CHATS_PER_MINUTE: '1000000' })
+      const people = { ada: app.ada.clientId, bob: app.bob.clientId, adas_user: app.ada.userId, admins_user: app.admin.userId }
+      for (const [name, value] of Object.entries({ ...people, unknown: UNKNOWN })) kept.set(name, value)
+    })
+    afterAll(() => app.close())
+
+    test.each(rows.map((row): [string, Row] => [nameOf(row), row]))('%s', async (_, row) => {
+      const [method = '', path = ''] = fill(row.ask).split(' ')
+      const caller = row.who === 'nobody' ? app.stranger : app[row.who].call
+      const reply = await caller(method, `/api/v1${path}`, fill(row.send), fill(row.headers))
+      expect(reply.status === row.status ? row.status : `${reply.status} ${JSON.stringify(reply.body)}`).toBe(row.status)
+      // Before the body is held against what is wanted, which leaves bun's matchers in it.
+      for (const [name, member] of Object.entries(row.keep ?? {})) kept.set(name, String(reply.body[member]))
+      if (row.status === 204) expect(reply.body).toBe('')
+      const says = fill(row.says)
+      if (says !== undefined) expect(reply.body).toMatchObject({ detail: says, message: says, status: row.status })
+      if (row.status >= 400 && reply.body.jsonrpc === undefined) expectProblem(reply)
+      const wanted = expected(row.body)
+      if (Array.isArray(wanted)) expect(reply.body).toEqual(wanted)
+      else if (wanted !== undefined) expect(reply.body).toMatchObject(wanted as object)
+    })
+  })
+}
+
+const nameOf = ({ ask, who, what, status, changed }: Row) => `${ask}, ${who}: ${what} → ${status}${changed ? ` (was: ${changed})` : ''}`
+
+/** Every failure but JSON-RPC's own is a problem document that old clients can read too, and a 401 says how to come in. */
+function expectProblem({ status, headers, body }: Reply) {
+  expect(headers.get('content-type')).toBe('application/problem+json')
+  expect(body).toMatchObject({ status, type: text, title: text, detail: text, message: body.detail, trace_id: text })
+  if (status === 401) expect(headers.get('www-authenticate')).toStartWith('Bearer')
+}

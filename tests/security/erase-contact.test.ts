@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { createHash } from 'node:crypto'
+import { sql } from 'drizzle-orm'
+import { verifyChain } from '~/features/audit/verify'
+import { startApp, type TestApp } from '../support/start-app'
+
+let app: TestApp
+beforeAll(async () => {
+  app = await startApp({ DATABASE_RLS: 'enforce' })
+})
+afterAll(() => app.close())
+
+const EXT_ID = 'whatsapp-4917012345'
+const NAME = 'Rosalind Quagmire'
+const WORD = 'heliotrope-umbrella'
+
+async function makeAgent(more: object = {}): Promise<string> {
+  const draft = { client_id: app.ada.clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {}, ...more }
+  return (await app.ada.call('POST', '/api/v1/agents', draft)).body.id
+}
+
+const makeContact = async (extId: string, key: string): Promise<string> =>
+  (
+    await app.ada.call(
+      'POST',
+      '/api/v1/contacts',
+      { client_id: app.ada.clientId, ext_id: extId, name: NAME, meta: { note: WORD } },
+      { 'idempotency-key': key },
+    )
+  ).body.id
+
+/** All tables and all of Redis, as text. */
+async function placesOf(words: string[]): Promise<string[]> {
+  const { db, stores } = app.services
+  const tables = await db.execute<{ name: string }>(
+    sql`select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition`,
+  )
+  const found: string[] = []
+  const holds = (place: string, text: string) =>
+    found.push(...words.filter((word) => text.includes(word)).map((word) => `${place}: ${word}`))
+  for (const { name } of tables) {
+    const [row] = await db.execute<{ text: string | null }>(sql`select string_agg(t::text, ' ') as text from ${sql.identifier(name)} t`)
+    holds(name, row?.text ?? '')
+  }
+  const keys = await stores.redis.run((client) => client.keys('*'))
+  for (const key of keys) {
+    holds(key, key)
+    const type = await stores.redis.run((client) => client.type(key))
+    if (type === 'stream') holds(key, JSON.stringify(await stores.redis.run((client) => client.xrange(key, '-', '+'))))
+    if (type === 'string') holds(key, (await stores.redis.run((client) => client.get(key))) ?? '')
+    if (type === 'hash') holds(key, JSON.stringify(await stores.redis.run((client) => client.hgetall(key))))
+  }
+  return found
+}
+
+test('after it no table, stream or key holds the name, the external id or a word of the contact', async () => {
+  const agentId = await makeAgent()
+  const contactId = await makeContact(EXT_ID, 'make-contact')
+  const note = { filename: 'rosalind.txt', content_type: 'text/plain', data: Buffer.from(WORD).toString('base64') }
+  const said = { message: `My word is ${WORD}`, files: [note] }
+  expect(await app.ada.call('POST', `/api/v1/chat/${agentId}/${EXT_ID}`, said, { 'idempotency-key': 'say-it' })).toMatchObject({
+    status: 200,
+  })
+  expect(await app.ada.call('POST', `/api/v1/chat/${agentId}/1${EXT_ID}`, { message: 'hello' })).toMatchObject({ status: 200 })
+  await app.ada.call('PUT', `/api/v1/budgets/${app.ada.clientId}/session/${EXT_ID}_${agentId}`, { limit_usd: 5 })
+  const before = await placesOf([NAME, WORD])
+  for (const place of ['contacts', 'events', 'runs', 'run_steps', 'idempotency_keys']) expect(before.join()).toContain(`${place}:`)
+  expect(before.some((place) => place.includes(':log'))).toBe(true)
+
+  const receipt = await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)
+  expect(receipt).toMatchObject({
+    status: 200,
+    body: {
+      contact_id: contactId,
+      removed: { contacts: 1, sessions: 1, runs: 1, files: 1, budgets: 1, idempotency_keys: 2 },
+      emptied: { usage_records: 1 },
+      streams: 1,
+    },
+  })
+  const { hash, ...facts } = receipt.body
+  expect(hash).toBe(createHash('sha256').update(JSON.stringify(facts)).digest('hex'))
+  expect(await placesOf([NAME, WORD, 'rosalind.txt'])).toEqual([])
+  // The neighbour's id only ends in it.
+  const left = await placesOf([EXT_ID])
+  const neighbours = await placesOf([`1${EXT_ID}`])
+  expect(left.map((place) => place.split(':')[0])).toEqual(neighbours.map((place) => place.split(':')[0]))
+  const [exact] = await app.services.db.execute<{ n: number }>(sql`
+    select ((select count(*) from sessions where external_id = ${EXT_ID}) + (select count(*) from outbox where payload::text like ${`%"${EXT_ID}_%`})
+      + (select count(*) from usage_records where session_id like ${`${EXT_ID}_%`}))::int as n`)
+  expect(exact).toEqual({ n: 0 })
+  expect((await app.ada.call('GET', `/api/v1/sessions/1${EXT_ID}_${agentId}/messages`)).body).toHaveLength(2)
+
+  expect(await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).toMatchObject({ status: 200, body: receipt.body })
+  const [entry] = await app.services.db.execute<{ payload: Record<string, unknown> }>(
+    sql`select payload from outbox where id = ${receipt.body.audit_id}`,
+  )
+  expect(entry?.payload).toMatchObject({ action: 'erase', resource_type: 'contact', resource_id: contactId, client_id: app.ada.clientId })
+  expect(await verifyChain(app.services.db, { clientId: app.ada.clientId })).toMatchObject({ valid: true })
+})
+
+test('a run in hand is cancelled first', async () => {
+  const delay = { id: 'd', type: 'delay-node', position: { x: 0, y: 0 }, data: { label: 'wait', delay: { value: 60, unit: 'minutes' } } }
+  const start = { id: 's', type: 'start-node', position: { x: 0, y: 0 }, data: { label: 'start' } }
+  const workflow = { nodes: [start, delay], edges: [{ id: 'e', source: 's', target: 'd' }] }
+  const agentId = await makeAgent({ name: 'slow', type: 'workflow', config: { workflow } })
+  const contactId = await makeContact('in-hand', 'make-slow')
+  const started = await app.ada.call('POST', `/api/v1/agents/${agentId}/runs`, {
+    message: WORD,
+    external_id: 'in-hand',
+    mode: 'background',
+  })
+  expect(started.status).toBe(202)
+  expect(await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).toMatchObject({ status: 200, body: { removed: { runs: 1 } } })
+  expect((await app.ada.call('GET', `/api/v1/runs/${started.body.id ?? started.body.run_id}`)).status).toBe(404)
+  expect(await placesOf([WORD])).toEqual([])
+})
+
+test('it is for the owner, and a foreign contact is as absent as an unknown one', async () => {
+  const contactId = await makeContact('kept', 'make-kept')
+  const member = await app.join('member@example.com', app.ada.clientId, 'member')
+  expect((await member.call('POST', `/api/v1/contacts/${contactId}/erase`)).status).toBe(403)
+  for (const id of [contactId, crypto.randomUUID()])
+    expect(await app.bob.call('POST', `/api/v1/contacts/${id}/erase`)).toMatchObject({ status: 404, body: { detail: 'Contact not found' } })
+  expect((await app.ada.call('GET', `/api/v1/contacts/${contactId}`)).status).toBe(200)
+})

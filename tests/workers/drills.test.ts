@@ -1,0 +1,26 @@
+import { expect, test } from 'bun:test'
+import { runAuditDrill } from '../drills/audit'
+import { runMailDrill } from '../drills/mail'
+import { services } from '../support/services'
+
+/** The drills of `bun run drill:mail` and `drill:audit`, as small as they still mean something. */
+const { databaseUrl } = services
+const SLOW = 90_000
+
+test(
+  'F-17, F-18, F-22: processes and Redis are killed under the mails: none is lost, and what is reported is not sent again',
+  async () => {
+    const drill = await runMailDrill({ databaseUrl, mode: 'events', mails: 80, kills: 3, redisKills: 1 })
+    expect(drill).toMatchObject({ lost: 0, delivered: 80, kills: 3, redisKills: 1 })
+  },
+  SLOW,
+)
+
+test(
+  'F-17, F-18, F-24: processes and Redis are killed under audit entries: each stands in its chain once',
+  async () => {
+    const drill = await runAuditDrill({ databaseUrl, entries: 1000, clients: 2, kills: 3, redisKills: 1 })
+    expect(drill).toMatchObject({ entries: 1000, rows: 1000, distinct: 1000, validChains: 2, verifiedRows: 1000, passed: true })
+  },
+  SLOW,
+)

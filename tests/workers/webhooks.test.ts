@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { createHmac } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { and, eq, sql } from 'drizzle-orm'
+import { webhookDeliveries } from '~/features/webhooks/table'
+import { createWebhookWorker } from '~/features/webhooks/worker'
+import { silentLog } from '~/platform/log'
+import { deadLetters, outbox } from '~/platform/outbox/table'
+import { system } from '~/platform/principal'
+import { until } from '../support/background'
+import { startApp, type TestApp } from '../support/start-app'
+
+setDefaultTimeout(30_000)
+
+interface Call {
+  headers: Record<string, string | string[] | undefined>
+  body: string
+}
+const calls: Call[] = []
+/** Statuses for the calls to come; then 204. */
+const answers: number[] = []
+const receiver = createServer((request, response) => {
+  const chunks: Buffer[] = []
+  request.on('data', (chunk) => chunks.push(chunk))
+  request.on('end', () => {
+    calls.push({ headers: request.headers, body: Buffer.concat(chunks).toString() })
+    response.writeHead(answers.shift() ?? 204).end()
+  })
+})
+
+let app: TestApp
+let url: string
+const stop = new AbortController()
+let working: Promise<void>
+beforeAll(async () => {
+  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve))
+  const host = `127.0.0.1:${(receiver.address() as AddressInfo).port}`
+  url = `http://${host}/hook`
+  app = await startApp({ OUTBOUND_ALLOW: host })
+  const { database, redis, secrets } = app.services.stores
+  const { outbound } = app.services
+  working = createWebhookWorker({ database, redis, log: silentLog, secrets, outbound, retryAfterMs: [60_000], claimAfterMs: 500 }).run(
+    stop.signal,
+  )
+})
+afterAll(async () => {
+  stop.abort()
+  await working
+  await app.close()
+  receiver.close()
+})
+
+const path = () => `/api/v1/clients/${app.ada.clientId}/webhooks`
+const create = async (events: string[] = ['agent.changed']) => (await app.ada.call('POST', path(), { url, events })).body
+const notify = (data: Record<string, unknown>) =>
+  app.services.write(system, async (unit) => unit.notify({ type: 'agent.changed', clientId: app.ada.clientId, data }))
+const clear = async () => {
+  for (const { id } of (await app.ada.call('GET', path())).body) await app.ada.call('DELETE', `${path()}/${id}`)
+  calls.length = 0
+}
+const deliveriesOf = async (id: string) => (await app.ada.call('GET', `${path()}/${id}/deliveries`)).body
+
+test('an event reaches the webhooks that want it, signed as Standard Webhooks has it; the secret is shown once and stored sealed', async () => {
+  await clear()
+  const { id, secret } = await create()
+  await create(['run.finished'])
+  expect(secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/)
+  expect((await app.ada.call('GET', `${path()}/${id}`)).body).not.toHaveProperty('secret')
+  await notify({ agent_id: 'a1' })
+  await until(() => calls.length === 1)
+  const [call] = calls as [Call]
+  const { 'webhook-id': webhookId, 'webhook-timestamp': timestamp, 'webhook-signature': signature } = call.headers
+  const wanted = createHmac('sha256', Buffer.from(secret.slice(6), 'base64'))
+    .update(`${webhookId}.${timestamp}.${call.body}`)
+    .digest('base64')
+  expect(signature).toBe(`v1,${wanted}`)
+  expect(JSON.parse(call.body)).toMatchObject({ type: 'agent.changed', data: { agent_id: 'a1' } })
+  await until(async () => (await deliveriesOf(id))[0].state === 'sent')
+  expect(await deliveriesOf(id)).toMatchObject([{ id: webhookId, state: 'sent', attempts: 1, last_status: 204 }])
+  const [row] = await app.services.db.execute(sql`select sealed_secret from webhooks where id = ${id}`)
+  expect(String(row?.sealed_secret)).not.toContain(secret.slice(6))
+})
+
+test('what is not taken is tried again later under the same id, then set aside, and replayed on request', async () => {
+  await clear()
+  const { id } = await create()
+  answers.push(500, 503)
+  await notify({})
+  await until(async () => (await deliveriesOf(id))[0]?.state === 'queued' && calls.length === 1)
+  const [{ id: deliveryId }] = await deliveriesOf(id)
+  const { db, stores } = app.services
+  await db.update(webhookDeliveries).set({ nextAttemptAt: sql`now()` }).where(eq(webhookDeliveries.id, deliveryId))
+  await stores.redis.run((client) => client.xadd(stores.redis.key('stream', 'webhook'), '*', 'id', deliveryId))
+  await until(async () => (await deliveriesOf(id))[0]?.state === 'failed')
+  expect(calls.map(({ headers }) => headers['webhook-id'])).toEqual([deliveryId, deliveryId])
+  expect(await db.select().from(deadLetters).where(eq(deadLetters.outboxId, deliveryId))).toMatchObject([
+    { queue: 'webhook', reason: 'gave up after 2 attempts: answered 503' },
+  ])
+  expect((await app.ada.call('POST', `${path()}/${id}/deliveries/${deliveryId}/replay`)).status).toBe(202)
+  await until(() => calls.length === 3)
+  expect(calls[2]?.body).toBe(calls[0]?.body as string)
+  expect(calls[2]?.headers['webhook-id']).not.toBe(deliveryId)
+})
+
+test('410 ends a delivery at once, and a webhook that is switched off is not called', async () => {
+  await clear()
+  const { id } = await create()
+  answers.push(410)
+  await notify({})
+  await until(async () => (await deliveriesOf(id))[0]?.state === 'failed')
+  await app.ada.call('PUT', `${path()}/${id}`, { is_active: false })
+  await notify({})
+  await Bun.sleep(100)
+  expect(await deliveriesOf(id)).toHaveLength(1)
+  expect(calls).toHaveLength(1)
+})
+
+test('SSRF-01, SSRF-03: an address that is not public is refused when it is saved', async () => {
+  for (const bad of ['http://127.0.0.1/x', 'http://169.254.169.254/latest', 'file:///etc/hostname', 'https://[::1]/'])
+    expect((await app.ada.call('POST', path(), { url: bad, events: ['run.failed'] })).body.type).toEndWith('/url-not-allowed')
+})
+
+test("another client's events and webhooks stay its own", async () => {
+  await clear()
+  const { id } = await create()
+  await app.services.write(system, async (unit) => unit.notify({ type: 'agent.changed', clientId: app.bob.clientId, data: {} }))
+  expect(await deliveriesOf(id)).toEqual([])
+  expect((await app.bob.call('GET', `/api/v1/clients/${app.bob.clientId}/webhooks/${id}`)).status).toBe(404)
+  expect(
+    await app.services.db
+      .select()
+      .from(outbox)
+      .where(and(eq(outbox.kind, 'webhook'), eq(outbox.clientId, app.bob.clientId))),
+  ).toEqual([])
+})
