@@ -243,3 +243,23 @@ test('an Idempotency-Key makes two requests one run', async () => {
   expect([first?.body.response, second?.body.response]).toEqual(['Echo: once', 'Echo: once'])
   expect((await app.ada.call('GET', `/api/v1/sessions/user-12_${id}/messages`)).body).toHaveLength(2)
 })
+
+test('whoever talks to an agent is a contact of its client: made at the first word, found from then on, and not made again once deleted', async () => {
+  const { id } = await agentOf(app.ada)
+  const other = await agentOf(app.ada)
+  const say = (agent: string) => app.ada.call('POST', `/api/v1/chat/${agent}/contact-1`, { message: 'hi' })
+  const contacts = async () => {
+    const { body } = await app.ada.call('GET', `/api/v1/contacts/?client_id=${app.ada.clientId}&limit=1000`)
+    return body.filter(({ ext_id }: { ext_id: string }) => ext_id === 'contact-1')
+  }
+  expect((await say(id)).status).toBe(200)
+  const [contact, ...more] = await contacts()
+  expect(more).toEqual([])
+  expect((await say(other.id)).status).toBe(200)
+  expect(await contacts()).toEqual([contact])
+  const linked = await app.services.db.execute<{ contact_id: string }>(`select contact_id from sessions where external_id = 'contact-1'`)
+  expect(linked.map(({ contact_id }) => contact_id)).toEqual([contact.id, contact.id])
+  expect((await app.ada.call('DELETE', `/api/v1/contacts/${contact.id}`)).status).toBe(204)
+  expect((await say(id)).status).toBe(200)
+  expect(await contacts()).toEqual([])
+})
