@@ -21,6 +21,7 @@ interface Deps {
 export const createPasswordCheck =
   ({ db, passwords, guess, bcryptCost }: Deps): PasswordCheck =>
   async (actor, email, user, password) => {
+    await passwords.waitForRoom()
     const stored = user && { hash: user.passwordHash, isImported: user.passwordIsImported }
     const right = await guess(
       actor,

@@ -3,7 +3,12 @@ import { DomainError } from '../errors'
 import { createHashNewPassword } from './new-password'
 
 const hashNewPassword = createHashNewPassword({
-  passwords: { hash: async (password) => `hash of ${password}`, verify: async () => false, close: () => undefined },
+  passwords: {
+    waitForRoom: async () => undefined,
+    hash: async (password) => `hash of ${password}`,
+    verify: async () => false,
+    close: () => undefined,
+  },
 })
 const about = { email: 'mary.shelley@acme.example', names: ['Acme Robotics Ltd', null] }
 

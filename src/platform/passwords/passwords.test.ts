@@ -77,3 +77,17 @@ test('PWD-11: beyond two seconds of work a password is turned away at once, and 
   expect(results.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThan(20)
   expect(performance.now() - startedAt).toBeLessThan(15_000)
 })
+
+test('PWD-11: who comes while the queue is full is held, and let in or turned away within two seconds', async () => {
+  const busy = createPasswords({ cost: 9, threads: 1 })
+  const work = Promise.allSettled(Array.from({ length: 200 }, () => busy.verify('y', undefined)))
+  const startedAt = performance.now()
+  const held = await Promise.allSettled(Array.from({ length: 20 }, () => busy.waitForRoom()))
+  expect(performance.now() - startedAt).toBeGreaterThan(90)
+  expect(performance.now() - startedAt).toBeLessThan(2500)
+  for (const outcome of held) if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ problem: 'overloaded' })
+  await work
+  expect(await busy.waitForRoom()).toBeUndefined()
+  busy.close()
+  expect(await busy.waitForRoom().catch((error) => error)).toMatchObject({ problem: 'overloaded' })
+})

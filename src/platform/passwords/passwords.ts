@@ -2,6 +2,12 @@ import { availableParallelism } from 'node:os'
 import { DomainError } from '../errors'
 
 export interface Passwords {
+  /**
+   * Comes before whatever else a check of a password needs. While the queue is full it holds the caller for a moment: who is turned away at once comes
+   * back at once, and a flood of those would take the processor from the passwords in hand.
+   * @throws DomainError `overloaded` after one and a half seconds without room, or at once when very many are held
+   */
+  waitForRoom(): Promise<void>
   /** bcrypt, `$2b$`. @throws DomainError `overloaded` when the queue is longer than two seconds' work. */
   hash(password: string): Promise<string>
   /**
@@ -25,6 +31,9 @@ export type PasswordAnswer = { id: number; value: string | boolean } | { id: num
 
 const MAX_WAIT_MS = 2000
 const MAX_QUEUE = 1000
+const HOLD_MS = 1500
+const LOOK_AGAIN_MS = 100
+const MAX_HELD = 1000
 
 interface Waiting {
   job: PasswordJob
@@ -45,6 +54,7 @@ export function createPasswords({ cost, threads = availableParallelism() }: { co
   let nextId = 1
   let typicalMs = 2 ** (cost - 12) * 250
   let closed = false
+  let held = 0
 
   const start = () => {
     const worker = new Worker(new URL('./password-thread.ts', import.meta.url).href)
@@ -88,17 +98,30 @@ export function createPasswords({ cost, threads = availableParallelism() }: { co
     }
   }
 
+  const waitMs = () => (queue.length * typicalMs) / threads
+  const isFull = () => closed || queue.length >= MAX_QUEUE || waitMs() > MAX_WAIT_MS
+  const overloaded = () =>
+    new DomainError('overloaded', 'Too many sign-ins at once.', { retryAfterSeconds: Math.ceil(waitMs() / 1000) || 1 })
+
   const submit = (job: PasswordJob) =>
     new Promise<string | boolean>((resolve, reject) => {
-      const waitMs = (queue.length * typicalMs) / threads
-      if (closed || queue.length >= MAX_QUEUE || waitMs > MAX_WAIT_MS) {
-        return reject(new DomainError('overloaded', 'Too many sign-ins at once.', { retryAfterSeconds: Math.ceil(waitMs / 1000) || 1 }))
-      }
+      if (isFull()) return reject(overloaded())
       queue.push({ job, resolve, reject, startedAt: 0 })
       next()
     })
 
   return {
+    async waitForRoom() {
+      if (!isFull()) return
+      if (closed || held >= MAX_HELD) throw overloaded()
+      held++
+      try {
+        for (const until = performance.now() + HOLD_MS; performance.now() < until && isFull() && !closed; ) await Bun.sleep(LOOK_AGAIN_MS)
+      } finally {
+        held--
+      }
+      if (isFull()) throw overloaded()
+    },
     hash: async (password) => (await submit({ id: nextId++, kind: 'hash', password, cost })) as string,
     verify: async (password, stored) =>
       (await submit({
