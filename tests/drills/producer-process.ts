@@ -60,7 +60,12 @@ async function produceMails() {
   const lane = async () => {
     for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
       const userId = id
-      await write(system, async ({ mail }) => mail({ template: 'password-changed', user_id: userId }))
+      await write(system, async ({ tx, mail }) => {
+        // Behind the COMMIT of a producer that was killed while PostgreSQL carried it out: one mail for each user, whoever asks for it.
+        await tx.execute(sql`select from users where id = ${userId} for update`)
+        const [asked] = await tx.execute(sql`select from outbox where kind = 'email' and payload->>'user_id' = ${userId}`)
+        if (asked === undefined) mail({ template: 'password-changed', user_id: userId })
+      })
     }
   }
   await Promise.all(Array.from({ length: 4 }, lane))
