@@ -1,4 +1,5 @@
-import { expect, test } from 'bun:test'
+import { beforeAll, expect, test } from 'bun:test'
+import postgres from 'postgres'
 import { runAuditDrill } from '../drills/audit'
 import { runMailDrill } from '../drills/mail'
 import { services } from '../support/services'
@@ -6,6 +7,13 @@ import { services } from '../support/services'
 /** The drills of `bun run drill:mail` and `drill:audit`, as small as they still mean something. */
 const { databaseUrl } = services
 const SLOW = 90_000
+
+/** Work that earlier tests have left would be done along with the drill's own, and counted. */
+beforeAll(async () => {
+  const sql = postgres(databaseUrl, { max: 1, prepare: false, onnotice: () => {} })
+  await sql`truncate outbox, deliveries cascade`
+  await sql.end()
+})
 
 test(
   'F-17, F-18, F-22: processes and Redis are killed under the mails: none is lost',
