@@ -8,6 +8,8 @@ import { agentSharingRoutes, sharedAgentRoutes } from './features/agents/sharing
 import type { AgentSharing } from './features/agents/sharing/service'
 import { agentTransferRoutes } from './features/agents/transfer/routes'
 import type { AgentTransferService } from './features/agents/transfer/service'
+import { agentValidationRoutes } from './features/agents/validation/routes'
+import type { AgentValidation } from './features/agents/validation/service'
 import { agentVersionRoutes } from './features/agents/versions/routes'
 import type { AgentVersionService } from './features/agents/versions/service'
 import { approvalRoutes } from './features/approvals/routes'
@@ -103,6 +105,7 @@ export interface AppDeps {
   agentSharing: AgentSharing
   agentVersions: AgentVersionService
   agentTransfer: AgentTransferService
+  agentValidation: AgentValidation
   providerKeys: ProviderKeyService
   mcpTools: McpToolService
   folders: FolderService
@@ -232,6 +235,7 @@ export function createApp(deps: AppDeps) {
         .use(folderRoutes({ folders: deps.folders, session: openSession }))
         .use(sharedAgentRoutes({ sharing: deps.agentSharing, ...talkers }))
         .use(agentTransferRoutes({ transfer: deps.agentTransfer, session: openSession }))
+        .use(agentValidationRoutes({ validation: deps.agentValidation, session: openSession }))
         .use(agentSharingRoutes({ sharing: deps.agentSharing, session: openSession }))
         .use(agentVersionRoutes({ versions: deps.agentVersions, session: openSession }))
         .use(agentRoutes({ agents: deps.agents, folders: deps.folders, session: openSession }))

@@ -15,6 +15,14 @@ export function systemPrompt({ instruction, role, goal }: Persona, at: Date): st
   return parts.length > 0 ? parts.join('\n\n') : undefined
 }
 
+/** What braces in an instruction may name. */
+export const PROMPT_VARIABLES: ReadonlySet<string> = new Set([
+  'current_datetime',
+  'current_day_of_week',
+  'current_date_iso',
+  'current_time',
+])
+
 const tagged = (tag: string, text: string | null) => (text === null || text === '' ? '' : `<${tag}>${text}</${tag}>`)
 
 const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']

@@ -157,6 +157,7 @@ export const RULES: Record<string, Rule> = {
   // A list shows what the key's agent has to do with.
   'GET /api/v1/agents/': or(inClient('viewer'), 'agents:read', ['ok', 'ok']),
   'POST /api/v1/agents/': or(inClient('member'), 'agents:write', [403, 403]),
+  'POST /api/v1/agents/validate': or(inClient('member'), 'agents:write', [403, 403]),
   'GET /api/v1/agents/:agent_id': or(ofClient('viewer'), 'agents:read'),
   'PUT /api/v1/agents/:agent_id': or(ofClient('member'), 'agents:write'),
   // What is deleted here is a fresh agent, and so no key's.

@@ -54,6 +54,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   'POST /api/v1/agents/': ({ tenants }, object) => ({
     body: { client_id: tenants[object].clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
   }),
+  'POST /api/v1/agents/validate': ({ tenants }, object) => ({ body: { client_id: tenants[object].clientId, type: 'llm' } }),
   'PUT /api/v1/agents/:agent_id': () => ({ body: { description: 'changed' } }),
   'POST /api/v1/agents/:agent_id/mcp-tools/accept': () => ({
     body: { tools: [{ server_key: 'url:nothing', name: 'nothing', hash: '0'.repeat(64) }] },

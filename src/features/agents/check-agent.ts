@@ -5,7 +5,7 @@ import { isKnownModel } from '~/runtime/model/providers'
 import { compileOutputSchema } from '~/runtime/structured-output'
 import { checkHttpTool } from '~/runtime/tools/http-tool'
 import { type Config, shapeFaults } from './config-schemas'
-import { httpToolsOf } from './llm-config'
+import { customServersOf, httpToolsOf } from './llm-config'
 import { readRunnableConfig } from './runnable-config'
 import type { NewAgent } from './schema'
 
@@ -24,19 +24,14 @@ export type CheckedAgent = ReturnType<typeof checkAgent>
  * The rules of creation, which also hold for what a change leaves: all that can be said without looking anything up.
  * @throws DomainError `validation-failed` with a pointer for each fault, `url-not-allowed`
  */
-export function checkAgent({ type, name, config, model, api_key_id, folder_id, agent_card_url, ...texts }: Draft, outbound: Outbound) {
-  if (name === undefined || name === null || name === '') throw invalid('/name', 'required', 'Name is required for non-a2a agent types')
-  if (!AGENT_NAME.test(name)) throw invalid('/name', 'format', 'Agent name cannot contain spaces or special characters')
-  checkShape(type, config)
-  checkMembers(type, config)
-  checkRunnable(config)
-  if (type === 'a2a') checkCardUrl(agent_card_url)
-  if (type === 'llm') checkCalls(config, outbound)
+export function checkAgent(draft: Draft, outbound: Outbound) {
+  for (const { check } of rulesOf(draft, outbound)) check()
+  const { type, name, config, model, api_key_id, folder_id, agent_card_url, ...texts } = draft
   return {
     type,
-    name,
+    name: name ?? '',
     config,
-    model: type === 'llm' ? checkModel(model) : model || null,
+    model: model || null,
     apiKeyId: idOrNull(api_key_id),
     folderId: idOrNull(folder_id),
     description: texts.description ?? null,
@@ -46,6 +41,61 @@ export function checkAgent({ type, name, config, model, api_key_id, folder_id, a
     // Computed for agents of ours; only a remote agent has one of its own.
     agentCardUrl: type === 'a2a' ? (agent_card_url ?? null) : null,
   }
+}
+
+/** Everything that `checkAgent` would refuse, not only the first of it. */
+export const draftFaults = (draft: Draft, outbound: Outbound): FieldError[] =>
+  rulesOf(draft, outbound)
+    .flatMap(({ pointer, check }) => faultsOf(pointer, check))
+    .toArray()
+
+/** What a check refuses; at `pointer` where it does not say where. */
+function faultsOf(pointer: string, check: () => void): FieldError[] {
+  try {
+    check()
+    return []
+  } catch (error) {
+    return asFaults(error, pointer)
+  }
+}
+
+/** @throws what is no fault of the draft */
+export function asFaults(error: unknown, pointer: string): FieldError[] {
+  if (!(error instanceof DomainError) || !DRAFT_PROBLEMS.has(error.problem)) throw error
+  return error.errors ?? [{ pointer, code: error.problem, message: error.message }]
+}
+
+const DRAFT_PROBLEMS = new Set(['validation-failed', 'url-not-allowed', 'not-possible'])
+
+interface Rule {
+  /** What it is about. */
+  pointer: string
+  /** @throws DomainError */
+  check(): void
+}
+
+/** In their order; those that read a config come only once its shape was found right. */
+function* rulesOf({ type, name, config, model, agent_card_url }: Draft, outbound: Outbound): Generator<Rule> {
+  yield { pointer: '/name', check: () => checkName(name) }
+  if (type === 'llm') yield { pointer: '/model', check: () => checkModel(model) }
+  if (type === 'a2a') yield { pointer: '/agent_card_url', check: () => checkCardUrl(agent_card_url) }
+  let hasShape = false
+  yield {
+    pointer: '/config',
+    check() {
+      checkShape(type, config)
+      hasShape = true
+    },
+  }
+  yield { pointer: '/config', check: () => checkMembers(type, config) }
+  if (!hasShape) return
+  yield { pointer: '/config', check: () => checkRunnable(config) }
+  if (type === 'llm') yield* callRules(config, outbound)
+}
+
+function checkName(name: string | null | undefined) {
+  if (name === undefined || name === null || name === '') throw invalid('/name', 'required', 'Name is required for non-a2a agent types')
+  if (!AGENT_NAME.test(name)) throw invalid('/name', 'format', 'Agent name cannot contain spaces or special characters')
 }
 
 function checkShape(type: Draft['type'], config: Config) {
@@ -85,22 +135,20 @@ export function checkCardUrl(url: string | null | undefined): string {
 }
 
 /** Each address and header that a run will use, as far as they are known before a call. */
-function checkCalls(config: Config, outbound: Outbound) {
-  httpToolsOf(config).forEach((tool, index) => {
-    checkHttpTool(tool, outbound, `/config/custom_tools/http_tools/${index}`)
-  })
-  customServersOf(config).forEach(({ url, headers }, index) => {
-    outbound.check(url)
-    outbound.checkHeaders(headers ?? {}, `/config/custom_mcp_servers/${index}/headers`)
-  })
+function* callRules(config: Config, outbound: Outbound): Generator<Rule> {
+  for (const [index, tool] of httpToolsOf(config).entries()) {
+    const pointer = `/config/custom_tools/http_tools/${index}`
+    yield { pointer: `${pointer}/endpoint`, check: () => checkHttpTool(tool, outbound, pointer) }
+  }
+  for (const [index, { url, headers }] of customServersOf(config).entries()) {
+    const pointer = `/config/custom_mcp_servers/${index}`
+    yield { pointer: `${pointer}/url`, check: () => void outbound.check(url) }
+    yield { pointer: `${pointer}/headers`, check: () => outbound.checkHeaders(headers ?? {}, `${pointer}/headers`) }
+  }
 }
 
-const customServersOf = (config: Config) =>
-  (config as { custom_mcp_servers?: { url: string; headers?: Record<string, string> | null }[] | null }).custom_mcp_servers ?? []
-
-function checkModel(model: string | null | undefined): string {
+function checkModel(model: string | null | undefined) {
   if (model === null || model === undefined || model === '') throw invalid('/model', 'required', 'Model is required for llm type agents')
   if (!isKnownModel(model))
     throw invalid('/model', 'choice', 'The model must be named provider/model, with a provider that this server knows')
-  return model
 }

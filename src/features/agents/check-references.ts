@@ -1,5 +1,5 @@
 import type { Db } from '~/platform/db'
-import { DomainError, type FieldError, invalid } from '~/platform/errors'
+import { DomainError, type FieldError } from '~/platform/errors'
 import type { CheckedAgent } from './check-agent'
 import { type FoundReferences, findReferences, lockReferences, MAX_REACHED } from './queries/references'
 import { catalogueSupplies, type Reference, referencesOf } from './references'
@@ -8,65 +8,79 @@ import { catalogueSupplies, type Reference, referencesOf } from './references'
 const MAX_DEPTH = 10
 const MAX_ERRORS = 20
 
+type Named = Pick<CheckedAgent, 'type' | 'name' | 'config'>
+
+interface Owner {
+  clientId: string
+  id: string
+}
+
 /**
  * Whether all that a definition names exists, in its client or in the catalogues, and leads to no circle. One statement, and none where nothing is named.
  * Holds until the transaction ends: nobody else changes the references of the client meanwhile.
  * @throws DomainError `validation-failed`
  */
-export async function checkReferences(tx: Db, { clientId, id }: { clientId: string; id: string }, agent: CheckedAgent): Promise<void> {
+export async function checkReferences(tx: Db, owner: Owner, agent: Named): Promise<void> {
+  if (referencesOf(agent.type, agent.config).some(({ kind }) => kind === 'agent')) await lockReferences(tx, owner.clientId)
+  const errors = await referenceFaults(tx, owner, agent)
+  if (errors.length > 0) throw new DomainError('validation-failed', errors[0]?.message ?? '', { errors })
+}
+
+/** The same as a list, true for the moment. */
+export async function referenceFaults(db: Db, { clientId, id }: Owner, agent: Named): Promise<FieldError[]> {
   const references = referencesOf(agent.type, agent.config)
-  if (references.length === 0) return
+  if (references.length === 0) return []
   const idsOf = (kind: Reference['kind']) => [...new Set(references.filter((found) => found.kind === kind).map((found) => found.id))]
-  const asked = { agentIds: idsOf('agent'), serverIds: idsOf('mcp-server'), toolIds: idsOf('tool') }
-  if (asked.agentIds.length > 0) await lockReferences(tx, clientId)
-  const found = await findReferences(tx, clientId, asked)
+  const found = await findReferences(db, clientId, { agentIds: idsOf('agent'), serverIds: idsOf('mcp-server'), toolIds: idsOf('tool') })
   // An agent that names itself is found below, also before it exists.
   const known = {
     agent: new Set([id, ...found.agents.map((known) => known.id)]),
     'mcp-server': new Set(found.servers.map((known) => known.id)),
     tool: new Set(found.tools.map((known) => known.id)),
   }
-  refuse(
-    references.filter((reference) => !known[reference.kind].has(reference.id)),
-    ({ pointer, missing }) => ({ pointer, code: 'not-found', message: missing }),
-  )
-  checkSupplies(agent, found)
-  checkNesting(id, agent, references, found)
+  const missing = references.filter((reference) => !known[reference.kind].has(reference.id))
+  return [
+    ...missing.map(({ pointer, missing: message }) => ({ pointer, code: 'not-found', message })),
+    ...supplyFaults(agent, found),
+    ...nestingFaults(id, agent, references, found),
+  ].slice(0, MAX_ERRORS)
 }
 
 /** The environment of a catalogue entry lists what each agent must supply. */
-function checkSupplies({ type, config }: CheckedAgent, found: FoundReferences) {
+function supplyFaults({ type, config }: Named, found: FoundReferences): FieldError[] {
   const supplies = catalogueSupplies(type, config)
-  const missing = (['servers', 'tools'] as const).flatMap((kind) =>
+  return (['servers', 'tools'] as const).flatMap((kind) =>
     supplies[kind].flatMap(({ id, envs, pointer }) => {
       const entry = found[kind].find((known) => known.id === id)
+      const what = `${kind === 'servers' ? 'MCP server' : 'tool'} ${entry?.name}`
       return Object.keys(entry?.environments ?? {})
         .filter((name) => !Object.hasOwn(envs, name))
-        .map((name) => ({ name, pointer, what: `${kind === 'servers' ? 'MCP server' : 'tool'} ${entry?.name}` }))
+        .map((name) => ({
+          pointer: `${pointer}/envs`,
+          code: 'required',
+          message: `Environment variable '${name}' not provided for ${what}`,
+        }))
     }),
   )
-  refuse(missing, ({ name, pointer, what }) => ({
-    pointer: `${pointer}/envs`,
-    code: 'required',
-    message: `Environment variable '${name}' not provided for ${what}`,
-  }))
 }
 
-function checkNesting(id: string, agent: CheckedAgent, references: Reference[], { agents }: FoundReferences) {
+function nestingFaults(id: string, agent: Named, references: Reference[], { agents }: FoundReferences): FieldError[] {
   const own = references.filter(({ kind }) => kind === 'agent')
-  if (own.length === 0) return
+  if (own.length === 0) return []
   const [{ pointer } = { pointer: '/config' }] = own
-  if (agents.length > MAX_REACHED) throw invalid(pointer, 'limit', `More than ${MAX_REACHED} agents would take part`)
+  if (agents.length > MAX_REACHED) return [{ pointer, code: 'limit', message: `More than ${MAX_REACHED} agents would take part` }]
   const graph = new Map(agents.map((known) => [known.id, { name: known.name, targets: known.targets }]))
   graph.set(id, { name: agent.name, targets: own.map((reference) => reference.id) })
   const { cycle, depth } = survey(graph, id)
   if (cycle !== undefined)
-    throw invalid(
-      own.find((reference) => reference.id === cycle.next)?.pointer ?? pointer,
-      'cycle',
-      `Agents would call each other in a circle: ${cycle.shown}`,
-    )
-  if (depth > MAX_DEPTH) throw invalid(pointer, 'depth', `Agents would be nested ${depth} deep; ${MAX_DEPTH} are allowed`)
+    return [
+      {
+        pointer: own.find((reference) => reference.id === cycle.next)?.pointer ?? pointer,
+        code: 'cycle',
+        message: `Agents would call each other in a circle: ${cycle.shown}`,
+      },
+    ]
+  return depth > MAX_DEPTH ? [{ pointer, code: 'depth', message: `Agents would be nested ${depth} deep; ${MAX_DEPTH} are allowed` }] : []
 }
 
 type Graph = Map<string, { name: string; targets: string[] }>
@@ -94,10 +108,4 @@ function survey(graph: Graph, start: string): { cycle?: { shown: string; next: s
   }
   const depth = visit(start)
   return { depth, ...(cycle === undefined ? {} : { cycle }) }
-}
-
-function refuse<T>(faulty: T[], toError: (fault: T) => FieldError) {
-  if (faulty.length === 0) return
-  const errors = faulty.slice(0, MAX_ERRORS).map(toError)
-  throw new DomainError('validation-failed', errors[0]?.message ?? '', { errors })
 }

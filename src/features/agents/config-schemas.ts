@@ -1,4 +1,4 @@
-import { type TSchema, Type } from '@sinclair/typebox'
+import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { ValueError } from '@sinclair/typebox/errors'
 import type { FieldError } from '~/platform/errors'
@@ -61,7 +61,7 @@ const CompositeConfig = Type.Object(common)
  * What the config of each kind may say. Keys that we do not know are kept, in every place: nothing is closed.
  * Whether a list is long enough is for `checkAgent`, which has the reference's words for it.
  */
-const SCHEMAS: Record<AgentType, TSchema> = {
+const SCHEMAS: Record<AgentType, TObject> = {
   llm: LlmConfig,
   sequential: CompositeConfig,
   parallel: CompositeConfig,
@@ -89,6 +89,17 @@ const SCHEMAS: Record<AgentType, TSchema> = {
   workflow: Type.Object({ ...common, workflow: orNull(Graph), timeout }),
   a2a: Type.Object({ ...common, agent_card: orNull(Type.Record(Type.String(), Type.Unknown())), timeout }),
 }
+
+/** What runs read besides, see `RunnableConfig`. */
+const READ_BY_EVERY_RUN = ['require_approval', 'run_timeout_seconds']
+const READ_BY_RUNS: Partial<Record<AgentType, string[]>> = {
+  llm: ['load_memory', 'output_schema', 'max_output_tokens', 'temperature'],
+  a2a: ['auth'],
+}
+
+/** The keys at the top of a config that mean something to an agent of that type. */
+export const configKeysOf = (type: AgentType): ReadonlySet<string> =>
+  new Set([...Object.keys(SCHEMAS[type].properties), ...READ_BY_EVERY_RUN, ...(READ_BY_RUNS[type] ?? [])])
 
 const compiled = new Map(Object.entries(SCHEMAS).map(([type, schema]) => [type, TypeCompiler.Compile(schema)]))
 

@@ -116,6 +116,20 @@ export async function openSecrets(config: Config, open: (sealed: string) => Prom
  * @throws DomainError `validation-failed` for a mask of a secret that is not there: it went to another host, or never was
  */
 export async function sealSecrets(config: Config, before: Config, seal: (secret: string) => Promise<string>): Promise<Config> {
+  const { restored, known, errors } = restoreSecrets(config, before)
+  if (errors.length > 0) throw new DomainError('validation-failed', errors[0]?.message ?? '', { errors: errors.slice(0, MAX_ERRORS) })
+  const kept = new Set(known.values())
+  const sealed = await each(restored, (text) => (kept.has(text) && text.startsWith(SEALED) ? undefined : seal(text)))
+  return mapSecrets(restored, (text) => {
+    const made = sealed.get(text)
+    return made === undefined ? text : `${SEALED}${hintOf(text)}:${made}`
+  })
+}
+
+/** The masks that `sealSecrets` would refuse. */
+export const maskFaults = (config: Config, before: Config): FieldError[] => restoreSecrets(config, before).errors.slice(0, MAX_ERRORS)
+
+function restoreSecrets(config: Config, before: Config) {
   const known = knownSecrets(before)
   const errors: FieldError[] = []
   const restored = mapSecrets(withoutEmbedded(config, maskOf), (text, { pointer, identities }) => {
@@ -124,13 +138,7 @@ export async function sealSecrets(config: Config, before: Config, seal: (secret:
     if (kept === undefined) errors.push({ pointer, code: 'required', message: 'There is no stored secret here to be kept: send its value' })
     return kept ?? text
   })
-  if (errors.length > 0) throw new DomainError('validation-failed', errors[0]?.message ?? '', { errors: errors.slice(0, MAX_ERRORS) })
-  const kept = new Set(known.values())
-  const sealed = await each(restored, (text) => (kept.has(text) && text.startsWith(SEALED) ? undefined : seal(text)))
-  return mapSecrets(restored, (text) => {
-    const made = sealed.get(text)
-    return made === undefined ? text : `${SEALED}${hintOf(text)}:${made}`
-  })
+  return { restored, known, errors }
 }
 
 function knownSecrets(config: Config): Map<string, string> {

@@ -10,11 +10,11 @@ import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Unit, Write } from '~/platform/unit-of-work'
-import { fetchAgentCard } from './agent-card'
-import { type CheckedAgent, checkAgent, checkCardUrl, type Draft } from './check-agent'
+import { type CheckedAgent, checkAgent, type Draft } from './check-agent'
 import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
 import { maskSecrets, openSecrets, sealSecrets } from './config-secrets'
+import type { Drafts } from './drafts'
 import { withHttpTools } from './llm-config'
 import { cardOf, merge, withoutCard } from './merge-change'
 import {
@@ -55,6 +55,7 @@ export function createAgentService({
   write,
   secrets,
   outbound,
+  drafts,
   tools,
   definitions,
   apiUrl,
@@ -63,34 +64,19 @@ export function createAgentService({
   write: Write
   secrets: Secrets
   outbound: Outbound
+  drafts: Drafts
   tools: Pick<ToolService, 'bind'>
   definitions: DefinitionCache
   apiUrl: string
 }) {
   const owners = new Map<string, string>()
 
-  /** A remote agent is described by its card. Asked before the transaction, which must not wait for others. */
-  const withCard = async (draft: Draft): Promise<Draft> => {
-    const { name, description, card } = await fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
-    return { ...draft, name: draft.name || name, description, config: { ...draft.config, agent_card: card } }
-  }
-
   const shownTo = createAgentView({ db, secrets, apiUrl })
 
   const sealerOf = (tx: Db, clientId: string, id: string) => (secret: string) => secrets.seal(tx, clientId, configContextOf(id), secret)
 
-  /** A change that names another remote agent takes over what that one's card says. */
-  const describeAnew = async (reach: Reach, id: string, change: AgentChange): Promise<AgentChange> => {
-    if (!change.agent_card_url) return change
-    const before = await findAgent(db, reach, id)
-    if (before === undefined || (change.type ?? before.type) !== 'a2a' || change.agent_card_url === before.agent_card_url) return change
-    const { name, description, config } = await withCard(merge(before, change, change.config ?? maskSecrets(before.config)))
-    return { ...change, name: name ?? null, description: description ?? null, config }
-  }
-
   /** What can be said before a transaction; a remote agent without a card is asked for it. @throws DomainError `validation-failed`, `url-not-allowed`, `not-possible` */
-  const prepare = async (draft: Draft): Promise<CheckedAgent> =>
-    checkAgent(draft.type === 'a2a' && draft.config.agent_card == null ? await withCard(draft) : draft, outbound)
+  const prepare = async (draft: Draft): Promise<CheckedAgent> => checkAgent(await drafts.complete(draft), outbound)
 
   /** An agent that was prepared and whose references were checked. */
   const insert = async ({ tx, audit, notify }: Unit, { clientId, id, checked, key = crypto.randomUUID() }: Fresh): Promise<AgentRow> => {
@@ -186,7 +172,7 @@ export function createAgentService({
       { ifMatch, known }: { ifMatch?: string | null; known?: Config } = {},
     ): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      const described = await describeAnew(reach, id, change)
+      const described = await drafts.describeAnew(reach, id, change)
       const updated = await write(principal, async ({ tx, audit, notify }) => {
         const before = await lockAgent(tx, reach, id)
         if (before === undefined) throw notFound('Agent')

@@ -1,4 +1,4 @@
-import { asc, count, eq, sql } from 'drizzle-orm'
+import { asc, count, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { CatalogueTool, McpServer } from './schema'
@@ -41,6 +41,11 @@ const toolOf = (tool: Partial<CatalogueTool>): CatalogueTool => {
 export async function findMcpServer(db: Db, id: string): Promise<McpServer | undefined> {
   const [server] = await db.select(view).from(mcpServers).where(eq(mcpServers.id, id))
   return server && shown(server)
+}
+
+export async function findMcpServers(db: Db, ids: string[]): Promise<McpServer[]> {
+  const rows = await db.select(view).from(mcpServers).where(inArray(mcpServers.id, ids))
+  return rows.map(shown)
 }
 
 /** Oldest first. */

@@ -1,13 +1,21 @@
 import { authorize, can } from '~/platform/access'
 import type { Db } from '~/platform/db'
-import { notFound } from '~/platform/errors'
+import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import type { DiscoverTools } from '~/runtime/mcp/types'
 import { checkServer } from './check-server'
-import { countMcpServers, deleteMcpServer, findMcpServer, insertMcpServer, listMcpServers, updateMcpServer } from './queries'
+import {
+  countMcpServers,
+  deleteMcpServer,
+  findMcpServer,
+  findMcpServers,
+  insertMcpServer,
+  listMcpServers,
+  updateMcpServer,
+} from './queries'
 import type { CatalogueTool, McpServer, NewMcpServer } from './schema'
 
 export type McpServerService = ReturnType<typeof createMcpServerService>
@@ -19,12 +27,14 @@ interface Deps {
   discoverTools: DiscoverTools
   /** That entries may start on our host. */
   commands: readonly string[]
+  /** Whether it starts any. */
+  startsCommands: boolean
 }
 
 const MODES = ['text']
 
 /** The catalogue of MCP servers: kept by admins, read by everybody who signs in. */
-export function createMcpServerService({ db, write, outbound, discoverTools, commands }: Deps) {
+export function createMcpServerService({ db, write, outbound, discoverTools, commands, startsCommands }: Deps) {
   const shownTo = (principal: Principal, server: McpServer): McpServer =>
     can(principal, 'write', { kind: 'catalogue' }) ? server : { ...server, config_json: withoutSecrets(server.config_json) }
 
@@ -54,6 +64,18 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
     }
   }
 
+  /** The operator may have become stricter since the entry was made. */
+  const faultOf = (configJson: Record<string, unknown>): string[] => {
+    if (!startsCommands && (configJson.url === undefined || configJson.url === null)) return ['This server starts no commands (MCP_STDIO)']
+    try {
+      checkServer(configJson, { outbound, commands })
+      return []
+    } catch (error) {
+      if (error instanceof DomainError) return [error.message]
+      throw error
+    }
+  }
+
   return {
     /** @throws DomainError `validation-failed`, `url-not-allowed`; `upstream-error`, `upstream-timeout` where the server is asked and does not answer */
     async create(principal: Principal, input: NewMcpServer): Promise<McpServer> {
@@ -77,6 +99,12 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
       const server = await findMcpServer(db, id)
       if (server === undefined) throw notFound('MCP server')
       return shownTo(principal, server)
+    },
+
+    /** Why each of these entries cannot be reached as things are; those that can are left out. */
+    async faults(ids: string[]): Promise<Map<string, string>> {
+      const servers = ids.length === 0 ? [] : await findMcpServers(db, ids)
+      return new Map(servers.flatMap(({ id, config_json }) => faultOf(config_json).map((fault) => [id, fault] as const)))
     },
 
     /** Replaces the whole entry. */

@@ -57,6 +57,16 @@ export function createToolService({
       return shownTo(principal, tool)
     },
 
+    /** Why each of these entries cannot be called in a run; those that can are left out. */
+    async faults(ids: string[]): Promise<Map<string, string>> {
+      const found = ids.length === 0 ? [] : await findTools(db, ids)
+      return new Map(
+        found.flatMap((tool) =>
+          specOf(tool) === undefined ? [[tool.id, 'This entry is no HTTP tool: its config_json has no endpoint']] : [],
+        ),
+      )
+    },
+
     /** Replaces the whole entry. */
     async replace(principal: Principal, id: string, input: NewTool): Promise<Tool> {
       authorize(principal, 'write', { kind: 'catalogue' })

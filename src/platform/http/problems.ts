@@ -227,20 +227,24 @@ const MAX_FIELD_ERRORS = 20
 /** The names of unknown properties are the caller's, and may be of any length. */
 const MAX_POINTER = 200
 
-/** Path and rule alone: `value`, `found` and `summary` repeat what was sent, which may be a password. */
 function refusedFields(error: ValidationError): DomainError {
-  const place = PLACE[error.type] ?? ''
+  const errors = toFieldErrors(faultsOf(error), PLACE[error.type])
+  const first = errors[0]
+  const detail = first === undefined ? 'The request does not fit its schema.' : `${first.pointer.slice(1) || 'body'}: ${first.message}`
+  return new DomainError('validation-failed', detail, { errors })
+}
+
+/** Path and rule alone, the first for each path: `value`, `found` and `summary` repeat what was sent, which may be a password. */
+export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldError[] {
   const errors: FieldError[] = []
-  for (const { path, message, schema } of faultsOf(error)) {
+  for (const { path, message, schema } of faults) {
     if (errors.length >= MAX_FIELD_ERRORS) break
     const pointer = `${place}${path}`.slice(0, MAX_POINTER)
     if (errors.some((known) => known.pointer === pointer)) continue
     const text = typeof schema.error === 'string' ? schema.error : message
     errors.push({ pointer, code: codeOf(text), message: text })
   }
-  const first = errors[0]
-  const detail = first === undefined ? 'The request does not fit its schema.' : `${first.pointer.slice(1) || 'body'}: ${first.message}`
-  return new DomainError('validation-failed', detail, { errors })
+  return errors
 }
 
 /** What `error.all` has, without its sentences, which hold the values. */

@@ -1,7 +1,10 @@
 import type { Config } from '~/config'
+import { createDrafts } from '~/features/agents/drafts'
 import { createAgentService } from '~/features/agents/service'
 import { createAgentSharing } from '~/features/agents/sharing/service'
 import { createAgentTransferService } from '~/features/agents/transfer/service'
+import { createAgentValidation } from '~/features/agents/validation/service'
+import { createFindWarnings } from '~/features/agents/validation/warnings'
 import { createAgentVersionService } from '~/features/agents/versions/service'
 import { createContactService } from '~/features/contacts/service'
 import { createFolderService } from '~/features/folders/service'
@@ -10,6 +13,7 @@ import { createMcpToolService } from '~/features/mcp-tools/service'
 import { createProviderKeyService } from '~/features/provider-keys/service'
 import { createToolService } from '~/features/tools/service'
 import type { DiscoverTools } from '~/runtime/mcp/types'
+import { createPrices } from '~/runtime/model/prices'
 import type { Machinery } from './machinery'
 
 export type Definitions = ReturnType<typeof createDefinitions>
@@ -21,17 +25,35 @@ export function createDefinitions(
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
   const tools = createToolService({ db, write, outbound, definitions })
-  const agents = createAgentService({ db, write, secrets, outbound, tools, definitions, apiUrl: config.apiUrl })
+  const mcpServers = createMcpServerService({
+    db,
+    write,
+    outbound,
+    discoverTools,
+    commands: config.mcp.commands,
+    startsCommands: config.mcp.stdio && config.mcp.runnerUrl !== undefined,
+  })
+  const drafts = createDrafts({ db, outbound })
+  const agents = createAgentService({ db, write, secrets, outbound, drafts, tools, definitions, apiUrl: config.apiUrl })
+  const { openaiKey, anthropicKey, geminiKey } = config.models
+  const findWarnings = createFindWarnings({
+    outbound,
+    prices: createPrices(config.runs.prices),
+    operatorKeys: { openai: openaiKey, anthropic: anthropicKey, gemini: geminiKey },
+    serverFaults: mcpServers.faults,
+    toolFaults: tools.faults,
+  })
   const folders = createFolderService({ db, write })
   return {
     providerKeys: createProviderKeyService({ db, write, secrets }),
     agents,
     agentSharing: createAgentSharing({ db, write, secrets, apiUrl: config.apiUrl }),
     agentVersions: createAgentVersionService({ db, agents }),
+    agentValidation: createAgentValidation({ db, outbound, drafts, findWarnings }),
     agentTransfer: createAgentTransferService({ db, write, agents, folders }),
     folders,
     contacts: createContactService({ db, write }),
-    mcpServers: createMcpServerService({ db, write, outbound, discoverTools, commands: config.mcp.commands }),
+    mcpServers,
     tools,
     mcpTools: createMcpToolService({ db, write, agents }),
   }

@@ -32,6 +32,15 @@ export function isKnownModel(id: string): boolean {
   }
 }
 
+/** The operator's keys, each for the operator's own address of that protocol. */
+export type OperatorKeys = Partial<Record<Protocol, string | undefined>>
+
+/** Whether an agent with that model must bring a key: the provider wants one, and the operator has none for it. */
+export function needsOwnKey(id: string, operatorKeys: OperatorKeys): boolean {
+  const { protocol, baseUrl, keyless = false } = getProvider(parseModelId(id).provider)
+  return !keyless && (baseUrl !== undefined || operatorKeys[protocol] === undefined)
+}
+
 /** Gemini puts the name into the URL's path: nothing that could lead elsewhere. */
 const MODEL_NAME = /^[A-Za-z0-9@][A-Za-z0-9._:@/+-]{0,199}$/
 

@@ -1,0 +1,32 @@
+import { type Static, t } from 'elysia'
+import { Uuid } from '~/platform/http/schema'
+
+/** What a definition may be is told in the answer; only whose it is must be right. */
+export const ValidationRequest = t.Object(
+  {
+    client_id: t.Optional(Uuid),
+    id: t.Optional(Uuid),
+  },
+  {
+    additionalProperties: true,
+    description: 'What `POST /agents/` takes, or, with the `id` of an agent, what `PUT /agents/{id}` takes: then it is merged as there.',
+  },
+)
+export type ValidationRequest = Static<typeof ValidationRequest>
+
+const Finding = t.Object({
+  path: t.String({ description: 'RFC 6901 JSON pointer into the definition.' }),
+  code: t.String(),
+  message: t.String(),
+})
+export type Finding = Static<typeof Finding>
+
+export const Validation = t.Object(
+  {
+    valid: t.Boolean({ description: 'Whether it would be stored: there are no `problems`.' }),
+    problems: t.Array(Finding, { description: 'What would be refused.' }),
+    warnings: t.Array(Finding, { description: 'What would be stored, but will not work or may surprise.' }),
+  },
+  { title: 'AgentValidation' },
+)
+export type Validation = Static<typeof Validation>
