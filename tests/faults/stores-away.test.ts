@@ -279,7 +279,9 @@ test.skipIf(!hasOwnServer && services.kind === 'pglite')(
         return traffic.stop()
       }
       const killAll = () =>
-        void admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'evo-%'`.catch(console.warn)
+        void admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'evo-%' and datname = current_database()`.catch(
+          console.warn,
+        )
       const perSecond = (outcomes: Outcome[], ms: number) => Math.round((outcomes.filter(succeeded).length / ms) * 1000)
       const normal = await load(1500)
       let share = 0

@@ -124,7 +124,7 @@ const createCallerAt =
 
 async function emptyStores({ stores: { database, redis } }: ReturnType<typeof createServices>) {
   await database.db.execute(
-    sql`truncate clients, users, outbox, deliveries, email_events, email_suppressions, dead_letters, audit_logs, audit_chains, idempotency_keys, mcp_servers, tools cascade`,
+    sql`truncate clients, users, attempt_counters, outbox, deliveries, email_events, email_suppressions, dead_letters, audit_logs, audit_chains, idempotency_keys, mcp_servers, tools cascade`,
   )
   await redis.run((client) => client.flushdb())
 }
