@@ -1,5 +1,6 @@
 import { type Static, t } from 'elysia'
 import { Uuid } from '~/platform/http/schema'
+import { AgentChange, NewAgent } from '../schema'
 
 /** What a definition may be is told in the answer; only whose it is must be right. */
 export const ValidationRequest = t.Object(
@@ -13,6 +14,11 @@ export const ValidationRequest = t.Object(
   },
 )
 export type ValidationRequest = Static<typeof ValidationRequest>
+
+/** As the routes take them: there unknown properties are refused anyway. */
+const closed = { additionalProperties: false }
+export const ClosedNewAgent = t.Object(NewAgent.properties, closed)
+export const ClosedAgentChange = t.Object(AgentChange.properties, closed)
 
 const Finding = t.Object({
   path: t.String({ description: 'RFC 6901 JSON pointer into the definition.' }),

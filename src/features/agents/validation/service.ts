@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
+import type { Static, TSchema } from '@sinclair/typebox'
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
-import { type Static, type TSchema, t } from 'elysia'
 import { authorize, authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, type FieldError, invalid, notFound } from '~/platform/errors'
@@ -16,8 +16,7 @@ import type { Drafts } from '../drafts'
 import { cardOf, merge, withoutCard } from '../merge-change'
 import { findAgent } from '../queries'
 import { findNamed } from '../queries/named'
-import { AgentChange, NewAgent } from '../schema'
-import type { Finding, Validation, ValidationRequest } from './schema'
+import { ClosedAgentChange, ClosedNewAgent, type Finding, type Validation, type ValidationRequest } from './schema'
 import type { FindWarnings } from './warnings'
 
 export type AgentValidation = ReturnType<typeof createAgentValidation>
@@ -40,9 +39,8 @@ interface Judged {
 }
 
 const MAX_FINDINGS = 100
-const closed = { additionalProperties: false }
-const newAgent = TypeCompiler.Compile(t.Object(NewAgent.properties, closed))
-const agentChange = TypeCompiler.Compile(t.Object(AgentChange.properties, closed))
+const newAgent = TypeCompiler.Compile(ClosedNewAgent)
+const agentChange = TypeCompiler.Compile(ClosedAgentChange)
 
 /** Dry runs of making and of changing an agent: by the rules of both, without their transaction. */
 export function createAgentValidation({ db, outbound, drafts, findWarnings }: Deps) {
