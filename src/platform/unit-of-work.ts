@@ -3,7 +3,7 @@ import type { AuditEntry, AuditPayload } from './audit'
 import { builtOnce } from './built-once'
 import { type Database, type Db, sqlState } from './db'
 import type { Definer, DefinitionCache } from './definition-cache'
-import { DomainError } from './errors'
+import { DomainError, notFound } from './errors'
 import { idempotencyKeys } from './idempotency-table'
 import type { Notification, Subscribe } from './notification'
 import type { Relay } from './outbox/relay'
@@ -27,7 +27,7 @@ export interface Unit {
  * Runs `work` in one transaction and hands what follows from it (audit entries, mails) to the workers after COMMIT.
  * `work` may run more than once (deadlock, broken connection), so it must act through `unit` alone.
  * With an `Idempotency-Key` a repeated request gets the first one's answer; `work`'s result is stored as JSON, so it must be JSON already or turn into it.
- * @throws DomainError `idempotency-key-reused`, `idempotency-in-progress`, and what the database reports.
+ * @throws DomainError `idempotency-key-reused`, `idempotency-in-progress`, `not-found` for a client that is not there, and what the database reports.
  */
 export type Write = <T>(actor: Actor, work: (unit: Unit) => Promise<T>) => Promise<T>
 
@@ -69,10 +69,17 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
       return done
     })
     // Also after a failure: a COMMIT whose answer was lost may have happened.
-    const result = await change.finally(() => definitions?.changed(definersOf(rows)))
+    const result = await change.finally(() => definitions?.changed(definersOf(rows))).catch(refuseAbsentClient)
     if (rows.length > 0) relay.publish(rows.map(({ id, kind }) => ({ id, kind })))
     return result
   }
+}
+
+/** Whoever may name any client may name one that is not there, and a client may go while its people are at work. */
+function refuseAbsentClient(error: unknown): never {
+  const state = sqlState(error)
+  if (state?.code === '23503' && state.constraint?.endsWith('_client_id_fkey')) throw notFound('Client')
+  throw error
 }
 
 /** Whose definitions the audited changes may have touched. A client that goes takes its own along. */
