@@ -38,7 +38,7 @@ export const deadMail: Made = async ({ services: { db, stores }, ada }) => {
   const payload = { template, user_id: ada.userId }
   await db.insert(outbox).values({ id: outboxId, kind: 'email', payload })
   const given = { recipient: 'gone@example.com', subject: 's', state: 'failed' as const, provider: 'sendgrid', attempts: 30 }
-  await db.insert(deliveries).values({ id: emailId, outboxId, template, ...given })
+  await db.insert(deliveries).values({ id: emailId, outboxId, template, request: payload, ...given })
   await db.insert(emailSuppressions).values({ email: given.recipient, reason: 'bounced' }).onConflictDoNothing()
   await stores.database.transaction((tx) => insertDeadLetter(tx, { kind: 'email', outboxId, entry: {}, reason: 'refused' }))
   return { email_id: emailId }
