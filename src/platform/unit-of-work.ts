@@ -7,6 +7,7 @@ import { DomainError } from './errors'
 import { idempotencyKeys } from './idempotency-table'
 import type { Notification, Subscribe } from './notification'
 import type { Relay } from './outbox/relay'
+import type { Notice } from './outbox/streams'
 import { type OutboxKind, outbox } from './outbox/table'
 import type { Actor } from './principal'
 
@@ -44,8 +45,10 @@ export interface WriteDeps {
 export function createWrite({ database, relay, subscribe, definitions }: WriteDeps): Write {
   return async (actor, work) => {
     let rows: Row[] = []
+    let told: Promise<{ id: string }[]> | undefined
     const change = database.transaction(async (tx, send) => {
       rows = []
+      told = undefined
       const notifications: Notification[] = []
       const before = await claimKey(tx, actor)
       if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
@@ -61,7 +64,10 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
         follow: (work) => rows.push({ ...work, payload: {} }),
       })
       if (subscribe !== undefined && notifications.length > 0)
-        for (const told of await subscribe(tx, notifications)) rows.push({ ...told, kind: 'webhook', payload: {} })
+        await send(() => {
+          told = subscribe(tx, notifications)
+          return told
+        })
       const [only] = rows
       if (rows.length === 1 && only !== undefined) await send(() => insertRow(tx).execute(only))
       else if (rows.length > 1) await send(() => tx.insert(outbox).values(rows))
@@ -70,7 +76,9 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
     })
     // Also after a failure: a COMMIT whose answer was lost may have happened.
     const result = await change.finally(() => definitions?.changed(definersOf(rows)))
-    if (rows.length > 0) relay.publish(rows.map(({ id, kind }) => ({ id, kind })))
+    const notices: Notice[] = rows.map(({ id, kind }) => ({ id, kind }))
+    for (const { id } of (await told) ?? []) notices.push({ id, kind: 'webhook' })
+    if (notices.length > 0) relay.publish(notices)
     return result
   }
 }
@@ -79,13 +87,16 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
 function definersOf(rows: Row[]): Definer[] {
   return rows.flatMap(({ kind, clientId = null, payload }) => {
     if (kind !== 'audit') return []
-    const { resource_type, resource_id } = payload as Pick<AuditPayload, 'resource_type' | 'resource_id'>
+    const { action, resource_type, resource_id } = payload as Pick<AuditPayload, 'action' | 'resource_type' | 'resource_id'>
+    if (DEFINES_NOTHING.has(action)) return []
     if (CATALOGUES.includes(resource_type)) return [null, clientId]
     return resource_type === 'client' ? [clientId, resource_id] : [clientId]
   })
 }
 
 const CATALOGUES = ['tool', 'mcp_server']
+/** What is done all day and leaves every definition as it was. */
+const DEFINES_NOTHING = new Set(['run', 'view', 'denied', 'login'])
 
 const insertRow = builtOnce((db) => {
   const row = {
