@@ -1,4 +1,5 @@
-import { type Db, onDb } from './db'
+import type { SQL } from 'drizzle-orm'
+import { type Db, onDb, prepareSql } from './db'
 
 /**
  * A statement that is asked all day, built once for each combination of `args`, of which there must be few: building takes Drizzle longer than
@@ -16,5 +17,15 @@ export function builtOnce<Args extends (string | boolean)[], T extends object>(
       built.set(key, statement)
     }
     return onDb(statement, db)
+  }
+}
+
+/** The same for a statement in plain SQL. Sent when called; a value that is an object must be JSON text already. */
+export function sqlOnce<Row extends object>(build: () => SQL): (db: Db, values: Record<string, unknown>) => Promise<Row[]> {
+  let built: ReturnType<typeof prepareSql> | undefined
+  return (db, values) => {
+    built ??= prepareSql(build())
+    // The statement says what its rows are, which its text cannot.
+    return onDb(built, db).execute(values) as Promise<object[]> as Promise<Row[]>
   }
 }

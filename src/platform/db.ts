@@ -11,7 +11,7 @@ import { type Isolation, Transaction } from './db/transaction'
 import type { Log } from './log'
 
 export { sqlState } from './db/failures'
-export { onDb } from './db/session'
+export { onDb, prepareSql } from './db/session'
 export { bindTenant, inRequestScope, inTenantScope } from './db/tenant-scope'
 
 /** Drizzle's query builder, on the pool or inside a transaction: functions that take a `Db` first serve both. */

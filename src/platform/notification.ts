@@ -11,5 +11,5 @@ export interface Notification {
   data: Record<string, unknown>
 }
 
-/** Writes down, in the change's transaction, who is to be told; returns an id for each, which becomes its outbox row of kind `webhook`. */
-export type Subscribe = (tx: Db, notifications: Notification[]) => Promise<{ id: string; clientId: string }[]>
+/** Writes down, in the change's transaction, who is to be told, each with an outbox row of kind `webhook`; returns their ids. One statement, sent when called. */
+export type Subscribe = (tx: Db, notifications: Notification[]) => Promise<{ id: string }[]>

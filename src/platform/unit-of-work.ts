@@ -3,10 +3,11 @@ import type { AuditEntry, AuditPayload } from './audit'
 import { builtOnce } from './built-once'
 import { type Database, type Db, sqlState } from './db'
 import type { Definer, DefinitionCache } from './definition-cache'
-import { DomainError } from './errors'
+import { DomainError, notFound } from './errors'
 import { idempotencyKeys } from './idempotency-table'
 import type { Notification, Subscribe } from './notification'
 import type { Relay } from './outbox/relay'
+import type { Notice } from './outbox/streams'
 import { type OutboxKind, outbox } from './outbox/table'
 import type { Actor } from './principal'
 
@@ -27,7 +28,7 @@ export interface Unit {
  * Runs `work` in one transaction and hands what follows from it (audit entries, mails) to the workers after COMMIT.
  * `work` may run more than once (deadlock, broken connection), so it must act through `unit` alone.
  * With an `Idempotency-Key` a repeated request gets the first one's answer; `work`'s result is stored as JSON, so it must be JSON already or turn into it.
- * @throws DomainError `idempotency-key-reused`, `idempotency-in-progress`, and what the database reports.
+ * @throws DomainError `idempotency-key-reused`, `idempotency-in-progress`, `not-found` for a client that is not there, and what the database reports.
  */
 export type Write = <T>(actor: Actor, work: (unit: Unit) => Promise<T>) => Promise<T>
 
@@ -44,8 +45,10 @@ export interface WriteDeps {
 export function createWrite({ database, relay, subscribe, definitions }: WriteDeps): Write {
   return async (actor, work) => {
     let rows: Row[] = []
+    let told: Promise<{ id: string }[]> | undefined
     const change = database.transaction(async (tx, send) => {
       rows = []
+      told = undefined
       const notifications: Notification[] = []
       const before = await claimKey(tx, actor)
       if (before !== undefined) return before.response as Awaited<ReturnType<typeof work>>
@@ -61,7 +64,10 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
         follow: (work) => rows.push({ ...work, payload: {} }),
       })
       if (subscribe !== undefined && notifications.length > 0)
-        for (const told of await subscribe(tx, notifications)) rows.push({ ...told, kind: 'webhook', payload: {} })
+        await send(() => {
+          told = subscribe(tx, notifications)
+          return told
+        })
       const [only] = rows
       if (rows.length === 1 && only !== undefined) await send(() => insertRow(tx).execute(only))
       else if (rows.length > 1) await send(() => tx.insert(outbox).values(rows))
@@ -69,23 +75,35 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
       return done
     })
     // Also after a failure: a COMMIT whose answer was lost may have happened.
-    const result = await change.finally(() => definitions?.changed(definersOf(rows)))
-    if (rows.length > 0) relay.publish(rows.map(({ id, kind }) => ({ id, kind })))
+    const result = await change.finally(() => definitions?.changed(definersOf(rows))).catch(refuseAbsentClient)
+    const notices: Notice[] = rows.map(({ id, kind }) => ({ id, kind }))
+    for (const { id } of (await told) ?? []) notices.push({ id, kind: 'webhook' })
+    if (notices.length > 0) relay.publish(notices)
     return result
   }
+}
+
+/** Whoever may name any client may name one that is not there, and a client may go while its people are at work. */
+function refuseAbsentClient(error: unknown): never {
+  const state = sqlState(error)
+  if (state?.code === '23503' && state.constraint?.endsWith('_client_id_fkey')) throw notFound('Client')
+  throw error
 }
 
 /** Whose definitions the audited changes may have touched. A client that goes takes its own along. */
 function definersOf(rows: Row[]): Definer[] {
   return rows.flatMap(({ kind, clientId = null, payload }) => {
     if (kind !== 'audit') return []
-    const { resource_type, resource_id } = payload as Pick<AuditPayload, 'resource_type' | 'resource_id'>
+    const { action, resource_type, resource_id } = payload as Pick<AuditPayload, 'action' | 'resource_type' | 'resource_id'>
+    if (DEFINES_NOTHING.has(action)) return []
     if (CATALOGUES.includes(resource_type)) return [null, clientId]
     return resource_type === 'client' ? [clientId, resource_id] : [clientId]
   })
 }
 
 const CATALOGUES = ['tool', 'mcp_server']
+/** What is done all day and leaves every definition as it was. */
+const DEFINES_NOTHING = new Set(['run', 'view', 'denied', 'login'])
 
 const insertRow = builtOnce((db) => {
   const row = {

@@ -7,16 +7,22 @@ import { type Reply, startApp, type TestApp } from '../support/start-app'
  */
 export interface Row {
   what: string
-  ask: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`
+  /** Below `/api/v1`, but for what has `root`. */
+  ask: `${'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'} ${string}`
+  root?: true
   who: 'nobody' | 'ada' | 'bob' | 'admin'
   send?: unknown
+  /** A file, as the web frontend sends it, in place of `send`. */
+  upload?: { name: string; text: string; folder_id?: string }
   headers?: Record<string, string>
+  /** What must be there before and no route makes: its names are kept. */
+  made?: (app: TestApp, kept: (name: string) => string) => Promise<Record<string, string>>
   status: number
   /** What the body must have. */
   body?: unknown
   /** What the body must have, where it is a problem: `detail` and `message` are both this text. */
   says?: string
-  /** Members of the body that later rows need, by their names there. */
+  /** Members of the body that later rows need, by their names there; `result.id` is one further in. */
   keep?: Record<string, string>
   /** Where it differs from Evo AI 0.1.0. */
   changed?: string
@@ -25,7 +31,17 @@ export interface Row {
 export const UNKNOWN = '7d3c1c1e-58a4-4a0e-9d0b-0d3d1f6a2b11'
 export const text = expect.any(String)
 
-export function contract(section: string, rows: Row[]) {
+export interface Table {
+  section: string
+  rows: Row[]
+  /** Settings that the rows need. */
+  env?: Record<string, string>
+}
+
+export const table = (section: string, rows: Row[], env: Record<string, string> = {}): Table => ({ section, rows, env })
+
+/** Asks the rows in their order, of an app of their own. */
+export function ask({ section, rows, env }: Table) {
   setDefaultTimeout(20_000)
   let app: TestApp
   const kept = new Map<string, string>()
@@ -51,28 +67,55 @@ export function contract(section: string, rows: Row[]) {
 
   describe(section, () => {
     beforeAll(async () => {
-      app = await startApp({ RATE_REQUESTS_PER_MINUTE: '1000000', RATE_CHATS_PER_MINUTE: '1000000' })
-      const people = { ada: app.ada.clientId, bob: app.bob.clientId, adas_user: app.ada.userId, admins_user: app.admin.userId }
+      app = await startApp({ RATE_REQUESTS_PER_MINUTE: '1000000', RATE_CHATS_PER_MINUTE: '1000000', ...env })
+      const people = {
+        ada: app.ada.clientId,
+        bob: app.bob.clientId,
+        adas_user: app.ada.userId,
+        bobs_user: app.bob.userId,
+        admins_user: app.admin.userId,
+      }
       for (const [name, value] of Object.entries({ ...people, unknown: UNKNOWN })) kept.set(name, value)
     })
     afterAll(() => app.close())
 
     test.each(rows.map((row): [string, Row] => [nameOf(row), row]))('%s', async (_, row) => {
+      const made = await row.made?.(app, (name) => kept.get(name) ?? '')
+      for (const [name, value] of Object.entries(made ?? {})) kept.set(name, value)
       const [method = '', path = ''] = fill(row.ask).split(' ')
       const caller = row.who === 'nobody' ? app.stranger : app[row.who].call
-      const reply = await caller(method, `/api/v1${path}`, fill(row.send), fill(row.headers))
+      const at = row.root ? path : `/api/v1${path}`
+      const own = row.who === 'nobody' ? {} : { authorization: `Bearer ${app[row.who].token}` }
+      const reply = row.upload
+        ? await sendFile(`${app.url}${at}`, fill(row.upload), { ...own, ...fill(row.headers) })
+        : await caller(method, at, fill(row.send), fill(row.headers))
       expect(reply.status === row.status ? row.status : `${reply.status} ${JSON.stringify(reply.body)}`).toBe(row.status)
       // Before the body is held against what is wanted, which leaves bun's matchers in it.
-      for (const [name, member] of Object.entries(row.keep ?? {})) kept.set(name, String(reply.body[member]))
+      for (const [name, member] of Object.entries(row.keep ?? {})) kept.set(name, String(inner(reply.body, member)))
       if (row.status === 204) expect(reply.body).toBe('')
       const says = fill(row.says)
       if (says !== undefined) expect(reply.body).toMatchObject({ detail: says, message: says, status: row.status })
       if (row.status >= 400 && reply.body.jsonrpc === undefined) expectProblem(reply)
       const wanted = expected(row.body)
-      if (Array.isArray(wanted)) expect(reply.body).toEqual(wanted)
+      if (Array.isArray(wanted) || typeof wanted === 'string') expect(reply.body).toEqual(wanted)
       else if (wanted !== undefined) expect(reply.body).toMatchObject(wanted as object)
     })
   })
+}
+
+const inner = (body: unknown, path: string) =>
+  path.split('.').reduce((value, name) => (value as Record<string, unknown> | undefined)?.[name], body)
+
+async function sendFile(
+  url: string,
+  { name, text, folder_id }: NonNullable<Row['upload']>,
+  headers: Record<string, string>,
+): Promise<Reply> {
+  const form = new FormData()
+  form.append('file', new File([text], name, { type: 'application/json' }))
+  if (folder_id !== undefined) form.append('folder_id', folder_id)
+  const response = await fetch(url, { method: 'POST', body: form, headers })
+  return { status: response.status, headers: response.headers, body: await response.json() }
 }
 
 const nameOf = ({ ask, who, what, status, changed }: Row) => `${ask}, ${who}: ${what} → ${status}${changed ? ` (was: ${changed})` : ''}`

@@ -15,12 +15,19 @@ export const MODES = ['events', 'blind', 'loss', 'no-sweeper'] as const
  */
 export type Mode = (typeof MODES)[number]
 
+export interface Repeat {
+  deliveryId: string
+  times: number
+  /** Between two times, the shortest. Less than the hold says that somebody did not wait for it, which no kill excuses. */
+  afterMs: number
+}
+
 export interface MailDrill {
   mode: Mode
   mails: number
   delivered: number
   lost: number
-  repeats: { deliveryId: string; times: number }[]
+  repeats: Repeat[]
   mostRepeats: number
   kills: number
   redisKills: number
@@ -147,7 +154,7 @@ function judge({
   redisKills: number
   seconds: number
 }): Omit<MailDrill, 'slowestReportMs'> {
-  const repeats = [...sink.taken].flatMap(([deliveryId, times]) => (times > 1 ? [{ deliveryId, times }] : []))
+  const repeats = [...sink.taken].flatMap(([deliveryId, taken]) => (taken.length > 1 ? [repeatOf(deliveryId, taken)] : []))
   const repeated = repeats.reduce((sum, { times }) => sum + times - 1, 0)
   // Without reports each kill may repeat what was in flight, and so may each mail whose answer never came.
   const mostRepeats = mode === 'blind' ? kills * IN_FLIGHT + sink.unanswered * 2 : Math.max(2, Math.ceil(mails / 1000))
@@ -167,6 +174,12 @@ function judge({
     passed: mode === 'no-sweeper' ? lost > 0 : lost === 0 && repeated <= mostRepeats,
   }
 }
+
+const repeatOf = (deliveryId: string, taken: number[]): Repeat => ({
+  deliveryId,
+  times: taken.length,
+  afterMs: Math.round(Math.min(...taken.slice(1).map((at, index) => at - (taken[index] ?? at)))),
+})
 
 /** Reports what the sink took as SendGrid does: signed, in batches, each event twice now and then. */
 function createReporter(stage: Stage, isOn: boolean) {
@@ -236,7 +249,7 @@ export function printMailDrill(drill: MailDrill) {
     ['slowest report', mode === 'blind' ? 'none are made' : `${slowestReportMs} ms`],
     ['seconds', seconds.toFixed(1)],
   ])
-  for (const { deliveryId, times } of repeats) process.stdout.write(`  ${deliveryId} ${times} times\n`)
+  for (const { deliveryId, times, afterMs } of repeats) process.stdout.write(`  ${deliveryId} ${times} times, ${afterMs} ms apart\n`)
 }
 
 if (import.meta.main) {

@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net'
 
 export interface Sink {
   url: string
-  /** How often each mail was taken, by its idempotency key: the delivery's id. */
-  taken: Map<string, number>
+  /** When each mail was taken (`performance.now()`), by its idempotency key: the delivery's id. */
+  taken: Map<string, number[]>
   /** Calls that were refused with 429 or 500, and calls that were taken and never answered. */
   refused: number
   unanswered: number
@@ -13,7 +13,7 @@ export interface Sink {
 
 /** A mail provider that refuses one call in ten and leaves one in a hundred without an answer, though it has taken the mail. */
 export async function startSink({ onTaken }: { onTaken: (deliveryId: string) => void }): Promise<Sink> {
-  const taken = new Map<string, number>()
+  const taken = new Map<string, number[]>()
   const sink = { taken, refused: 0, unanswered: 0 }
   const server = createServer((request, response) => void take(request, response))
 
@@ -31,7 +31,7 @@ export async function startSink({ onTaken }: { onTaken: (deliveryId: string) => 
       return void response.writeHead(status, status === 429 ? { 'retry-after': '1' } : {}).end()
     }
     const id = idOf(JSON.parse(Buffer.concat(chunks).toString()))
-    taken.set(id, (taken.get(id) ?? 0) + 1)
+    taken.set(id, [...(taken.get(id) ?? []), performance.now()])
     onTaken(id)
     if (luck > 0.99) sink.unanswered += 1
     else response.writeHead(202, { 'x-message-id': id }).end()

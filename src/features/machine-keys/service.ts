@@ -106,6 +106,7 @@ function futureOf(text: string | null | undefined): Date | null {
 
 /** The database itself refuses an agent of another client; an unknown one looks the same. */
 function refuseReference(error: unknown): never {
-  if (sqlState(error)?.code === '23503') throw invalid('/agent_id', 'not-found', 'Agent not found')
+  const state = sqlState(error)
+  if (state?.code === '23503' && state.constraint?.includes('agent_id')) throw invalid('/agent_id', 'not-found', 'Agent not found')
   throw error
 }

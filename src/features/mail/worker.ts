@@ -1,8 +1,9 @@
 import { type Clock, systemClock } from '~/platform/clock'
-import type { Database, Db } from '~/platform/db'
+import type { Database, Db, Send } from '~/platform/db'
 import { createHardStop } from '~/platform/hard-stop'
 import type { Log } from '~/platform/log'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
+import { lockOutbox } from '~/platform/outbox/lock'
 import { createPause, patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
 import { createStreamWorker, type Refusal, SETTLE_MS } from '~/platform/stream-worker'
@@ -11,14 +12,13 @@ import { type ComposeSettings, type Composition, composeMail } from './compose'
 import {
   type Addressed,
   failOrphan,
+  findStanding,
   finishOutbox,
   holdLapsed,
   insertEnded,
   type Lease,
   leaseDelivery,
   listDue,
-  lockOutbox,
-  lockStanding,
   markFailed,
   markSent,
   markWaiting,
@@ -69,7 +69,7 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
   const { database, redis, log, sender, concurrency = 8, duePollMs = 1000, claimAfterMs, clock = systemClock } = settings
 
   async function deliver(outboxId: string, signal: AbortSignal): Promise<Refusal[]> {
-    const step = await database.transaction((tx) => takeStep(tx, settings, outboxId))
+    const step = await database.transaction((tx, send) => takeStep(tx, send, settings, outboxId))
     if (step.kind === 'refused') return [{ id: outboxId, reason: step.reason }]
     if (step.kind === 'kept' && sender.name === 'mailbox') sender.announce(step.mail)
     if (step.kind === 'send' && sender.name !== 'mailbox') await attempt(settings, sender, step, signal)
@@ -125,9 +125,10 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
 }
 
 /** Decides, under the outbox row's lock, what is to be done about a mail now, and writes that down. */
-async function takeStep(tx: Db, settings: MailWorkerSettings, outboxId: string): Promise<Step> {
+async function takeStep(tx: Db, send: Send, settings: MailWorkerSettings, outboxId: string): Promise<Step> {
   const { sender, from, sendTimeoutMs, unknownHoldSeconds, leaseMarginMs = LEASE_MARGIN_MS } = settings
-  const standing = await lockStanding(tx, outboxId)
+  await send(() => lockOutbox(tx, outboxId))
+  const standing = await findStanding(tx, outboxId)
   if (standing === undefined || standing.kind !== 'email') return { kind: 'refused', reason: 'no such mail was asked for' }
   if (standing.done) return { kind: 'nothing' }
   if (standing.state !== null && !UNSETTLED.includes(standing.state)) {
@@ -187,7 +188,7 @@ async function attempt(
   const outcome = isLate
     ? new SendFailure('passing', 'the worker woke up too late to send')
     : await sender.send(mail, AbortSignal.any([signal, AbortSignal.timeout(sendTimeoutMs)])).catch(asFailure)
-  const isOurs = await patiently(() => database.transaction((tx) => record(tx, settings, lease, mail, outcome)), {
+  const isOurs = await patiently(() => database.transaction((tx, send) => record(tx, send, settings, lease, mail, outcome)), {
     clock,
     signal,
     onFirst: (error) => log.warn('outcome of a mail could not be recorded, trying again', { delivery: mail.id, error }),
@@ -204,12 +205,13 @@ const asFailure = (error: unknown) =>
 
 async function record(
   tx: Db,
+  send: Send,
   { maxAttempts = 30, unknownHoldSeconds, firstRetryMs }: MailWorkerSettings,
   lease: Lease,
   mail: Mail,
   outcome: SendFailure | { providerMessageId?: string },
 ): Promise<boolean> {
-  await lockOutbox(tx, lease.outboxId)
+  await send(() => lockOutbox(tx, lease.outboxId))
   if (!(outcome instanceof SendFailure)) return markSent(tx, lease, outcome.providerMessageId)
   const { message: lastError, outcome: verdict, options } = outcome
   if (verdict !== 'permanent' && lease.attempts < maxAttempts) {

@@ -8,7 +8,7 @@ import { listLog } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { releaseLease } from './queries/runs'
 import { openRunLog, type RunLog } from './run-log'
-import { type TurnDeps, takeTurn } from './turn'
+import { type Groundwork, type TurnDeps, takeTurn } from './turn'
 
 /** Thrown into a run to end it. */
 export class RunCancelled extends Error {
@@ -24,12 +24,14 @@ export interface Orders {
   signal: AbortSignal
   /** Aborts when this process is about to stop: the run goes elsewhere as soon as the steps in hand are done. */
   handOver: AbortSignal
+  /** What the turn begins with, where it is being read already. */
+  ahead?: Promise<Groundwork> | undefined
 }
 
 const MAX_LOG_CHUNKS = 10_000
 
 /** Executes one run that this process owns, from wherever it stands to its end or pause. Never rejects: what happens is told by the run's log and row. */
-export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver }: Orders): Promise<void> {
+export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver, ahead }: Orders): Promise<void> {
   const { db, live, log, clock } = deps
   const inner = new AbortController()
   const leaving = new AbortController()
@@ -50,7 +52,7 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     runLog = openRunLog({ db, live, run, lastSeq: entries.at(-1)?.seq ?? 0, log, persist, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
-    const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver })
+    const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, ahead })
     await runLog.end('run-finished', { run_id: run.id, response }, { status: 'succeeded', result: { response } })
   } catch (error) {
     await settleFailure(deps, run, runLog, inner.signal.aborted ? inner.signal.reason : error)

@@ -30,7 +30,7 @@ export async function* followRun(
   const follower = live.follow(runId)
   let seen = after
   let quietSince = performance.now()
-  let checkedAt = Number.NEGATIVE_INFINITY
+  let checkedAt = follower.holds(after) ? performance.now() : Number.NEGATIVE_INFINITY
   let awaySince = Number.POSITIVE_INFINITY
 
   const stored = async (): Promise<LogEvent[]> => {

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable, script } from '~/platform/redis'
-import type { LogEvent } from './log-event'
+import { isTerminal, type LogEvent } from './log-event'
 
 /** The run has another owner: whatever this process still does with it changes nothing. */
 export class RunTakenOver extends Error {
@@ -16,6 +16,8 @@ export class RunTakenOver extends Error {
 export interface LiveLog {
   /** False when Redis has not got them. Entries that it has are not added again. @throws RunTakenOver */
   append(run: { id: string; leaseToken: number }, entries: LogEvent[]): Promise<boolean>
+  /** This process writes the run's log behind `lastSeq` from now on: who follows it here need not ask anybody else. */
+  open(runId: string, lastSeq: number): void
   /** Hands entries to the followers in this process. */
   show(runId: string, entries: LogEvent[]): void
   /** Removes the logs of these runs from Redis, and says how many there were; undefined when it is out of reach: they expire within the hour. */
@@ -35,6 +37,8 @@ export interface Follower {
    * @throws DomainError `overloaded` after `interrupt`
    */
   read(after: number): Promise<LogEvent[]>
+  /** Whether all entries behind `after` are in memory or yet to be written by this process. */
+  holds(after: number): boolean
   /** Settles at news since the last call, after `ms` at the latest, or when the signal aborts. */
   wait(ms: number, signal: AbortSignal): Promise<void>
   close(): void
@@ -72,6 +76,9 @@ interface Watched {
   /** Entries written by this process, newest last. */
   entries: LogEvent[]
   isOurs: boolean
+  /** The log before it was ours. */
+  from: number
+  isSubscribed: boolean
   followers: Set<{ hear(): void }>
 }
 
@@ -86,7 +93,7 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
   const watch = (runId: string): Watched => {
     let known = watched.get(runId)
     if (known === undefined) {
-      known = { entries: [], isOurs: false, followers: new Set() }
+      known = { entries: [], isOurs: false, from: 0, isSubscribed: false, followers: new Set() }
       watched.set(runId, known)
     }
     return known
@@ -99,15 +106,19 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
     if (here !== undefined && !here.isOurs && here.followers.size === 0) watched.delete(runId)
   }
 
-  /** One connection hears of all runs that are followed here. */
-  const subscribe = (runId: string) => {
+  /** One connection hears of all runs that are followed here and executed elsewhere. */
+  const subscribe = (runId: string, here: Watched) => {
+    if (here.isSubscribed) return
+    here.isSubscribed = true
     if (subscriber === undefined) {
       subscriber = redis.dedicated('run-followers')
       subscriber.on('message', (name: string) => wake(runOf(name)))
     }
     subscriber.subscribe(channel(runId)).catch((error) => log.debug('subscribe failed', { error }))
   }
-  const unsubscribe = (runId: string) => {
+  const unsubscribe = (runId: string, here: Watched) => {
+    if (!here.isSubscribed) return
+    here.isSubscribed = false
     subscriber?.unsubscribe(channel(runId)).catch((error) => log.debug('unsubscribe failed', { error }))
   }
 
@@ -136,9 +147,14 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
       }
     },
 
-    show(runId, entries) {
+    open(runId, lastSeq) {
       const here = watch(runId)
       here.isOurs = true
+      here.from = lastSeq
+    },
+
+    show(runId, entries) {
+      const here = watch(runId)
       here.entries.push(...entries)
       if (here.entries.length > MAX_IN_MEMORY) here.entries.splice(0, here.entries.length - MAX_IN_MEMORY / 2)
       wake(runId)
@@ -160,6 +176,9 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
       const here = watched.get(runId)
       if (here === undefined) return
       here.isOurs = false
+      // It goes on elsewhere.
+      const last = here.entries.at(-1)
+      if (here.followers.size > 0 && (last === undefined || !isTerminal(last))) subscribe(runId, here)
       wake(runId)
       // The end stays at hand for those who are just reading it.
       setTimeout(() => drop(runId), 5000).unref()
@@ -175,21 +194,21 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
           resolve?.()
         },
       }
-      const isFirst = here.followers.size === 0
       here.followers.add(self)
-      // A run of this process may yet be taken over by another one; hearing of our own entries twice does no harm.
-      if (isFirst) subscribe(runId)
+      if (!here.isOurs) subscribe(runId, here)
+      const inMemory = (after: number) => here.entries[0] === undefined || here.entries[0].seq <= after + 1
       return {
+        holds: (after) => here.isOurs && after >= here.from && inMemory(after),
         async read(after) {
           if (interrupted) throw stopping()
           news = false
           const { entries, isOurs } = here
-          const first = entries[0]
-          if (first !== undefined && first.seq <= after + 1) {
+          const [first] = entries
+          if (first !== undefined && inMemory(after)) {
             const rest = entries.slice(after + 1 - first.seq)
             if (rest.length > 0) return rest
           }
-          return isOurs ? [] : fromRedis(runId, after)
+          return isOurs && after >= here.from ? [] : fromRedis(runId, after)
         },
         wait: (ms, signal) =>
           new Promise((settle) => {
@@ -207,7 +226,7 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
         close() {
           here.followers.delete(self)
           if (here.followers.size > 0) return
-          unsubscribe(runId)
+          unsubscribe(runId, here)
           drop(runId)
         },
       }

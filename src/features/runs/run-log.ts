@@ -46,6 +46,7 @@ export function openRunLog({
   log: Log
   failed: (error: unknown) => void
 }): RunLog {
+  live.open(run.id, lastSeq)
   let seq = lastSeq
   /** Given out, not yet shown. */
   let outgoing: LogEvent[] = []

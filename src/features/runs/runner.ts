@@ -11,12 +11,15 @@ import { findLastSeq } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { claimRun, listUnattended, releaseLease, renewLeases, takeIdle } from './queries/runs'
 import { openRunLog } from './run-log'
+import { type Groundwork, prepareTurn } from './turn'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
 export interface Runner {
   readonly owner: string
+  /** Reads what the run begins with while it is being committed. Never rejects unheard. */
+  prepare(run: OwnedRun): Promise<Groundwork>
   /** Executes a run that was just inserted for this owner: at once if it is `running`, else when its turn comes. */
-  accept(run: OwnedRun, status: 'running' | 'queued'): void
+  accept(run: OwnedRun, status: 'running' | 'queued', ahead?: Promise<Groundwork>): void
   /** A run was inserted for whoever has time: tells the others. */
   offer(): void
   /** A cancel was written to PostgreSQL: ends the run here, or tells the process that has it. */
@@ -53,9 +56,9 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   let stopping = false
   let renewedAt = performance.now()
 
-  const execute = (run: OwnedRun) => {
+  const execute = (run: OwnedRun, ahead?: Promise<Groundwork>) => {
     const abort = new AbortController()
-    const orders = { signal: abort.signal, handOver: handOver.signal }
+    const orders = { signal: abort.signal, handOver: handOver.signal, ahead }
     const done = inTenantScope(run.clientId, () => executeRun(executor, run, orders)).finally(() => {
       running.delete(run.id)
       void announce(redis, { session: run.sessionId }, log)
@@ -157,9 +160,15 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   return {
     owner,
-    accept(run, status) {
+    prepare(run) {
+      const groundwork = inTenantScope(run.clientId, () => prepareTurn(executor, run))
+      // The transaction may fail, and then nobody asks for it.
+      groundwork.catch(() => undefined)
+      return groundwork
+    },
+    accept(run, status, ahead) {
       if (stopping) leave(run)
-      else if (status === 'running') execute(run)
+      else if (status === 'running') execute(run, ahead)
       else queued.add(run.id)
     },
     offer() {

@@ -7,9 +7,11 @@ import type { Write } from '~/platform/unit-of-work'
 import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
 import { insertUserEvent } from './queries/events'
+import type { OwnedRun } from './queries/owned'
 import { countActiveRuns, insertRun, interruptSession, upsertSession } from './queries/runs'
 import type { Runner } from './runner'
 import type { OnBusy } from './schema'
+import type { Groundwork } from './turn'
 
 export interface RunRequest {
   clientId: string
@@ -49,6 +51,10 @@ export const createStart =
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
+    let ahead: Promise<Groundwork> | undefined
+    const runOf = ({ createdAt, deadlineAt }: { createdAt: Date; deadlineAt: Date }): OwnedRun => {
+      return { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, deadlineAt, recovered: false }
+    }
     const started = await write(principal, async ({ tx, audit }) => {
       const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
       if (onBusy === 'interrupt' || prepared.length > 0) await locked
@@ -65,15 +71,15 @@ export const createStart =
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
+      // Nobody else writes to the session from here on. Not waited for: the transaction holds a connection.
+      ahead = run.status === 'running' ? runner.prepare(runOf(run)) : undefined
       audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
     }).catch(refuseGone)
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
-    const { status, createdAt, deadlineAt } = started
-    const run = { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, deadlineAt, recovered: false }
     if (isBackground) runner.offer()
-    else runner.accept(run, status === 'running' ? 'running' : 'queued')
+    else runner.accept(runOf(started), started.status === 'running' ? 'running' : 'queued', ahead)
     await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
     return { runId: id, sessionId }
   }

@@ -47,27 +47,46 @@ interface Turn {
   persist: Persist
   signal: AbortSignal
   handOver: AbortSignal
+  ahead?: Promise<Groundwork> | undefined
+}
+
+export type Groundwork = Awaited<ReturnType<typeof prepareTurn>>
+
+/** All that a turn begins with, read side by side. For a new run it may be read before its COMMIT, once it is known to be the session's only one. */
+export async function prepareTurn({ db, clock, files, ...deps }: TurnDeps, run: OwnedRun) {
+  const { id, clientId, agentId, sessionId, recovered } = run
+  const guard = createBudgetGuard({ db, clock })
+  const [agent, history, opened, stored, usedTokens] = await Promise.all([
+    deps.loadAgent(clientId, agentId),
+    listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }).then((history) =>
+      files.fill(clientId, history, MAX_HISTORY_FILE_BYTES),
+    ),
+    files.open(clientId, run.input.files),
+    recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
+    recovered ? sumTokens(db, id) : 0,
+    guard.look(run),
+    recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
+  ])
+  return { guard, agent, history, opened, stored, usedTokens }
 }
 
 /** The agent's turn itself. Returns the text of its last word. */
-export async function takeTurn(deps: TurnDeps, run: OwnedRun, { runLog, entries, persist, signal, handOver }: Turn): Promise<string> {
-  const { db, clock, log, files } = deps
-  const { id, clientId, agentId, sessionId, recovered } = run
-  const guard = createBudgetGuard({ db, clock })
-  const prepare = () =>
-    Promise.all([
-      deps.loadAgent(clientId, agentId),
-      listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }).then((history) =>
-        files.fill(clientId, history, MAX_HISTORY_FILE_BYTES),
-      ),
-      files.open(clientId, run.input.files),
-      recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
-      recovered ? sumTokens(db, id) : 0,
-      guard.look(run),
-      recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
-    ])
+export async function takeTurn(
+  deps: TurnDeps,
+  run: OwnedRun,
+  { runLog, entries, persist, signal, handOver, ahead }: Turn,
+): Promise<string> {
+  const { db, clock, log } = deps
+  const { id, sessionId } = run
+  let begun = ahead
+  const prepare = () => {
+    const groundwork = begun ?? prepareTurn(deps, run)
+    // What failed is tried anew.
+    begun = undefined
+    return groundwork
+  }
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
-  const [agent, history, opened, stored, usedTokens] = await patiently(prepare, { clock, signal, onFirst })
+  const { guard, agent, history, opened, stored, usedTokens } = await patiently(prepare, { clock, signal, onFirst })
   const { prices, maxTokens, defaultOutputTokens, limits } = deps
   const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })

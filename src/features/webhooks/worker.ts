@@ -1,14 +1,15 @@
 import { type Clock, systemClock } from '~/platform/clock'
-import type { Database, Db } from '~/platform/db'
+import type { Database, Db, Send } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
 import type { Outbound } from '~/platform/outbound'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
+import { lockOutbox } from '~/platform/outbox/lock'
 import { patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
 import type { Secrets } from '~/platform/secrets'
 import { createStreamWorker, type Refusal, type StreamWorker } from '~/platform/stream-worker'
-import { abandon, finish, type Lease, leaseDelivery, lockStanding, type Outcome, recordOutcome } from './queries/attempts'
+import { abandon, findStanding, finish, type Lease, leaseDelivery, type Outcome, recordOutcome } from './queries/attempts'
 import { contextOf } from './service'
 import { signedHeaders } from './signature'
 
@@ -50,7 +51,7 @@ export function createWebhookWorker(settings: WebhookWorkerSettings): StreamWork
   const { database, redis, log, concurrency = 8, timeoutMs = 10_000, claimAfterMs, clock = systemClock } = settings
 
   async function deliver(id: string, signal: AbortSignal): Promise<Refusal[]> {
-    const step = await database.transaction((tx) => takeStep(tx, id, timeoutMs + LEASE_MARGIN_MS))
+    const step = await database.transaction((tx, send) => takeStep(tx, send, id, timeoutMs + LEASE_MARGIN_MS))
     if (step.kind === 'refused') return [{ id, reason: step.reason }]
     if (step.kind === 'nothing') return []
     const outcome = await call(settings, step.call, timeoutMs, signal)
@@ -77,8 +78,9 @@ export function createWebhookWorker(settings: WebhookWorkerSettings): StreamWork
 }
 
 /** Decides, under the outbox row's lock, what is to be done about a delivery now. */
-async function takeStep(tx: Db, id: string, leaseMs: number): Promise<Step> {
-  const standing = await lockStanding(tx, id)
+async function takeStep(tx: Db, send: Send, id: string, leaseMs: number): Promise<Step> {
+  await send(() => lockOutbox(tx, id))
+  const standing = await findStanding(tx, id)
   if (standing === undefined || standing.kind !== 'webhook') return { kind: 'refused', reason: 'no such webhook delivery' }
   if (standing.done) return { kind: 'nothing' }
   const { state, payload, clientId, webhookId, url, sealedSecret, isActive } = standing

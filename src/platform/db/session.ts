@@ -1,7 +1,7 @@
 import { Column, fillPlaceholders, getTableName, is, noopDecoder, Param, Placeholder, type Query, SQL, Subquery } from 'drizzle-orm'
 import {
   PgDatabase,
-  type PgDialect,
+  PgDialect,
   PgPreparedQuery,
   type PgQueryResultHKT,
   PgSession,
@@ -39,6 +39,15 @@ export function onDb<T extends object>(statement: T, db: object): T {
   if (runner === undefined || !(statement instanceof Statement)) throw new Error('only a prepared statement can run elsewhere')
   // A statement of the same type, which `instanceof` has hidden.
   return statement.on(runner) as object as T
+}
+
+/** A statement in plain SQL, made ready once: `onDb` says where it runs. */
+export function prepareSql(statement: SQL) {
+  return new Statement<PreparedQueryConfig & { execute: Result }>(NOWHERE, new PgDialect().sqlToQuery(statement), undefined, undefined)
+}
+
+const NOWHERE: Runner = {
+  run: () => Promise.reject(new Error('a prepared statement runs on a database')),
 }
 
 class Session extends PgSession<RowsResult> {

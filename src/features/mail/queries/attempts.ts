@@ -7,10 +7,8 @@ import { deliveries } from '../table'
 const clock = sql`clock_timestamp()`
 const later = (ms: number) => sql`clock_timestamp() + ${ms} * interval '1 millisecond'`
 
-export type Standing = NonNullable<Awaited<ReturnType<typeof lockStanding>>>
-
-/** The outbox row, locked until the transaction ends so that nobody else decides about the same mail, and its delivery so far. */
-export async function lockStanding(tx: Db, outboxId: string) {
+/** The outbox row, which the transaction has locked, and its delivery so far. */
+export async function findStanding(tx: Db, outboxId: string) {
   const [row] = await tx
     .select({
       kind: outbox.kind,
@@ -25,13 +23,7 @@ export async function lockStanding(tx: Db, outboxId: string) {
     .from(outbox)
     .leftJoin(deliveries, eq(deliveries.outboxId, outbox.id))
     .where(eq(outbox.id, outboxId))
-    .for('update', { of: outbox })
   return row
-}
-
-/** Whoever changes a delivery holds its outbox row first: worker, successor and the provider's report then wait for each other instead of dead-locking. */
-export async function lockOutbox(tx: Db, outboxId: string) {
-  await tx.execute(sql`select from outbox where id = ${outboxId} for update`)
 }
 
 export interface Addressed {

@@ -1,5 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { type BudgetScope, budgetReservations, budgets } from '~/features/usage/table'
+import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { ReserveAnswer, Spender } from '../budget-guard'
 import { runs } from '../table'
@@ -11,8 +12,16 @@ const falling = (
 ) => sql`${alias}.client_id = ${clientId} and (${alias}.scope, ${alias}.scope_id) in
   (('client', ${clientId}), ('agent', ${agentId}), ('session', ${sessionId}))`
 
-export async function hasBudget(db: Db, spender: Spender): Promise<boolean> {
-  const rows = await db.execute(sql`select 1 from ${budgets} b where ${falling(spender, sql`b`)} limit 1`)
+const anyBudget = sqlOnce(
+  () => sql`
+    select 1 from ${budgets} b
+    where b.client_id = ${sql.placeholder('clientId')} and (b.scope, b.scope_id) in
+      (('client', ${sql.placeholder('client')}), ('agent', ${sql.placeholder('agentId')}), ('session', ${sql.placeholder('sessionId')}))
+    limit 1`,
+)
+
+export async function hasBudget(db: Db, { clientId, agentId, sessionId }: Spender): Promise<boolean> {
+  const rows = await anyBudget(db, { clientId, client: clientId, agentId, sessionId })
   return rows.length > 0
 }
 

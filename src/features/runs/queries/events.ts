@@ -1,24 +1,27 @@
 import { and, asc, eq, sql } from 'drizzle-orm'
 import { events, sessions } from '~/features/sessions/table'
-import { builtOnce } from '~/platform/built-once'
+import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent } from '../log-event'
 import { runEvents, runs } from '../table'
-import { asJson, type OwnedRun, ours } from './owned'
+import { asJson, jsonText, type OwnedRun, ours } from './owned'
 
 /**
  * The user's own message is the turn's event number 0. It is stored when the run runs, behind what an earlier turn still had to say; once only. Sent when
  * called.
  */
 export const insertUserEvent = (db: Db, { id, content, actions }: { id: string } & Pick<AgentEvent, 'content' | 'actions'>) =>
-  db
-    .execute(sql`
-      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions)
-      select ${Bun.randomUUIDv7()}, client_id, session_id, id, 0, 'user', ${asJson(content)}, ${asJson(actions ?? {})}
-      from ${runs} where id = ${id} and status = 'running'
-      on conflict (run_id, ordinal) do nothing`)
-    .execute()
+  userEvent(db, { id: Bun.randomUUIDv7(), run: id, content: jsonText(content), actions: jsonText(actions ?? {}) })
+
+const userEvent = sqlOnce(
+  () => sql`
+    insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions)
+    select ${sql.placeholder('id')}, client_id, session_id, id, 0, 'user', ${sql.placeholder('content')}::text::jsonb,
+      ${sql.placeholder('actions')}::text::jsonb
+    from ${runs} where id = ${sql.placeholder('run')} and status = 'running'
+    on conflict (run_id, ordinal) do nothing`,
+)
 
 /** Stores a whole event together with the log entries up to the one that shows it. Done twice, it changes nothing. */
 export async function saveEvent(

@@ -32,8 +32,9 @@ export const owned = {
 export const ours = ({ id, leaseToken }: OwnedRun) =>
   sql`${runs.id} = ${id} and ${runs.leaseToken} = ${leaseToken} and ${runs.finishedAt} is null`
 
-export const asJson = (value: unknown) =>
-  value === undefined || value === null ? sql`null::jsonb` : sql`${storable(JSON.stringify(value))}::text::jsonb`
+export const asJson = (value: unknown) => (value === undefined || value === null ? sql`null::jsonb` : sql`${jsonText(value)}::text::jsonb`)
+
+export const jsonText = (value: unknown): string => storable(JSON.stringify(value))
 
 /** jsonb takes neither NUL nor lone surrogates, and a tool may answer with both. JSON.stringify writes them as escapes, and whole pairs as they are. */
 const storable = (json: string) =>

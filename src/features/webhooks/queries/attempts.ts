@@ -6,8 +6,8 @@ import { webhookDeliveries, webhooks } from '../table'
 const clock = sql`clock_timestamp()`
 const later = (ms: number) => sql`clock_timestamp() + ${ms} * interval '1 millisecond'`
 
-/** The outbox row, locked so that nobody else decides about the same delivery, and where it is to go. */
-export async function lockStanding(tx: Db, id: string) {
+/** The outbox row, which the transaction has locked, its delivery so far, and where it is to go. */
+export async function findStanding(tx: Db, id: string) {
   const [row] = await tx
     .select({
       kind: outbox.kind,
@@ -25,7 +25,6 @@ export async function lockStanding(tx: Db, id: string) {
     .leftJoin(webhookDeliveries, eq(webhookDeliveries.id, outbox.id))
     .leftJoin(webhooks, and(eq(webhooks.clientId, webhookDeliveries.clientId), eq(webhooks.id, webhookDeliveries.webhookId)))
     .where(eq(outbox.id, id))
-    .for('update', { of: outbox })
   return row
 }
 

@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import type { Notification } from '~/platform/notification'
@@ -58,19 +59,22 @@ export async function deleteWebhook(tx: Db, clientId: string, id: string) {
 }
 
 /** A delivery for each webhook that wants an event; ids are made there, so that one statement does. */
-export async function insertDeliveries(
-  tx: Db,
-  notifications: Notification[],
-  timestamp: string,
-): Promise<{ id: string; clientId: string }[]> {
+export function insertDeliveries(tx: Db, notifications: Notification[], timestamp: string): Promise<{ id: string }[]> {
   const wanted = notifications.map(({ type, clientId, data }) => ({ type, client_id: clientId, payload: { type, timestamp, data } }))
-  return tx.execute<{ id: string; clientId: string }>(sql`
-    insert into webhook_deliveries (id, client_id, webhook_id, event, payload, state, next_attempt_at)
-    select gen_random_uuid(), webhooks.client_id, webhooks.id, wanted.type, wanted.payload, 'queued', now()
-    from jsonb_to_recordset(${JSON.stringify(wanted)}::jsonb) as wanted (type text, client_id uuid, payload jsonb)
-    join webhooks on webhooks.client_id = wanted.client_id and webhooks.is_active and wanted.type = any(webhooks.events)
-    returning id, client_id as "clientId"`)
+  return insertWanted(tx, { wanted: JSON.stringify(wanted) })
 }
+
+const insertWanted = sqlOnce<{ id: string }>(
+  () => sql`
+    with told as (
+      insert into webhook_deliveries (id, client_id, webhook_id, event, payload, state, next_attempt_at)
+      select gen_random_uuid(), webhooks.client_id, webhooks.id, wanted.type, wanted.payload, 'queued', now()
+      from jsonb_to_recordset(${sql.placeholder('wanted')}::jsonb) as wanted (type text, client_id uuid, payload jsonb)
+      join webhooks on webhooks.client_id = wanted.client_id and webhooks.is_active and wanted.type = any(webhooks.events)
+      returning id, client_id
+    )
+    insert into outbox (id, kind, client_id, payload) select id, 'webhook', client_id, '{}' from told returning id`,
+)
 
 const delivery = {
   id: webhookDeliveries.id,

@@ -1,4 +1,4 @@
-import { contract, text, UNKNOWN } from './table'
+import { table, text, UNKNOWN } from '../table'
 
 const admins = 'Access denied. Restricted to administrators.'
 const server = {
@@ -12,7 +12,7 @@ const server = {
 }
 const own = { 'x-client-id': '{ada}' }
 
-contract('3.9 /mcp-servers', [
+export const mcpServers = table('3.9 /mcp-servers', [
   {
     what: 'as the frontend makes it',
     ask: 'POST /mcp-servers/',
@@ -49,7 +49,7 @@ contract('3.9 /mcp-servers', [
   { what: 'gone', ask: 'DELETE /mcp-servers/{server}', who: 'admin', status: 404, says: 'MCP server not found' },
 ])
 
-contract('3.10 /tools', [
+export const tools = table('3.10 /tools', [
   {
     what: 'a tool',
     ask: 'POST /tools/',
@@ -68,7 +68,7 @@ contract('3.10 /tools', [
   { what: 'gone', ask: 'DELETE /tools/{tool}', who: 'admin', status: 404, says: 'Tool not found' },
 ])
 
-contract('3.11 /sessions, 3.12 /chat', [
+export const sessionsAndChat = table('3.11 /sessions, 3.12 /chat', [
   {
     what: 'an agent',
     ask: 'POST /agents/',

@@ -1,9 +1,9 @@
-import { contract, text } from './table'
+import { table, text } from '../table'
 
 const admins = 'Access denied. Restricted to administrators.'
 const password = 'Password@123'
 
-contract('3.3 /admin', [
+export const admin = table('3.3 /admin', [
   { what: 'the log', ask: 'GET /admin/audit-logs', who: 'admin', status: 200 },
   { what: 'not for users', ask: 'GET /admin/audit-logs', who: 'ada', status: 403, says: admins },
   { what: 'a limit of none', ask: 'GET /admin/audit-logs?limit=0', who: 'admin', status: 422 },
@@ -52,7 +52,7 @@ contract('3.3 /admin', [
   { what: 'not for users', ask: 'DELETE /admin/users/{root2}', who: 'ada', status: 403, says: admins },
 ])
 
-contract('3.4 /clients', [
+export const clients = table('3.4 /clients', [
   {
     what: 'as the frontend makes it',
     ask: 'POST /clients',

@@ -1,9 +1,9 @@
-import { contract, UNKNOWN } from './table'
+import { table, UNKNOWN } from '../table'
 
 const rpc = (method: string, params: object = {}) => ({ jsonrpc: '2.0', id: 1, method, params })
 const message = { role: 'user', messageId: 'm-1', parts: [{ type: 'text', text: 'hello' }] }
 
-contract('3.14 /a2a', [
+export const a2a = table('3.14 /a2a', [
   {
     what: 'an agent',
     ask: 'POST /agents/',
@@ -74,7 +74,7 @@ contract('3.14 /a2a', [
   },
 ])
 
-contract('3.15 /contacts', [
+export const contacts = table('3.15 /contacts', [
   {
     what: 'a contact',
     ask: 'POST /contacts/',

@@ -1,11 +1,11 @@
-import { contract, text } from './table'
+import { table, text } from '../table'
 
 const own = { 'x-client-id': '{ada}' }
 const foreign = { 'x-client-id': '{bob}' }
 const denied = 'Access denied to access resources of this client'
 const key = { client_id: '{ada}', name: 'main', provider: 'openai', is_active: true }
 
-contract('3.5 /agents/apikeys', [
+export const providerKeys = table('3.5 /agents/apikeys', [
   {
     what: 'a key',
     ask: 'POST /agents/apikeys',
@@ -60,7 +60,7 @@ contract('3.5 /agents/apikeys', [
   { what: 'is still to be read', ask: 'GET /agents/apikeys/{key}', who: 'ada', headers: own, status: 200, body: { is_active: false } },
 ])
 
-contract('3.6 /agents/folders', [
+export const folders = table('3.6 /agents/folders', [
   {
     what: 'a folder',
     ask: 'POST /agents/folders',

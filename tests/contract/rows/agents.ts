@@ -1,4 +1,4 @@
-import { contract, text, UNKNOWN } from './table'
+import { table, text, UNKNOWN } from '../table'
 
 const own = { 'x-client-id': '{ada}' }
 const base = { client_id: '{ada}', name: 'guide', type: 'llm', model: 'demo/echo' }
@@ -22,7 +22,7 @@ const make = (what: string, more: object, status: number, rest: object = {}) => 
   ...rest,
 })
 
-contract('3.7 /agents', [
+export const agents = table('3.7 /agents', [
   {
     what: 'as the frontend makes it',
     ask: 'POST /agents/',

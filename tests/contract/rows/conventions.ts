@@ -1,6 +1,6 @@
-import { contract } from './table'
+import { table } from '../table'
 
-contract('1 Conventions, errors', [
+export const conventions = table('1 Conventions, errors', [
   { what: 'nobody', ask: 'GET /clients/', who: 'nobody', status: 401, says: 'Not authenticated' },
   {
     what: 'a malformed credential',
@@ -50,4 +50,4 @@ contract('1 Conventions, errors', [
   { what: 'a page before the first', ask: 'GET /clients/?skip=-1', who: 'ada', status: 422, changed: '500' },
 ])
 
-contract('3.1 Health', [{ what: 'alive', ask: 'GET /health', who: 'nobody', status: 200, changed: '404' }])
+export const health = table('3.1 Health', [{ what: 'alive', ask: 'GET /health', who: 'nobody', status: 200, changed: '404' }])

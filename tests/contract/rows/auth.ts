@@ -1,9 +1,9 @@
-import { contract, text } from './table'
+import { table, text } from '../table'
 
 const me = { email: 'ada@example.com', is_active: true, is_admin: false, client_id: '{ada}', email_verified: true }
 const password = 'four unusual words here'
 
-contract('3.2 /auth', [
+export const auth = table('3.2 /auth', [
   {
     what: 'a newcomer',
     ask: 'POST /auth/register',

@@ -1,10 +1,10 @@
-import { contract } from './table'
+import { table } from '../table'
 
 const agent = { client_id: '{ada}', name: 'guide', type: 'llm', model: 'demo/echo', config: {} }
 const password = 'four unusual words here'
 
 /** Defects of Evo AI 0.1.0 that no other test has by its number. */
-contract('10 Defects not repeated', [
+export const defects = table('10 Defects not repeated', [
   { what: 'an agent', ask: 'POST /agents/', who: 'ada', send: agent, status: 201, keep: { agent: 'id' } },
   {
     what: '11: an external id that could not be read again',

@@ -1,0 +1,109 @@
+import type { ApiDocument } from '../support/documented-answers'
+import type { Table } from './table'
+
+/** What a route answers to a fault that has nothing to do with its subject: alike.test.ts makes these rows from the API document. */
+export const ALIKE = {
+  400: 'malformed-request',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  404: 'not-found',
+  413: 'payload-too-large',
+  415: 'unsupported-media-type',
+  422: 'validation-failed',
+  429: 'rate-limited',
+} as const
+export type Alike = keyof typeof ALIKE
+
+const EMPTY = 'a list of none'
+function emptyLists(names: string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [`GET /api/v1/clients/:client_id/${name} 404`, EMPTY]))
+}
+
+/** What alike.test.ts cannot ask for: with a reason, or left to a row of the tables. */
+const NOT_ALIKE: Record<string, string> = {
+  'POST /api/v1/auth/login 401': 'a wrong password: has rows',
+  'POST /api/v1/auth/login 403': 'an address that is not verified: has a row',
+  'POST /api/v1/auth/login/mfa 401': 'has a row',
+  'POST /api/v1/auth/login/mfa 403': 'an account that was switched off between the two steps: tests/security/second-factor.test.ts',
+  'POST /api/v1/auth/refresh 401': 'has a row',
+  'POST /api/v1/webhooks/sendgrid 401': 'a signature: tests/security/mail-events.test.ts',
+  'GET /api/v1/auth/verify-email/:token 404': 'an unknown token is a 400, as it always was',
+  'GET /api/v1/chat/ws/:agent_id/:external_id 403': 'an origin: tests/runs/chat-socket.test.ts',
+  'GET /api/v1/chat/ws/:agent_id/:external_id 404': 'told by the close code: chat-socket.test.ts',
+  'GET /api/v1/chat/ws/:agent_id/:external_id 429': 'unknown sockets of one address: tests/runs/chat-socket.test.ts',
+  'GET /problems/:name 429': 'read by anybody at no cost: no rate',
+  'GET /api/v1/a2a/:agent_id/.well-known/agent.json 429': 'read by anybody: no rate',
+  'GET /api/v1/a2a/:agent_id/.well-known/agent-card.json 429': 'read by anybody: no rate',
+  'GET /api/v1/admin/queues/:queue/dead 404': 'an unknown queue is a 422',
+  // To an admin, who alone may name any client, the list of one that is not there is empty.
+  ...emptyLists(['members', 'invitations', 'machine-keys', 'webhooks/', 'audit-logs', 'audit-logs/export']),
+  'GET /api/v1/sessions/client/:client_id 404': EMPTY,
+  'GET /api/v1/budgets/:client_id 404': EMPTY,
+}
+
+/** Documented, and without a row for a reason. */
+const WITHOUT_ROW: Record<string, string> = {
+  ...NOT_ALIKE,
+  'GET /readyz 503': 'PostgreSQL away, or stopping: tests/faults/stores-away.test.ts',
+  'POST /api/v1/a2a/:agent_id 503': 'PostgreSQL away: tests/faults/stores-away.test.ts',
+  'GET /api/v1/chat/ws/:agent_id/:external_id 101': 'has rows of frames: chat-socket.test.ts',
+  'GET /api/v1/chat/ws/:agent_id/:external_id 503': 'a process that stops: tests/faults/chat-socket.test.ts',
+  'POST /api/v1/webhooks/sendgrid 204': 'a signature: tests/security/mail-events.test.ts',
+  'POST /api/v1/contacts/:contact_id/erase 409': 'a run that does not end when it is told to',
+  'POST /api/v1/agents/:agent_id/mcp-tools/accept 200': 'a server that changes its tools: tests/protocols/mcp-remote.test.ts',
+  'POST /api/v1/mcp-servers/ 504': 'a server that is silent for longer than its deadline',
+  'PUT /api/v1/mcp-servers/:server_id 504': 'the same',
+}
+
+export interface DocumentedRoute {
+  /** As the app registers it: `GET /api/v1/agents/:agent_id`. */
+  route: string
+  statuses: number[]
+  /** Takes an `Idempotency-Key`: a 409 may then be that of a request in progress alone, which tests/http/idempotency.test.ts shows. */
+  isIdempotent: boolean
+}
+
+export async function documentedRoutes(url: string): Promise<DocumentedRoute[]> {
+  const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as ApiDocument
+  return Object.entries(paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]) => ({
+      route: `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+      statuses: Object.keys(operation.responses).flatMap((code) => (code === 'default' ? [] : [Number(code)])),
+      isIdempotent: JSON.stringify(operation).includes('/parameters/IdempotencyKey"'),
+    })),
+  )
+}
+
+/** The statuses of a route that alike.test.ts asks for. */
+export const alikeOf = ({ route, statuses }: DocumentedRoute): Alike[] =>
+  statuses.filter((status): status is Alike => status in ALIKE && NOT_ALIKE[`${route} ${status}`] === undefined)
+
+/** `METHOD path status` of every documented answer that neither a table nor alike.test.ts has, nor an exception. */
+export function withoutRow(routes: DocumentedRoute[], tables: Table[]): string[] {
+  const asked = new Set<string>()
+  const patterns = routes
+    .map(({ route }) => ({ route, pattern: patternOf(route), literals: route.split('/').filter((part) => !part.startsWith(':')).length }))
+    .toSorted((a, b) => b.literals - a.literals)
+  for (const { ask, root, status } of tables.flatMap(({ rows }) => rows)) {
+    const [method, target = ''] = ask.split(' ')
+    const [path] = target.split('?')
+    const request = `${method} ${root ? '' : '/api/v1'}${path}`
+    const met = patterns.find(({ pattern }) => pattern.test(request))
+    if (met !== undefined) asked.add(`${met.route} ${status}`)
+  }
+  return routes.flatMap((documented) => {
+    const alike: number[] = alikeOf(documented)
+    return documented.statuses
+      .filter((status) => !alike.includes(status) && !(status === 409 && documented.isIdempotent))
+      .map((status) => `${documented.route} ${status}`)
+      .filter((answer) => !asked.has(answer) && WITHOUT_ROW[answer] === undefined)
+  })
+}
+
+const patternOf = (route: string) => new RegExp(`^${route.replace(/\/$/, '').replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}/?$`)
+
+/** Exceptions that no document knows any more. */
+export const staleExceptions = (routes: DocumentedRoute[]): string[] => {
+  const known = new Set(routes.flatMap(({ route, statuses }) => statuses.map((status) => `${route} ${status}`)))
+  return Object.keys(WITHOUT_ROW).filter((answer) => !known.has(answer))
+}

@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { eq } from 'drizzle-orm'
+import postgres from 'postgres'
+import type { MailSender } from '~/features/mail/sender'
+import { deliveries } from '~/features/mail/table'
+import { createMailWorker } from '~/features/mail/worker'
+import { createWebhookWorker } from '~/features/webhooks/worker'
+import { silentLog } from '~/platform/log'
+import { outbox } from '~/platform/outbox/table'
+import { system } from '~/platform/principal'
+import { migrate } from '../../db/migrate'
+import { until } from '../support/background'
+import { composing } from '../support/mail-settings'
+import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
+import { services } from '../support/services'
+import { startApp, type TestApp } from '../support/start-app'
+
+setDefaultTimeout(30_000)
+
+/** Workers that decide about the same row at the same time need sessions that run side by side: a native server, the one given or our own. */
+const isPossible = services.kind === 'native' || findPostgresPrograms() !== undefined
+const own = services.kind === 'pglite' && isPossible ? await startNativePostgres() : undefined
+const databaseUrl = own?.url ?? services.databaseUrl
+if (!isPossible) console.warn('PostgreSQL is not installed: what several workers do about one row is skipped')
+
+let app: TestApp
+let locker: postgres.Sql
+beforeAll(async () => {
+  await migrate({ url: databaseUrl, log: silentLog })
+  app = await startApp({ DATABASE_URL: databaseUrl, OUTBOUND_ALLOW: '127.0.0.1' })
+  locker = postgres(databaseUrl, { max: 2, onnotice: () => {} })
+})
+afterAll(async () => {
+  await app.close()
+  await locker.end()
+  await own?.stop()
+})
+
+const WORKERS = 3
+
+/** Lets several workers wait for the same outbox row at once, then lets go of it; returns when the row is done and all have stopped. */
+async function race(id: string, start: (signal: AbortSignal) => Promise<void>[]) {
+  const stop = new AbortController()
+  let running: Promise<void>[] = []
+  await locker.begin(async (tx) => {
+    await tx`select from outbox where id = ${id} for update`
+    running = start(stop.signal)
+    const isEachWaiting = async () => {
+      const [row] = await locker`select count(distinct pid)::int as waiting from pg_locks join pg_stat_activity using (pid)
+        where not granted and locktype in ('tuple', 'transactionid') and datname = current_database()`
+      return row?.waiting === WORKERS
+    }
+    await until(isEachWaiting)
+  })
+  const isDone = async () => (await app.services.db.select().from(outbox).where(eq(outbox.id, id)))[0]?.doneAt != null
+  await until(isDone)
+  stop.abort()
+  await Promise.all(running)
+}
+
+test.skipIf(!isPossible)('workers that wait for each other at a mail that is due send it once', async () => {
+  const { db, stores } = app.services
+  const id = Bun.randomUUIDv7()
+  const request = { template: 'password-changed', user_id: app.ada.userId }
+  await db.insert(outbox).values({ id, kind: 'email', payload: request, relayedAt: new Date() })
+  await db.insert(deliveries).values({
+    id: Bun.randomUUIDv7(),
+    outboxId: id,
+    template: request.template,
+    recipient: app.ada.email,
+    subject: '',
+    state: 'queued',
+    provider: 'sendgrid',
+    attempts: 1,
+    nextAttemptAt: new Date(),
+  })
+  const sent: string[] = []
+  const sender: MailSender = {
+    name: 'sendgrid',
+    send: async (mail) => {
+      sent.push(mail.id)
+      return {}
+    },
+    close() {},
+  }
+  const worker = () =>
+    createMailWorker({
+      database: stores.database,
+      redis: stores.redis,
+      log: silentLog,
+      sender,
+      from: 'noreply@evo.example',
+      sendTimeoutMs: 500,
+      unknownHoldSeconds: 60,
+      duePollMs: 20,
+      ...composing,
+    })
+  await race(id, (signal) => Array.from({ length: WORKERS }, () => worker().run(signal)))
+  expect(sent).toHaveLength(1)
+})
+
+test.skipIf(!isPossible)('workers that wait for each other at a webhook that is due call it once', async () => {
+  const calls: string[] = []
+  const receiver = createServer((request, response) => {
+    calls.push(String(request.headers['webhook-id']))
+    response.writeHead(204).end()
+  })
+  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve))
+  const { outbound, stores, db } = app.services
+  const { database, redis, secrets } = stores
+  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
+  const { clientId } = app.ada
+  await app.ada.call('POST', `/api/v1/clients/${clientId}/webhooks`, { url, events: ['agent.changed'] })
+  await app.services.write(system, async (unit) => unit.notify({ type: 'agent.changed', clientId, data: {} }))
+  const [row] = await db.select({ id: outbox.id }).from(outbox).where(eq(outbox.kind, 'webhook'))
+  const id = row?.id ?? ''
+  // The relay has told of it once; each worker reads it, as after a sweep or a takeover.
+  for (let i = 1; i < WORKERS; i++) await redis.run((client) => client.xadd(redis.key('stream', 'webhook'), '*', 'id', id))
+  const worker = () => createWebhookWorker({ database, redis, secrets, outbound, log: silentLog, concurrency: 1 })
+  await race(id, (signal) => Array.from({ length: WORKERS }, () => worker().run(signal)))
+  expect(calls).toEqual([id])
+  receiver.close()
+})
