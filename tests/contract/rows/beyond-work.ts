@@ -66,6 +66,10 @@ export const versions = table('Beyond: versions, transfer, MCP tools, files', [
   row('PUT /agents/{agent}', 'ada', 200, 'changed', body({ description: 'second' })),
   row('PUT /agents/{agent}', 'ada', 412, 'changed meanwhile', { ...body({ description: 'third' }), headers: { 'if-match': '"1"' } }),
   row('DELETE /agents/{agent}', 'ada', 412, 'changed meanwhile', { headers: { 'if-match': '"1"' } }),
+  row('POST /agents/validate', 'ada', 200, 'a change that is only tried', {
+    ...body({ id: '{agent}', name: 'two words' }),
+    body: { valid: false, problems: [{ path: '/name', code: 'format' }] },
+  }),
   row('GET /agents/{agent}/versions/', 'ada', 200, 'the list'),
   row('GET /agents/{agent}/versions/1', 'ada', 200, 'one', { body: { version: 1 } }),
   row('GET /agents/{agent}/versions/1/diff?to=2', 'ada', 200, 'what is different'),
