@@ -71,8 +71,8 @@ export const createStart =
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
-      // Nobody else writes to the session from here on. Not waited for: the transaction holds a connection.
-      ahead = run.status === 'running' ? runner.prepare(runOf(run)) : undefined
+      // Nobody else writes to the session from here on. Not waited for: the transaction holds a connection. Files of its own are not to be seen before COMMIT.
+      ahead = run.status === 'running' && prepared.length === 0 ? runner.prepare(runOf(run)) : undefined
       audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
     }).catch(refuseGone)
