@@ -48,6 +48,9 @@ export interface FieldError {
   message: string
 }
 
+/** A member's name within a JSON pointer (RFC 6901, section 3), cut to `max` characters before it is escaped. */
+export const pointerPart = (name: string, max = Number.POSITIVE_INFINITY) => name.slice(0, max).replaceAll('~', '~0').replaceAll('/', '~1')
+
 export interface DomainErrorOptions {
   /** Only logged, never shown. */
   cause?: unknown

@@ -10,18 +10,18 @@ export interface Persona {
  */
 export function systemPrompt({ instruction, role, goal }: Persona, at: Date): string | undefined {
   const variables = dateVariables(at)
-  const text = (instruction ?? '').replace(/\{(\w+)\}/g, (match, name: string) => variables[name] ?? match)
+  const text = (instruction ?? '').replace(VARIABLE, (match, name: string) => variables[name] ?? match)
   const parts = [tagged('agent_goal', goal), tagged('agent_role', role), text].filter((part) => part !== '')
   return parts.length > 0 ? parts.join('\n\n') : undefined
 }
 
-/** What braces in an instruction may name. */
-export const PROMPT_VARIABLES: ReadonlySet<string> = new Set([
-  'current_datetime',
-  'current_day_of_week',
-  'current_date_iso',
-  'current_time',
-])
+/** What braces in an instruction name that is no variable, each once. */
+export function unknownVariables(instruction: string): string[] {
+  const names = [...instruction.matchAll(VARIABLE)].map(([, name = '']) => name)
+  return [...new Set(names)].filter((name) => !PROMPT_VARIABLES.includes(name))
+}
+
+const VARIABLE = /\{(\w+)\}/g
 
 const tagged = (tag: string, text: string | null) => (text === null || text === '' ? '' : `<${tag}>${text}</${tag}>`)
 
@@ -39,3 +39,6 @@ function dateVariables(at: Date): Record<string, string> {
     current_time: time,
   }
 }
+
+/** What braces in an instruction may name. */
+export const PROMPT_VARIABLES = Object.keys(dateVariables(new Date(0)))

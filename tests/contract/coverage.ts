@@ -59,7 +59,7 @@ export interface DocumentedRoute {
   /** As the app registers it: `GET /api/v1/agents/:agent_id`. */
   route: string
   statuses: number[]
-  /** Takes an `Idempotency-Key`: a 409 may then be that of a request in progress alone, which tests/http/idempotency.test.ts shows. */
+  /** Takes an `Idempotency-Key`: a 409 may then be that of a request in progress alone, for which no row can be in time. */
   isIdempotent: boolean
 }
 

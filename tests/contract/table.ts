@@ -31,6 +31,16 @@ export interface Row {
 export const UNKNOWN = '7d3c1c1e-58a4-4a0e-9d0b-0d3d1f6a2b11'
 export const text = expect.any(String)
 
+/** Whom the rows that follow talk to, or move about. */
+export const guide: Row = {
+  what: 'an agent',
+  ask: 'POST /agents/',
+  who: 'ada',
+  send: { client_id: '{ada}', name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
+  status: 201,
+  keep: { agent: 'id' },
+}
+
 export interface Table {
   section: string
   rows: Row[]

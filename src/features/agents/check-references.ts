@@ -21,14 +21,17 @@ interface Owner {
  * @throws DomainError `validation-failed`
  */
 export async function checkReferences(tx: Db, owner: Owner, agent: Named): Promise<void> {
-  if (referencesOf(agent.type, agent.config).some(({ kind }) => kind === 'agent')) await lockReferences(tx, owner.clientId)
-  const errors = await referenceFaults(tx, owner, agent)
+  const references = referencesOf(agent.type, agent.config)
+  if (references.some(({ kind }) => kind === 'agent')) await lockReferences(tx, owner.clientId)
+  const errors = await faultsAmong(references, tx, owner, agent)
   if (errors.length > 0) throw new DomainError('validation-failed', errors[0]?.message ?? '', { errors })
 }
 
 /** The same as a list, true for the moment. */
-export async function referenceFaults(db: Db, { clientId, id }: Owner, agent: Named): Promise<FieldError[]> {
-  const references = referencesOf(agent.type, agent.config)
+export const referenceFaults = (db: Db, owner: Owner, agent: Named): Promise<FieldError[]> =>
+  faultsAmong(referencesOf(agent.type, agent.config), db, owner, agent)
+
+async function faultsAmong(references: Reference[], db: Db, { clientId, id }: Owner, agent: Named): Promise<FieldError[]> {
   if (references.length === 0) return []
   const idsOf = (kind: Reference['kind']) => [...new Set(references.filter((found) => found.kind === kind).map((found) => found.id))]
   const found = await findReferences(db, clientId, { agentIds: idsOf('agent'), serverIds: idsOf('mcp-server'), toolIds: idsOf('tool') })

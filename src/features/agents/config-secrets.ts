@@ -1,4 +1,4 @@
-import { DomainError, type FieldError } from '~/platform/errors'
+import { DomainError, type FieldError, pointerPart } from '~/platform/errors'
 import type { Config } from './config-schemas'
 
 /**
@@ -40,7 +40,7 @@ function mapSecrets(config: Config, replace: (text: string, place: Place) => str
       if (key === EMBEDDED) return [[key, item]]
       const inner = SECRET_RECORDS.has(key) ? key : within === 'auth' && NOT_SECRET.has(key) ? undefined : within
       const at = path.map((before) => `${before}/${key}`) as Identities
-      const mapped = walk(item, `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, at, inner)
+      const mapped = walk(item, `${pointer}/${pointerPart(key)}`, at, inner)
       return mapped === undefined ? [] : [[key, mapped]]
     })
     return Object.fromEntries(entries)

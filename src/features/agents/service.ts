@@ -1,15 +1,15 @@
-import { createHash } from 'node:crypto'
 import type { ToolService } from '~/features/tools/service'
 import { authorize, authorizeReach, type Reach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import type { DefinitionCache } from '~/platform/definition-cache'
-import { DomainError, invalid, notFound } from '~/platform/errors'
+import { DomainError, notFound } from '~/platform/errors'
 import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Unit, Write } from '~/platform/unit-of-work'
+import { hashKey } from './agent-key'
 import { type CheckedAgent, checkAgent, type Draft } from './check-agent'
 import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
@@ -31,6 +31,7 @@ import {
 } from './queries'
 import { keepVersion } from './queries/versions'
 import { catalogueSupplies } from './references'
+import { refuseReference } from './refused-rows'
 import type { Agent, AgentChange, NewAgent } from './schema'
 import { configContextOf, createAgentView, etagOf, keyContextOf } from './view'
 
@@ -273,13 +274,3 @@ export function createAgentService({
 const MAX_OWNERS = 10_000
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const hashKey = (key: string) => createHash('sha256').update(key).digest()
-
-/** The database itself refuses a folder or key of another client; unknown ones look the same. */
-function refuseReference(error: unknown): never {
-  const state = sqlState(error)
-  if (state?.code === '23503' && state.constraint?.includes('folder_id')) throw invalid('/folder_id', 'not-found', 'Folder not found')
-  if (state?.code === '23503' && state.constraint?.includes('api_key_id')) throw invalid('/api_key_id', 'not-found', 'API Key not found')
-  if (state?.code === '23505') throw invalid('/config/api_key', 'taken', 'This key cannot be used; leave it out and one is generated')
-  throw error
-}

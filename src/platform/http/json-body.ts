@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import { DomainError, type FieldError } from '../errors'
+import { DomainError, type FieldError, pointerPart } from '../errors'
 import { type BodyLimits, tooLarge } from './body-limit'
 import { parseForm } from './form-body'
 import { RAW_ROUTES } from './raw-body'
@@ -173,5 +173,4 @@ const isReserved = (name: string, item: unknown) =>
 
 const fault = (path: (string | number)[], code: string, message: string): FieldError => ({ pointer: pointerTo(path), code, message })
 
-const pointerTo = (path: (string | number)[]) =>
-  path.map((name) => `/${String(name).slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+const pointerTo = (path: (string | number)[]) => path.map((name) => `/${pointerPart(String(name), 100)}`).join('')

@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import { DomainError } from '../errors'
+import { DomainError, pointerPart } from '../errors'
 import { type BodyLimits, bodyLimit, tooLarge } from './body-limit'
 import { pathOf } from './problems'
 
@@ -34,7 +34,7 @@ function checkQuery(query: string) {
     const name = decode(at === -1 ? pair : pair.slice(0, at), 'query')
     if (hasControl(name) || (at !== -1 && hasControl(decode(pair.slice(at + 1), 'query'))))
       throw refused('/query', 'The query holds a control character.')
-    if (names.has(name)) throw refused(`/query/${pointerPart(name)}`, 'This parameter was given twice.')
+    if (names.has(name)) throw refused(`/query/${pointerPart(name, MAX_NAME_SHOWN)}`, 'This parameter was given twice.')
     names.add(name)
   }
 }
@@ -49,10 +49,12 @@ function decode(text: string, place: string): string {
   }
 }
 
+/** Of a parameter's name, which is the caller's and may be of any length. */
+const MAX_NAME_SHOWN = 40
+
 const malformed = (detail: string, cause?: unknown) => new DomainError('malformed-request', detail, { cause })
 const refused = (pointer: string, message: string) =>
   new DomainError('validation-failed', message, { errors: [{ pointer, code: 'invalid', message }] })
-const pointerPart = (name: string) => name.slice(0, 40).replaceAll('~', '~0').replaceAll('/', '~1')
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const hasControl = (text: string) => /[\u0000-\u001f\u007f]/.test(text)

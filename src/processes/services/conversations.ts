@@ -15,7 +15,6 @@ import { createSessionService } from '~/features/sessions/service'
 import { createUsageService } from '~/features/usage/service'
 import { createOpenRemote } from '~/runtime/a2a/remote'
 import { createModelClient } from '~/runtime/model/client'
-import { createPrices } from '~/runtime/model/prices'
 import type { Definitions } from './definitions'
 import type { Machinery } from './machinery'
 import type { Mcp } from './mcp'
@@ -25,7 +24,7 @@ const HEARTBEAT_MS = 10_000
 /** What happens when somebody talks to an agent: `owner` names this process in the leases of its runs. */
 export function createConversations(
   config: Config,
-  { db, redis, write, log, clock, outbound }: Machinery,
+  { db, redis, write, log, clock, outbound, prices, operatorKeys }: Machinery,
   { agents, providerKeys }: Definitions,
   { createMcpSources }: Mcp,
   { owner, recoverEveryMs }: { owner: string; recoverEveryMs: number },
@@ -33,7 +32,7 @@ export function createConversations(
   const { models: modelSettings, runs: runSettings, limits } = config
   const models = createModelClient({
     ...modelSettings,
-    defaultKeys: { openai: modelSettings.openaiKey, anthropic: modelSettings.anthropicKey, gemini: modelSettings.geminiKey },
+    defaultKeys: operatorKeys,
     clock,
     log,
   })
@@ -64,7 +63,7 @@ export function createConversations(
       loadAgent,
       files,
       approvalsOf: approvals.of,
-      prices: createPrices(runSettings.prices),
+      prices,
       limits: { maxSteps: runSettings.maxSteps, maxFanOut: runSettings.maxFanOut },
       maxTokens: runSettings.maxTokens,
       defaultOutputTokens: runSettings.defaultOutputTokens,

@@ -13,7 +13,6 @@ import { createMcpToolService } from '~/features/mcp-tools/service'
 import { createProviderKeyService } from '~/features/provider-keys/service'
 import { createToolService } from '~/features/tools/service'
 import type { DiscoverTools } from '~/runtime/mcp/types'
-import { createPrices } from '~/runtime/model/prices'
 import type { Machinery } from './machinery'
 
 export type Definitions = ReturnType<typeof createDefinitions>
@@ -21,7 +20,7 @@ export type Definitions = ReturnType<typeof createDefinitions>
 /** What a client defines. */
 export function createDefinitions(
   config: Config,
-  { db, write, secrets, outbound, definitions }: Machinery,
+  { db, write, secrets, outbound, definitions, prices, operatorKeys }: Machinery,
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
   const tools = createToolService({ db, write, outbound, definitions })
@@ -35,11 +34,10 @@ export function createDefinitions(
   })
   const drafts = createDrafts({ db, outbound })
   const agents = createAgentService({ db, write, secrets, outbound, drafts, tools, definitions, apiUrl: config.apiUrl })
-  const { openaiKey, anthropicKey, geminiKey } = config.models
   const findWarnings = createFindWarnings({
     outbound,
-    prices: createPrices(config.runs.prices),
-    operatorKeys: { openai: openaiKey, anthropic: anthropicKey, gemini: geminiKey },
+    prices,
+    operatorKeys,
     serverFaults: mcpServers.faults,
     toolFaults: tools.faults,
   })

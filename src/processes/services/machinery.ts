@@ -10,6 +10,7 @@ import { createRelay } from '~/platform/outbox/relay'
 import { createPasswords } from '~/platform/passwords/passwords'
 import { createTokens } from '~/platform/tokens'
 import { createWrite } from '~/platform/unit-of-work'
+import { createPrices } from '~/runtime/model/prices'
 import { openStores } from '../stores'
 
 export type Machinery = ReturnType<typeof createMachinery>
@@ -63,6 +64,8 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
       log,
       defaults: { timeoutMs: limits.toolTimeoutMs, maxBytes: limits.toolResponseBytes },
     }),
+    prices: createPrices(config.runs.prices),
+    operatorKeys: { openai: config.models.openaiKey, anthropic: config.models.anthropicKey, gemini: config.models.geminiKey },
     async close() {
       passwords.close()
       await relay.close()

@@ -1,4 +1,4 @@
-import type { FieldError } from '~/platform/errors'
+import { type FieldError, pointerPart } from '~/platform/errors'
 
 export interface StdioConfig {
   command: string
@@ -50,7 +50,7 @@ export function stdioFaults(
       fault(`args/${Math.max(at, 0)}`, 'pinned', 'The package must be named with its exact version, such as server-name@1.2.3')
   }
   for (const [name, value] of Object.entries(env)) {
-    const at = `env/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    const at = `env/${pointerPart(name)}`
     if (!ENV_NAME.test(name) || FORBIDDEN_ENV.test(name)) fault(at, 'forbidden', 'This variable is not allowed')
     else if (value.length > MAX_TEXT * 2 || value.includes('\0')) fault(at, 'format', 'The value is too long or has a NUL character')
   }

@@ -6,7 +6,7 @@ import { echo } from './demo'
 import { loadModel, type ModelAddress } from './load-model'
 import { toPrompt, toTools } from './prompt'
 import { type Diagnosis, diagnose, isRetryable, ProviderFailure, toDomainError } from './provider-failure'
-import { getProvider, parseModelId } from './providers'
+import { getProvider, type OperatorKeys, parseModelId } from './providers'
 import { readReply } from './read-reply'
 import type { ModelClient, ModelDelta, ModelReply, ModelRequest } from './types'
 
@@ -16,7 +16,7 @@ export interface ModelClientOptions {
   geminiBaseUrl: string
   compatibleBaseUrl?: string | undefined
   /** The operator's keys, for agents without one. They only ever go to the operator's own address of that provider. */
-  defaultKeys: { openai?: string | undefined; anthropic?: string | undefined; gemini?: string | undefined }
+  defaultKeys: OperatorKeys
   clock: Clock
   log: Log
   /** At least 0, below 1: spreads the retries. */

@@ -1,17 +1,10 @@
-import { table, UNKNOWN } from '../table'
+import { guide, table, UNKNOWN } from '../table'
 
 const rpc = (method: string, params: object = {}) => ({ jsonrpc: '2.0', id: 1, method, params })
 const message = { role: 'user', messageId: 'm-1', parts: [{ type: 'text', text: 'hello' }] }
 
 export const a2a = table('3.14 /a2a', [
-  {
-    what: 'an agent',
-    ask: 'POST /agents/',
-    who: 'ada',
-    send: { client_id: '{ada}', name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
-    status: 201,
-    keep: { agent: 'id' },
-  },
+  guide,
   { what: 'its health', ask: 'GET /a2a/health', who: 'nobody', status: 200, body: { status: 'healthy' } },
   {
     what: 'the card',

@@ -1,4 +1,4 @@
-import { table, text, UNKNOWN } from '../table'
+import { guide, table, text, UNKNOWN } from '../table'
 
 const admins = 'Access denied. Restricted to administrators.'
 const server = {
@@ -69,14 +69,7 @@ export const tools = table('3.10 /tools', [
 ])
 
 export const sessionsAndChat = table('3.11 /sessions, 3.12 /chat', [
-  {
-    what: 'an agent',
-    ask: 'POST /agents/',
-    who: 'ada',
-    send: { client_id: '{ada}', name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
-    status: 201,
-    keep: { agent: 'id' },
-  },
+  guide,
   { what: 'its key', ask: 'POST /agents/{agent}/share', who: 'ada', headers: own, send: {}, status: 200, keep: { key: 'api_key' } },
   {
     what: 'a turn',

@@ -1,4 +1,4 @@
-import { table, text } from '../table'
+import { guide, table, text } from '../table'
 
 const own = { 'x-client-id': '{ada}' }
 const foreign = { 'x-client-id': '{bob}' }
@@ -101,14 +101,7 @@ export const folders = table('3.6 /agents/folders', [
     body: { name: 'Crew', description: 'ours' },
   },
   { what: 'without a name', ask: 'PUT /agents/folders/{folder}', who: 'ada', headers: own, send: { description: 'x' }, status: 422 },
-  {
-    what: 'an agent for it',
-    ask: 'POST /agents/',
-    who: 'ada',
-    send: { client_id: '{ada}', name: 'guide', type: 'llm', model: 'demo/echo', config: {} },
-    status: 201,
-    keep: { agent: 'id' },
-  },
+  guide,
   {
     what: 'moved in',
     ask: 'PUT /agents/{agent}/folder?folder_id={folder}',

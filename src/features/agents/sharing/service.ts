@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { authorize, authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { notFound } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
+import { hashKey } from '../agent-key'
 import { type AgentRow, findAgent } from '../queries'
 import { lockShareKey, setShareKey } from '../queries/share-keys'
 import type { Agent } from '../schema'
@@ -32,7 +32,7 @@ export const createAgentSharing = ({ db, write, secrets, apiUrl }: Deps) => ({
       if (before.encryptedKey !== null) return { sealed: before.encryptedKey }
       const key = crypto.randomUUID()
       const made = await secrets.seal(tx, clientId, contextOf(id), key)
-      await setShareKey(tx, id, { shareKeyHash: createHash('sha256').update(key).digest(), shareEncryptedKey: made })
+      await setShareKey(tx, id, { shareKeyHash: hashKey(key), shareEncryptedKey: made })
       audit({ action: 'share', resourceType: 'agent', resourceId: id, clientId })
       return { sealed: made }
     })

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
 import { authorize, authorizeReach } from '~/platform/access'
@@ -8,6 +7,7 @@ import { toFieldErrors } from '~/platform/http/problems'
 import { idOrNull } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
+import { hashKey } from '../agent-key'
 import { asFaults, type Draft, draftFaults } from '../check-agent'
 import { referenceFaults } from '../check-references'
 import { type Config, shapeFaults } from '../config-schemas'
@@ -16,6 +16,7 @@ import type { Drafts } from '../drafts'
 import { cardOf, merge, withoutCard } from '../merge-change'
 import { findAgent } from '../queries'
 import { findNamed } from '../queries/named'
+import { REFUSED } from '../refused-rows'
 import { ClosedAgentChange, ClosedNewAgent, type Finding, type Validation, type ValidationRequest } from './schema'
 import type { FindWarnings } from './warnings'
 
@@ -86,7 +87,7 @@ export function createAgentValidation({ db, outbound, drafts, findWarnings }: De
       findNamed(db, owner, {
         folderId: idOrNull(draft.folder_id),
         apiKeyId: idOrNull(draft.api_key_id),
-        keyHash: typeof key === 'string' && key !== '' ? createHash('sha256').update(key).digest() : undefined,
+        keyHash: typeof key === 'string' && key !== '' ? hashKey(key) : undefined,
       }),
       hasShape ? referenceFaults(db, owner, { type, name: name ?? '', config }) : [],
     ])
@@ -95,9 +96,9 @@ export function createAgentValidation({ db, outbound, drafts, findWarnings }: De
       ...draftFaults(draft, outbound),
       ...references,
       ...maskFaults(config, before),
-      ...(idOrNull(draft.folder_id) !== null && !named.folder ? [absent('/folder_id', 'Folder not found')] : []),
-      ...(idOrNull(draft.api_key_id) !== null && named.key === null ? [absent('/api_key_id', 'API Key not found')] : []),
-      ...(named.key_taken ? [{ pointer: '/config/api_key', code: 'taken', message: KEY_TAKEN }] : []),
+      ...(idOrNull(draft.folder_id) !== null && !named.folder ? [REFUSED.folder] : []),
+      ...(idOrNull(draft.api_key_id) !== null && named.key === null ? [REFUSED.providerKey] : []),
+      ...(named.key_taken ? [REFUSED.ownKey] : []),
     ]
     const warnings = hasShape ? await findWarnings(draft, named.key) : []
     return report([...faults, ...more.filter(({ pointer }) => !refused.has(fieldOf(pointer)))], warnings)
@@ -109,10 +110,6 @@ export function createAgentValidation({ db, outbound, drafts, findWarnings }: De
       input.id === undefined ? ofNew(principal, input) : ofChange(principal, input.id, input),
   }
 }
-
-const KEY_TAKEN = 'This key cannot be used; leave it out and one is generated'
-
-const absent = (pointer: string, message: string): FieldError => ({ pointer, code: 'not-found', message })
 
 /** The field that a pointer leads into. */
 const fieldOf = (pointer: string) => pointer.split('/', 2).at(1) ?? ''

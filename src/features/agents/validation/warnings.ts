@@ -1,6 +1,6 @@
-import { DomainError, type FieldError } from '~/platform/errors'
+import { DomainError, type FieldError, pointerPart } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
-import { PROMPT_VARIABLES } from '~/runtime/instruction'
+import { PROMPT_VARIABLES, unknownVariables } from '~/runtime/instruction'
 import type { Prices } from '~/runtime/model/prices'
 import { isKnownModel, needsOwnKey, type OperatorKeys, parseModelId } from '~/runtime/model/providers'
 import type { Draft } from '../check-agent'
@@ -49,13 +49,7 @@ function unreadKeys({ type, config }: Draft): FieldError[] {
   return Object.entries(config).flatMap(([key, value]) =>
     known.has(key) || value === null
       ? []
-      : [
-          warning(
-            `/config/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-            'unread-key',
-            `Kept, but nothing reads it in an agent of type ${type}`,
-          ),
-        ],
+      : [warning(`/config/${pointerPart(key)}`, 'unread-key', `Kept, but nothing reads it in an agent of type ${type}`)],
   )
 }
 
@@ -80,16 +74,13 @@ function promptWarnings({ type, instruction, role, goal }: Draft): FieldError[] 
   if (type !== 'llm') return []
   if (![instruction, role, goal].some((text) => text))
     return [warning('/instruction', 'no-instruction', 'The model is told nothing about what it is for')]
-  const names = new Set(
-    [...(instruction ?? '').matchAll(/\{(\w+)\}/g)].flatMap(([, name = '']) => (PROMPT_VARIABLES.has(name) ? [] : name)),
-  )
-  return [...names]
+  return unknownVariables(instruction ?? '')
     .slice(0, 20)
     .map((name) =>
       warning(
         '/instruction',
         'unknown-variable',
-        `{${name.slice(0, 100)}} stays as it is: the variables are ${[...PROMPT_VARIABLES].join(', ')}`,
+        `{${name.slice(0, 100)}} stays as it is: the variables are ${PROMPT_VARIABLES.join(', ')}`,
       ),
     )
 }
@@ -139,7 +130,7 @@ function secretsInClear({ config, instruction, role, goal, description }: Draft)
       )
     else if (Array.isArray(value)) for (const [index, item] of value.entries()) walk(item, `${pointer}/${index}`)
     else if (value !== null && typeof value === 'object')
-      for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`)
+      for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${pointerPart(key)}`)
   }
   walk({ description, role, goal, instruction, config: blankSecrets(config) }, '')
   return found

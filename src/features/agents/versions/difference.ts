@@ -1,3 +1,4 @@
+import { pointerPart } from '~/platform/errors'
 import type { Difference } from './schema'
 
 /** Enough to be looked at; who needs all reads both. */
@@ -13,7 +14,7 @@ export function differences(from: unknown, to: unknown): Difference[] {
       return
     }
     for (const key of new Set([...Object.keys(before), ...Object.keys(after)]))
-      walk(own(before, key), own(after, key), `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`)
+      walk(own(before, key), own(after, key), `${pointer}/${pointerPart(key)}`)
   }
   walk(from, to, '')
   return found

@@ -7,7 +7,7 @@ import { runs } from '../table'
 import { type OwnedRun, ours } from './owned'
 
 const falling = (
-  { clientId, agentId, sessionId }: Spender,
+  { clientId, agentId, sessionId }: Record<'clientId' | 'agentId' | 'sessionId', unknown>,
   alias = sql`${budgets}`,
 ) => sql`${alias}.client_id = ${clientId} and (${alias}.scope, ${alias}.scope_id) in
   (('client', ${clientId}), ('agent', ${agentId}), ('session', ${sessionId}))`
@@ -15,13 +15,12 @@ const falling = (
 const anyBudget = sqlOnce(
   () => sql`
     select 1 from ${budgets} b
-    where b.client_id = ${sql.placeholder('clientId')} and (b.scope, b.scope_id) in
-      (('client', ${sql.placeholder('client')}), ('agent', ${sql.placeholder('agentId')}), ('session', ${sql.placeholder('sessionId')}))
+    where ${falling({ clientId: sql.placeholder('clientId'), agentId: sql.placeholder('agentId'), sessionId: sql.placeholder('sessionId') }, sql`b`)}
     limit 1`,
 )
 
 export async function hasBudget(db: Db, { clientId, agentId, sessionId }: Spender): Promise<boolean> {
-  const rows = await anyBudget(db, { clientId, client: clientId, agentId, sessionId })
+  const rows = await anyBudget(db, { clientId, agentId, sessionId })
   return rows.length > 0
 }
 
