@@ -86,7 +86,7 @@ test('every operation has its own id, a summary and a chapter that is described'
   )
 })
 
-test('the document asks for credentials exactly where a stranger is refused', async () => {
+test('defect 74: the document asks for credentials exactly where a stranger is refused', async () => {
   for (const { name, method, path, operation } of documented()) {
     const isPublic = operation.security?.length === 0
     const { status } = await app.stranger(method, path.replaceAll(/:\w+/g, 'x'), method === 'GET' || method === 'DELETE' ? undefined : {})

@@ -52,8 +52,8 @@ export const createStart =
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
     let ahead: Promise<Groundwork> | undefined
-    const runOf = ({ createdAt, deadlineAt }: { createdAt: Date; deadlineAt: Date }): OwnedRun => {
-      return { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, deadlineAt, recovered: false }
+    const runOf = ({ createdAt, restMs }: { createdAt: Date; restMs: number }): OwnedRun => {
+      return { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, restMs, recovered: false }
     }
     const started = await write(principal, async ({ tx, audit }) => {
       const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })

@@ -47,6 +47,12 @@ export const conventions = table('1 Conventions, errors', [
   { what: 'with a slash', ask: 'GET /clients/', who: 'ada', status: 200 },
   { what: 'without one', ask: 'GET /clients', who: 'ada', status: 200, changed: '405' },
   { what: 'a page too large', ask: 'GET /clients/?limit=1001', who: 'ada', status: 422, changed: 'no limit' },
+  {
+    what: 'a page of a thousand, as the web frontend asks for it (defect 79)',
+    ask: 'GET /clients/?skip=0&limit=1000',
+    who: 'ada',
+    status: 200,
+  },
   { what: 'a page before the first', ask: 'GET /clients/?skip=-1', who: 'ada', status: 422, changed: '500' },
 ])
 

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
+import { openai, sse } from '../support/raw-provider'
+import { type Person, startApp, type TestApp } from '../support/start-app'
+import { outcomeOf } from './transport/row'
+
+const KEYS = '/api/v1/agents/apikeys/'
+const AGENTS = '/api/v1/agents/'
+const SECRET = 'provider-secret-4f6Hk2Lm8Np0'
+
+let app: TestApp
+let provider: ReturnType<typeof Bun.serve>
+/** What came to the provider as a credential. */
+let presented: (string | null)[] = []
+beforeAll(async () => {
+  provider = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch(request) {
+      presented.push(request.headers.get('authorization'))
+      return sse(openai.text('hello'), openai.end('stop'), '[DONE]')
+    },
+  })
+  app = await startApp({ OPENAI_BASE_URL: `http://127.0.0.1:${provider.port}` })
+})
+afterAll(async () => {
+  await app.close()
+  await provider.stop(true)
+})
+
+const own = ({ clientId }: Person) => ({ 'x-client-id': clientId })
+async function keyOf(person: Person, value = SECRET): Promise<string> {
+  const { body } = await person.call('POST', KEYS, { client_id: person.clientId, name: 'k', provider: 'openai', key_value: value })
+  return body.id
+}
+const agentWith = async (person: Person, more: object) =>
+  (
+    await person.call('POST', AGENTS, {
+      client_id: person.clientId,
+      name: 'asks',
+      type: 'llm',
+      model: 'openai/gpt-4o',
+      config: {},
+      ...more,
+    })
+  ).body as { id: string; config: { api_key: string } }
+const chat = async ({ call }: Person, id: string) => {
+  presented = []
+  const { status, headers, body } = await call('POST', `/api/v1/chat/${id}/somebody`, { message: 'hi' })
+  return status === 200 ? '200' : outcomeOf({ status, headers, body: JSON.stringify(body) })
+}
+
+test('KEY-01: a provider key is never told again, by list, detail, change, export, agent or refusal', async () => {
+  const id = await keyOf(app.ada)
+  const agent = await agentWith(app.ada, { api_key_id: id })
+  const { call } = app.ada
+  const told = await Promise.all([
+    call('GET', KEYS, undefined, own(app.ada)),
+    call('GET', KEYS + id, undefined, own(app.ada)),
+    call('PUT', KEYS + id, { name: 'renamed' }, own(app.ada)),
+    call('PUT', KEYS + id, { key_value: SECRET, what: 'ever' }, own(app.ada)),
+    call('POST', KEYS, { client_id: app.ada.clientId, name: 'k', provider: 5, key_value: SECRET }),
+    call('GET', `${AGENTS}${agent.id}`),
+    call('GET', `${AGENTS}export`, undefined, own(app.ada)),
+    app.admin.call('GET', KEYS + id, undefined, own(app.ada)),
+  ])
+  expect(told.map(({ status }) => status)).toEqual([200, 200, 200, 422, 422, 200, 200, 200])
+  for (const { body } of told) expect(JSON.stringify(body)).not.toContain(SECRET.slice(0, -4))
+  expect(told[1]?.body).toMatchObject({ provider: 'openai', last_four: SECRET.slice(-4) })
+})
+
+test('defect 6: whoever renames a key, with an empty value as the web frontend does, keeps it', async () => {
+  const id = await keyOf(app.ada)
+  const agent = await agentWith(app.ada, { api_key_id: id })
+  for (const change of [{ name: 'other', provider: 'openai', key_value: '', is_active: true }, { name: 'again' }, { key_value: null }])
+    expect((await app.ada.call('PUT', KEYS + id, change, own(app.ada))).body).toMatchObject({ last_four: SECRET.slice(-4) })
+  expect(await chat(app.ada, agent.id)).toBe('200')
+  expect(presented).toEqual([`Bearer ${SECRET}`])
+  expect((await app.ada.call('PUT', KEYS + id, { key_value: 'another-secret-0001' }, own(app.ada))).status).toBe(200)
+  expect(await chat(app.ada, agent.id)).toBe('200')
+  expect(presented).toEqual(['Bearer another-secret-0001'])
+})
+
+test('KEY-02: a ciphertext that was exchanged, changed or is of another client opens nothing, and the call ends with 503', async () => {
+  const [one, two, foreign] = [await keyOf(app.ada), await keyOf(app.ada, 'another-secret-0002'), await keyOf(app.bob)]
+  const agent = await agentWith(app.ada, { api_key_id: one })
+  const { db } = app.services
+  const sealedOf = async (id: string) =>
+    String((await db.execute<{ sealed: string }>(sql`select encrypted_key as sealed from api_keys where id = ${id}`))[0]?.sealed)
+  const good = await sealedOf(one)
+  const store = (sealed: string) => db.execute(sql`update api_keys set encrypted_key = ${sealed} where id = ${one}`)
+  const at = good.length - 8
+  const spoilt = {
+    'of another row': await sealedOf(two),
+    'of another client': await sealedOf(foreign),
+    'one character changed': good.slice(0, at) + (good[at] === 'A' ? 'B' : 'A') + good.slice(at + 1),
+    'cut off': good.slice(0, -4),
+    'no ciphertext': 'plain text',
+  }
+  for (const [what, sealed] of Object.entries(spoilt)) {
+    await store(sealed)
+    expect([what, await chat(app.ada, agent.id), presented]).toEqual([what, '503 secret-unavailable', []])
+  }
+  expect(app.logged()).toContain('secret-unavailable')
+  await store(good)
+  expect(await chat(app.ada, agent.id)).toBe('200')
+  expect(presented).toEqual([`Bearer ${SECRET}`])
+})
+
+test("defect 26: an id in place of an agent's key is nobody's provider key, and an agent's key goes to no provider", async () => {
+  const [mine, foreign] = [await keyOf(app.ada), await keyOf(app.bob)]
+  const refused = '502 upstream-error'
+  for (const config of [{}, { api_key: mine }, { api_key: foreign }]) {
+    const agent = await agentWith(app.ada, { config })
+    expect([config, await chat(app.ada, agent.id), presented]).toEqual([config, refused, []])
+  }
+})
