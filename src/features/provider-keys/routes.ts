@@ -6,7 +6,7 @@ import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
-import { NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
+import { KeyCheck, NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 import type { ProviderKeyService } from './service'
 
 const Params = t.Object({ key_id: Uuid })
@@ -62,6 +62,17 @@ export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: Pro
         body: ProviderKeyChange,
         response: { 200: ProviderKey },
         detail: { summary: 'Change a key; null, absent and an empty value mean unchanged' },
+      },
+    )
+    .post(
+      '/:key_id/check',
+      ({ principal, headers, params, request }) =>
+        providerKeys.check(idempotent(principal, request, null), headers['x-client-id'], params.key_id, request.signal),
+      {
+        headers: ClientHeader,
+        params: Params,
+        response: { 200: KeyCheck },
+        detail: { summary: 'Ask the provider whether it takes the key, with a call that costs nothing', parameters: [idempotencyKey] },
       },
     )
     .delete(
