@@ -34,6 +34,7 @@ export const runs = table('Beyond: runs, approvals, usage, budgets', [
   row('GET /runs/{run}/events', 'ada', 200, 'its events, once more', { headers: { 'last-event-id': '1' } }),
   row('POST /runs/{run}/cancel', 'ada', 200, 'one that is over stays as it is', { body: { status: 'succeeded' } }),
   row('POST /runs/{run}/reconcile', 'ada', 409, 'one that waits for nothing', body({ step: 'tool:1', decision: 'retry' })),
+  row('POST /runs/{run}/reconcile', 'ada', 409, 'one that is over cannot fail', body({ step: 'tool:1', decision: 'fail' })),
   row('POST /runs/{run}/approve', 'ada', 404, 'one that asks for nothing', body({ decision: 'approve' })),
   row('POST /runs/{run}/approve', 'ada', 200, 'what it asks for', {
     made: askedApproval,
@@ -151,6 +152,8 @@ export const webhooks = table('Beyond: webhooks', [
   row('PUT /clients/{ada}/webhooks/{webhook}', 'ada', 200, 'switched off', { ...body({ is_active: false }), body: { is_active: false } }),
   row('GET /clients/{ada}/webhooks/{webhook}/deliveries', 'ada', 200, 'what was sent', { made: failedDelivery }),
   row('POST /clients/{ada}/webhooks/{webhook}/deliveries/{unknown}/replay', 'ada', 404, 'none'),
+  row('POST /clients/{ada}/webhooks/{webhook}/deliveries/{delivery}/replay', 'ada', 409, 'to a webhook that is switched off'),
+  row('PUT /clients/{ada}/webhooks/{webhook}', 'ada', 200, 'switched on', { ...body({ is_active: true }), body: { is_active: true } }),
   row('POST /clients/{ada}/webhooks/{webhook}/deliveries/{delivery}/replay', 'ada', 202, 'once more'),
   row('DELETE /clients/{ada}/webhooks/{webhook}', 'ada', 204, 'gone'),
 ])
