@@ -1,5 +1,5 @@
 import { Elysia, t } from 'elysia'
-import { countedList } from '~/platform/http/docs/responses'
+import { countedList, neverAnswers } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
 import { described, PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
@@ -58,7 +58,11 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
         params: t.Object({ client_id: Uuid }),
         query: Paged,
         response: { 200: described(t.Array(SessionItem)) },
-        detail: { summary: "A client's sessions, newest first: 1000 unless `limit` says less", responses: countedList },
+        detail: {
+          summary: "A client's sessions, newest first: 1000 unless `limit` says less",
+          responses: countedList,
+          ...neverAnswers(404),
+        },
       },
     )
     .get(
