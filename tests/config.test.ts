@@ -234,7 +234,7 @@ test('no complaint holds a secret', () => {
   expect(complaints(env).join('\n')).not.toContain(SECRET)
 })
 
-test('in production each requirement that is missing is named', () => {
+test('KEY-03, defect 48: in production each requirement that is missing is named', () => {
   expect(loadConfig(PRODUCTION)).toMatchObject({ production: true, drainSeconds: 5, email: { provider: 'sendgrid' } })
   const { NODE_ENV, ...requirements } = PRODUCTION
   const named = { ...Object.fromEntries(Object.keys(requirements).map((name) => [name, name])), SENDGRID_API_KEY: 'EMAIL_PROVIDER' }

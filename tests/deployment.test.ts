@@ -118,6 +118,17 @@ test('a container has the time that a stop may take', () => {
   expect(seconds).toBeGreaterThan(drainSeconds + shutdownGraceSeconds)
 })
 
+test('F-30: a container is given up after three misses, not after one', () => {
+  const check = /^HEALTHCHECK (.*) CMD/m.exec(dockerfile)?.[1] ?? ''
+  const [retries, interval, timeout] = ['retries', 'interval', 'timeout'].map((name) =>
+    Number.parseInt(new RegExp(`--${name}=(\\d+)`).exec(check)?.[1] ?? '', 10),
+  )
+  expect(retries).toBeGreaterThanOrEqual(3)
+  // A loop that stands still for five seconds answers within the patience of the check that came meanwhile, or at the next.
+  expect((interval ?? 0) + (timeout ?? 0)).toBeGreaterThan(5)
+  for (const service of Object.values(compose.services)) expect(JSON.stringify(service)).not.toContain('"retries":1,')
+})
+
 test('health: an answer is life, a refusal too; an error, silence and nobody are not', async () => {
   let status = 200
   const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response(null, { status }) })

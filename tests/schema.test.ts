@@ -89,12 +89,12 @@ test('the values that Drizzle allows in a column are those that PostgreSQL check
   }
 })
 
-test('JSON is jsonb, a moment has a time zone, a text has no hidden limit', () => {
+test('defect 71: JSON is jsonb, a moment has a time zone, a text has no hidden limit', () => {
   const odd = columns.filter(({ type }) => /^json$|without time zone|^character|^real$|^double|^money/.test(type))
   expect(odd.map(describeColumn)).toEqual([])
 })
 
-test('a row belongs to a client, unless it may belong to nobody', () => {
+test('defect 71: a row belongs to a client, unless it may belong to nobody', () => {
   const loose = columns.filter(({ name, required }) => name === 'client_id' && !required).map(({ table }) => table)
   expect(loose.toSorted()).toEqual([
     'audit_logs', // outlives its client; what the platform does belongs to none
@@ -117,7 +117,7 @@ test('a reference between rows of clients carries the client, so that none leads
   ])
 })
 
-test('every foreign key has an index that finds its rows', () => {
+test('defect 71: every foreign key has an index that finds its rows', () => {
   const slow = foreignKeys.filter((key) => !indexes.some((index) => index.table === key.table && supports(index, key.columns)))
   expect(slow.map(({ table, columns }) => `${table} (${columns})`)).toEqual([])
 })
@@ -134,4 +134,19 @@ test("every client's rows are found by an index", () => {
   const owned = columns.filter(({ name }) => name === 'client_id').map(({ table }) => table)
   const slow = owned.filter((table) => !indexes.some((index) => index.table === table && index.columns[0] === 'client_id'))
   expect(slow).toEqual(['outbox']) // nobody asks for a client's: rows are taken by age and state
+})
+
+test('defect 57: what an event did is JSON; bytes are hashes, sealed keys and the pieces of files', () => {
+  expect(columns.filter(({ table, name }) => table === 'events' && name === 'actions').map(describeColumn)).toEqual([
+    expect.stringContaining(' jsonb '),
+  ])
+  const bytes = columns
+    .filter(({ type, name }) => type === 'bytea' && !/hash$|^sha256$/.test(name))
+    .map(({ table, name }) => `${table}.${name}`)
+  expect(bytes.toSorted()).toEqual([
+    'attempt_counters.subject', // a hash
+    'audit_logs.salt',
+    'client_keys.wrapped_key',
+    'file_pieces.bytes',
+  ])
 })

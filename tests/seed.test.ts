@@ -82,7 +82,7 @@ async function runSeed(env: Record<string, string>) {
   return { out, err, code }
 }
 
-test('production is refused, whatever else is configured', async () => {
+test('defect 48: production is refused, whatever else is configured', async () => {
   const { code, err } = await runSeed({ NODE_ENV: 'production', DATABASE_URL: process.env.DATABASE_URL ?? '' })
   expect([code, err]).toEqual([1, 'Cannot seed: demo data is for development, not for NODE_ENV=production\n'])
 })

@@ -41,7 +41,7 @@ describe('a store goes away under a running server', () => {
 
   describe('Redis, during sign-ups', () => {
     const away: [string, number, () => Promise<void>, () => Promise<void>][] = [
-      ['F-01: killed for 10 s', 10_000, () => world.redis.kill(), () => world.redis.start()],
+      ['F-01, F-29: killed for 10 s', 10_000, () => world.redis.kill(), () => world.redis.start()],
       ['F-02: frozen for 4 s', 4000, async () => world.redis.freeze(), async () => world.redis.thaw()],
     ]
     test.each(away)(
@@ -65,7 +65,7 @@ describe('a store goes away under a running server', () => {
         const leftAt = performance.now()
         try {
           await Bun.sleep(1500)
-          // F-29: asked on eight connections, both processes say so.
+          // Asked on eight connections, both processes say so.
           for (const { status, body } of await eightTimes(() => isReady(world.url)))
             expect({ status, body }).toMatchObject({ status: 200, body: { status: 'degraded', checks: { redis: 'down', postgres: 'ok' } } })
           expect((await meanwhile.whoAmI()).status).toBe(200)
@@ -109,7 +109,7 @@ describe('a store goes away under a running server', () => {
   })
 
   describe('PostgreSQL', () => {
-    test('F-08: refused: every request gets 503 in time, no process ends, a stream goes on after it, and work resumes', async () => {
+    test('F-08, defect 73: refused: every request gets 503 in time, no process ends, a stream goes on after it, and work resumes', async () => {
       const refused = [() => world.proxy.refuse(), () => world.proxy.listen()] as const
       await duringFault(...refused, { forMs: 3000, withinMs: 2000 + SLACK_MS })
     })

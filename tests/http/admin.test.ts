@@ -46,7 +46,7 @@ test('only admins are listed, in pages', async () => {
   expect(list.headers.get('x-total-count')).toBe(String(list.body.length))
 })
 
-test('JWT-10: a deactivated user is out at once, and an admin lets them in again', async () => {
+test('JWT-10, defect 41: a deactivated user is out at once, and an admin lets them in again', async () => {
   const person = await app.join(address(), app.ada.clientId, 'member')
   expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(200)
   expect((await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)).status).toBe(204)

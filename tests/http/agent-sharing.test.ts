@@ -23,7 +23,7 @@ const share = (id: string) => app.ada.call('POST', `/api/v1/agents/${id}/share`,
 const shared = (id: string, key: string) => app.stranger('GET', `/api/v1/agents/${id}/shared`, undefined, { 'x-api-key': key })
 const chat = (id: string, key: string) => app.stranger('POST', `/api/v1/chat/${id}/user`, { message: 'hi' }, { 'x-api-key': key })
 
-test('a shared agent is chatted with by a key of its own, the same one until it is taken back', async () => {
+test('defect 77: a shared agent is chatted with by a key of its own, the same one until it is taken back', async () => {
   const agent = await make()
   const first = await share(agent.id)
   expect([first.status, first.body.api_key]).toEqual([200, (await share(agent.id)).body.api_key])

@@ -40,7 +40,7 @@ const exportOf = async (person: typeof app.ada) =>
   (await person.call('GET', '/api/v1/agents/export', undefined, { 'x-client-id': person.clientId })).body
 const node = (agent: Json) => ({ id: 'n', type: 'agent-node', position: { x: 1, y: 2 }, data: { label: 'n', agent } })
 
-test('export, import in another client, export: equal but for ids, and without any secret', async () => {
+test('defect 78: export, import in another client, export: equal but for ids, and without any secret', async () => {
   const inner = await make({
     name: 'inner',
     config: {

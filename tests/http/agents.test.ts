@@ -64,7 +64,7 @@ test('what an agent may not be is refused with a pointer', async () => {
   expect(await refused({ is_admin: true })).toBe('422 /is_admin')
 })
 
-test('fifty parallel creations with one Idempotency-Key make one agent and give one answer', async () => {
+test('COST-04: fifty parallel creations with one Idempotency-Key make one agent and give one answer', async () => {
   const { call, clientId } = app.ada
   const key = { 'idempotency-key': crypto.randomUUID() }
   const replies = await Promise.all(

@@ -43,7 +43,7 @@ describe('MCP servers', () => {
     )
   })
 
-  test('MCP-03: packages are pinned, and no argument runs something else', async () => {
+  test('MCP-03, defect 55: packages are pinned, and no argument runs something else', async () => {
     expect(await refused(command(['--yes', 'some-server@latest']))).toBe('422 /config_json/args/1')
     expect(await refused(command(['-y', 'some-server']))).toBe('422 /config_json/args/1')
     expect(await refused(command([...PINNED, '--require', './x']))).toBe('422 /config_json/args/2')

@@ -13,7 +13,7 @@ afterAll(() => app.close())
 
 const draft = (more: object = {}) => ({ name: 'Acme', email: `${crypto.randomUUID()}@acme.example`, password: 'Password@123', ...more })
 
-test('an admin creates a client with an owner who has an initial password and a mail to confirm the address', async () => {
+test('defect 75: an admin creates a client with an owner who has an initial password and a mail to confirm the address', async () => {
   const body = draft()
   const created = await app.admin.call('POST', '/api/v1/clients', body)
   expect(created.status).toBe(201)

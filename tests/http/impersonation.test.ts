@@ -29,7 +29,7 @@ test('an admin acts as the first owner of a client, with a short token that name
   expect((await call('POST', '/api/v1/auth/me')).body.id).toBe(app.ada.userId)
 })
 
-test('JWT-16: it opens nothing of the platform, impersonates nobody, and every act carries both names', async () => {
+test('JWT-16, defect 42: it opens nothing of the platform, impersonates nobody, and every act carries both names', async () => {
   const { call } = await impersonate()
   expect((await call('GET', '/api/v1/admin/audit-logs')).status).toBe(403)
   expect((await call('GET', '/api/v1/admin/impersonations')).status).toBe(403)
@@ -62,7 +62,7 @@ test('JWT-16: what the admin only looks at as somebody else is audited too, and 
   expect((await call('POST', '/api/v1/auth/change-password', change)).status).toBe(403)
 })
 
-test('its beginning and its end are audited for the platform and for the client', async () => {
+test('defect 42: its beginning and its end are audited for the platform and for the client', async () => {
   const { call } = await impersonate(app.ada.clientId, { reason: 'ticket 42' })
   const { id } = await latest()
   await app.admin.call('DELETE', `/api/v1/admin/impersonations/${id}`)
@@ -119,7 +119,7 @@ test('an admin who is switched off acts as nobody any more', async () => {
   expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
 })
 
-test('nobody acts as a user who could not sign in', async () => {
+test('defect 42: nobody acts as a user who could not sign in', async () => {
   const created = await app.admin.call('POST', '/api/v1/clients', { name: 'New', email: 'new@example.com', password: 'Password@123' })
   expect(await impersonate(created.body.id)).toMatchObject({
     status: 404,

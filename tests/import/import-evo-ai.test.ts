@@ -131,7 +131,7 @@ test('a conversation keeps its order and goes on, with the old key of the agent'
   expect(other.body[0].content.parts[1].inline_data).toEqual({ data: 'aGk=', mime_type: 'text/plain' })
 })
 
-test('a provider key is sealed anew and opens for its client; a shared agent key stays with the first, a foreign folder stays behind', async () => {
+test('KEY-05: a provider key is sealed anew and opens for its client; a shared agent key stays with the first, a foreign folder stays behind', async () => {
   expect(await app.services.providerKeys.reveal(IDS.acme, IDS.key)).toBe(PROVIDER_KEY)
   const rows = await app.services.db.execute<{ sealed: string }>(sql`select encrypted_key as sealed from api_keys`)
   expect(rows[0]?.sealed).not.toContain(PROVIDER_KEY)

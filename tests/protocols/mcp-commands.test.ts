@@ -200,7 +200,7 @@ test('a cancelled run ends its commands', async () => {
   expect(await nothingRuns()).toBe(0)
 })
 
-test('MCP-02: the runner itself refuses what is not on its list, callers that it does not know, and more than it has room for', async () => {
+test('MCP-02, defect 55: the runner itself refuses what is not on its list, callers that it does not know, and more than it has room for', async () => {
   const path = `${runner.url}/mcp-commands`
   expect((await fetch(path)).status).toBe(401)
   expect((await fetch(path, { headers: { authorization: 'Bearer wrong' } })).status).toBe(401)

@@ -164,7 +164,7 @@ test('WS-02: silence is ended after five seconds, and the silent are counted by 
   await next.until(({ type }) => type === 'ready')
 })
 
-test('WS-04: before authorization 16 KiB are enough, later the limit of a frame holds', async () => {
+test('WS-04, defect 69: before authorization 16 KiB are enough, later the limit of a frame holds', async () => {
   const talker = await chat('talker', asAda({ padding: 'x'.repeat(17_000) }))
   expect(await talker.closed).toMatchObject({ code: 1009 })
   const eager = await chat('eager', asAda())
@@ -225,4 +225,22 @@ test('WS-08: a run goes on without its client, unless the client asked to take i
   }
   expect(await leave('gone')).toBe('succeeded')
   expect(await leave('gone-with-it?on_disconnect=cancel')).toBe('cancelled')
+})
+
+test('defect 58: idle connections, many more than there are to the database, hold up nobody', async () => {
+  const small = await startApp({ DATABASE_POOL_SIZE: '2' })
+  const { call, clientId, token } = small.ada
+  const { body } = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'echo', type: 'llm', model: 'demo/echo', config: {} })
+  const idle = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => openChat(`${small.url}/api/v1/chat/ws/${body.id}/idle-${n}`, { type: 'authorization', token })),
+  )
+  // Each has been let in, and has said something once.
+  for (const chat of idle) {
+    chat.send({ message: 'hi' })
+    await chat.until(isTurnComplete)
+  }
+  for (let i = 0; i < 5; i++) expect((await call('POST', `/api/v1/chat/${body.id}/busy`, { message: 'hi' })).status).toBe(200)
+  expect(idle.map(({ socket }) => socket.readyState)).toEqual(idle.map(() => WebSocket.OPEN))
+  for (const { socket } of idle) socket.close()
+  await small.close()
 })

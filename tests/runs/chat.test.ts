@@ -5,14 +5,17 @@ import { type Person, startApp, type TestApp } from '../support/start-app'
 let app: TestApp
 let tool: ReturnType<typeof Bun.serve>
 const toolCalls: { path: string; key: string | null }[] = []
+/** How the weather is there is told when this resolves. */
+const nowhere = Promise.withResolvers<void>()
 
 beforeAll(async () => {
   tool = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
-    fetch(request) {
+    async fetch(request) {
       const { pathname } = new URL(request.url)
       toolCalls.push({ path: pathname, key: request.headers.get('idempotency-key') })
+      if (pathname.endsWith('/Nowhere')) await nowhere.promise
       return Response.json({ sunny: true, odd: 'nul \u0000 and lone \ud800' })
     },
   })
@@ -143,7 +146,19 @@ test('a tool is called once, with its answer in the journal and in the reply', a
   expect(next.body.response).toBe('Echo: thanks')
 })
 
-test('a failed run is a failed request, and a failed run', async () => {
+test('defect 59: while a tool is silent, everybody else is served', async () => {
+  const { id } = await agentOf(app.ada, weatherTool())
+  const other = await agentOf(app.bob)
+  const waiting = app.ada.call('POST', `/api/v1/chat/${id}/patient`, { message: '/tool get_weather {"city":"Nowhere"}' })
+  while (!toolCalls.some(({ path }) => path === '/weather/Nowhere')) await Bun.sleep(10)
+  expect((await app.bob.call('POST', `/api/v1/chat/${other.id}/quick`, { message: 'hi' })).body.response).toBe('Echo: hi')
+  expect((await app.ada.call('GET', `/api/v1/agents/${id}`)).status).toBe(200)
+  expect(await Promise.race([waiting.then(() => 'over'), Promise.resolve('waiting')])).toBe('waiting')
+  nowhere.resolve()
+  expect((await waiting).status).toBe(200)
+})
+
+test('defect 61: a failed run is a failed request, and a failed run', async () => {
   const { id } = await agentOf(app.ada)
   const failed = await app.ada.call('POST', `/api/v1/chat/${id}/user-5`, { message: '/fail' })
   expect(failed).toMatchObject({ status: 502, body: { detail: 'The demo model was told to fail.' } })

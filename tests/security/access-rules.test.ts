@@ -67,7 +67,7 @@ test("ACL-06: an agent's key reads no history, no agent and no list", async () =
   expect(results).toEqual(all(results, '401 unauthenticated'))
 })
 
-test("ACL-06: agents' keys are stored as a hash and sealed, never in clear", async () => {
+test("ACL-06, defect 44: agents' keys are stored as a hash and sealed, never in clear", async () => {
   const rows = JSON.stringify(
     await app.services.db.execute(sql`select (select json_agg(a) from agents a)::text, (select json_agg(o) from outbox o)::text`),
   )

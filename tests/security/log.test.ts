@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import { deriveToken } from '~/features/auth/one-time-token'
+import { isTurnComplete, openChat } from '../support/chat-socket'
+import { placesIn } from '../support/places'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
 const AGENTS = '/api/v1/agents/'
@@ -27,7 +29,7 @@ afterAll(async () => {
   await app.close()
 })
 
-test('no secret of a run is in the log, at the most talkative level', async () => {
+test('KEY-04, defect 45: no secret of a run is in the log at its most talkative, in any table or in Redis', async () => {
   const { call, clientId, token, email } = app.ada
   const secrets = {
     password: PASSWORD,
@@ -84,6 +86,12 @@ test('no secret of a run is in the log, at the most talkative level', async () =
     expect(JSON.stringify(refused.body)).not.toMatch(/sk-proj|Vq7mT2xR9kL4wB8n/)
     await app.stranger('POST', `${chat}?stream=true`, said, { 'x-api-key': agent.body.config.api_key })
     await app.stranger('POST', chat, said, { 'x-api-key': `${agent.body.config.api_key}x` })
+    for (const first of [{ token }, { api_key: agent.body.config.api_key }, { api_key: `${agent.body.config.api_key}x` }]) {
+      const socket = await openChat(`${app.url}/api/v1/chat/ws/${agent.body.id}/somebody`, { type: 'authorization', ...first })
+      socket.send(said)
+      await Promise.race([socket.closed, socket.until(isTurnComplete)])
+      socket.socket.close()
+    }
   }
   await post('/api/v1/auth/change-password', { current_password: PASSWORD, new_password: secrets['new password'] })
   await app.stranger('POST', `/api/v1/auth/me?access_token=${token}`, undefined, { cookie: `access_token=${token}` })
@@ -95,6 +103,12 @@ test('no secret of a run is in the log, at the most talkative level', async () =
   expect(Object.entries(remembered).filter(([, secret]) => log.includes(secret) || log.includes(encodeURIComponent(secret)))).toEqual([])
   for (const secret of [app.config.access.jwtSecret, app.config.access.encryptionKeys, 'only-for-tests'])
     expect(log).not.toContain(secret ?? '')
+
+  // What was said and sent along is kept; what signs in, or opens anything, stands nowhere in clear.
+  const { message, 'file name': _, ...credentials } = remembered
+  const places = await placesIn(app, [message ?? '', ...Object.values(credentials)])
+  expect(places.length).toBeGreaterThan(0)
+  expect(places.filter((place) => !place.endsWith(`: ${message}`))).toEqual([])
 })
 
 test('every request but a preflight leaves one line, with the status that was sent and without the query', async () => {

@@ -78,7 +78,7 @@ test('OTT-03: an expired, an unknown and a malformed token are answered alike', 
   expect(await body(expired)).toEqual(await body('A'.repeat(32)))
 })
 
-test('OTT-04: a dump of the tables holds no token', async () => {
+test('OTT-04, defect 44: a dump of the tables holds no token', async () => {
   const newcomer = await register()
   const token = await forgot(await newPerson())
   const dump = JSON.stringify(
@@ -88,7 +88,7 @@ test('OTT-04: a dump of the tables holds no token', async () => {
   for (const secret of [newcomer.token, token, Buffer.from(token).toString('hex')]) expect(dump + queues).not.toContain(secret)
 })
 
-test('OTT-05: a scanner that looks at the link before the user uses nothing up', async () => {
+test('OTT-05, defect 49: a scanner that looks at the link before the user uses nothing up', async () => {
   const { token, email } = await register()
   const path = `/api/v1/auth/verify-email/${token}`
   for (let i = 0; i < 3; i++) expect((await app.stranger('HEAD', path)).status).toBe(200)
@@ -151,7 +151,7 @@ test('OTT-07: the link of a mail leads to the configured address, whatever host 
   expect(mail).toMatchObject({ to: email, link: expect.stringMatching(/^https:\/\/app\.example\/security\/reset-password\?token=\w{32}$/) })
 })
 
-test('a link is valid for as long as its mail says', async () => {
+test('defect 49: a link is valid for as long as its mail says', async () => {
   const { userId } = await register()
   await forgot(await newPerson())
   const rows = await app.services.db.execute<{ purpose: string; hours: number }>(

@@ -96,7 +96,7 @@ test('JWT-10: who is switched off, demoted or deleted has no right left in the n
   expect(await meThere(owner.token)).toBe(401)
 })
 
-test('PWD-16: a changed password ends the other sign-ins in the next request, on another process too, and their refresh tokens', async () => {
+test('PWD-16, defect 76: a changed password ends the other sign-ins in the next request, on another process too, and their refresh tokens', async () => {
   const person = await here.signIn('changes@example.com', 'Changers')
   const other = (await here.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })).body
   expect(await isKnownThere(other.access_token)).toBe(true)
@@ -136,4 +136,37 @@ test('JWT-14, JWT-16: a token of one process is good on another, and an imperson
   const [{ id }] = (await here.admin.call('GET', '/api/v1/admin/impersonations?limit=1')).body
   await here.admin.call('DELETE', `/api/v1/admin/impersonations/${id}`)
   expect(await meThere(body.access_token)).toBe(401)
+})
+
+test('defect 60: what one process was given another has: files, memory and push configs', async () => {
+  const { call, clientId, token } = here.ada
+  const draft = { client_id: clientId, name: 'keeper', type: 'llm', model: 'demo/echo', config: { load_memory: true } }
+  const agent = (await call('POST', '/api/v1/agents/', draft)).body
+  const note = { filename: 'note.txt', content_type: 'text/plain', data: Buffer.from('written here').toString('base64') }
+  await call('POST', `/api/v1/chat/${agent.id}/somebody`, { message: 'My cat is called Findus.', files: [note] })
+  const there = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    return response.text()
+  }
+  expect(await there('GET', `/api/v1/sessions/somebody_${agent.id}/artifacts/note.txt`)).toBe('written here')
+  const recalled = await there('POST', `/api/v1/chat/${agent.id}/somebody`, { message: '/tool load_memory {"query":"cat"}' })
+  expect(recalled).toContain('Findus')
+
+  const rpc = (method: string, params: object) => ({ jsonrpc: '2.0', id: 1, method, params })
+  const key = { 'x-api-key': agent.config.api_key }
+  const message = { role: 'user', messageId: 'm', parts: [{ type: 'text', text: 'hi' }] }
+  const task = (await here.stranger('POST', `/api/v1/a2a/${agent.id}`, rpc('message/send', { message }), key)).body.result
+  const config = { taskId: task.id, pushNotificationConfig: { url: 'https://93.184.216.34/push' } }
+  const set = await here.stranger('POST', `/api/v1/a2a/${agent.id}`, rpc('tasks/pushNotificationConfig/set', config), key)
+  expect(set.body).toMatchObject({ result: { success: true } })
+  const response = await fetch(`${url}/api/v1/a2a/${agent.id}`, {
+    method: 'POST',
+    headers: { ...key, 'content-type': 'application/json' },
+    body: JSON.stringify(rpc('tasks/pushNotificationConfig/get', { taskId: task.id })),
+  })
+  expect(await response.json()).toMatchObject({ result: { pushNotificationConfig: { url: 'https://93.184.216.34/push' } } })
 })

@@ -252,7 +252,7 @@ test('JWT-12: the previous secret verifies until it is taken out, an unknown one
   expect(JSON.stringify(decode(header))).not.toMatch(new RegExp(newer.slice(0, 6)))
 })
 
-test('JWT-13: the server does not start on a weak, sample or missing signing secret, and does not repeat it', async () => {
+test('JWT-13, defect 48: the server does not start on a weak, sample or missing signing secret, and does not repeat it', async () => {
   const stores = {
     DATABASE_URL: 'postgres://a:b@127.0.0.1:1/x',
     REDIS_URL: 'redis://127.0.0.1:1',
@@ -300,7 +300,7 @@ function messageOf(work: () => unknown): string {
   return 'nothing was refused'
 }
 
-test('JWT-14: a token of one replica is good on another', async () => {
+test('JWT-14, defect 60: a token of one replica is good on another', async () => {
   const { stores, admission } = app.services
   const { db } = stores.database
   // A replica of its own: nothing in its memory, only the same settings.
@@ -315,4 +315,28 @@ test('JWT-14: a token of one replica is good on another', async () => {
     expect(await me(app.ada.token, { url })).toBe('200')
     expect(await me(forge({ secret: 'x'.repeat(32) }), { url })).toBe(REFUSED)
   })
+})
+
+test('defect 36: a token lives for as many seconds as configured, in every time zone', async () => {
+  const { exp, iat } = decode(app.ada.token.split('.')[1]) as { exp: number; iat: number }
+  expect(exp - iat).toBe(app.config.access.accessTokenSeconds)
+  const before = process.env.TZ
+  try {
+    for (const zone of ['America/Los_Angeles', 'Asia/Tokyo']) {
+      process.env.TZ = zone
+      expect([zone, await me(app.ada.token)]).toEqual([zone, '200'])
+      expect([zone, await me(forge({ claims: { exp: Math.floor(Date.now() / 1000) - 120 } }))]).toEqual([zone, REFUSED])
+    }
+  } finally {
+    process.env.TZ = before ?? 'UTC'
+  }
+})
+
+test('defect 37: the token of a deleted account does not open a new one with the same address', async () => {
+  const email = 'same@example.com'
+  const first = await app.signIn(email, 'First')
+  expect((await app.admin.call('DELETE', `/api/v1/clients/${first.clientId}`)).status).toBe(204)
+  const second = await app.signIn(email, 'Second')
+  expect(await me(second.token)).toBe('200')
+  expect(await me(first.token)).toBe(REFUSED)
 })

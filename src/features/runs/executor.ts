@@ -32,7 +32,7 @@ const MAX_LOG_CHUNKS = 10_000
 
 /** Executes one run that this process owns, from wherever it stands to its end or pause. Never rejects: what happens is told by the run's log and row. */
 export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver, ahead }: Orders): Promise<void> {
-  const { db, live, log, clock } = deps
+  const { db, live, log } = deps
   const inner = new AbortController()
   const leaving = new AbortController()
   const stop = () => {
@@ -42,9 +42,7 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
   const persist = createPersist({ run, log, signal: leaving.signal })
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop, { once: true })
-  const endTimer = atDeadline(run.deadlineAt.getTime() - clock.now(), () =>
-    inner.abort(new DomainError('upstream-timeout', 'The run took longer than it may.')),
-  )
+  const endTimer = atDeadline(run.restMs, () => inner.abort(new DomainError('upstream-timeout', 'The run took longer than it may.')))
   let runLog: RunLog | undefined
   try {
     const past = run.recovered ? await listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }) : []

@@ -135,7 +135,7 @@ describe.each([
     expect(pauses).toEqual([])
   })
 
-  test('a limit is waited out as long as the provider says, and passed on after two retries', async () => {
+  test('F-35: a limit is waited out as long as the provider says, and passed on after two retries', async () => {
     const { client, pauses } = setUp()
     expect((await collect(client, ask(prompts.limitedOnce, model))).reply.text).toBe(answers.hello)
     expect(pauses).toEqual([7000])
@@ -144,7 +144,7 @@ describe.each([
     expect(pauses).toEqual([7000, 7000, 7000])
   })
 
-  test('a failing provider is tried three times, ever later', async () => {
+  test('F-35: a failing provider is tried three times, ever later', async () => {
     const { client, pauses, lines } = setUp()
     expect((await collect(client, ask(prompts.brokenOnce, model))).reply.text).toBe(answers.hello)
     expect(pauses).toEqual([250])
@@ -163,7 +163,7 @@ describe.each([
     expect(lines.join('')).not.toContain(providers.key)
   })
 
-  test('a stream cut in the middle fails without a second try', async () => {
+  test('F-35: a stream cut in the middle fails without a second try', async () => {
     const { client, pauses } = setUp()
     const deltas: string[] = []
     const before = providers.requests().length
@@ -189,7 +189,7 @@ describe.each([
     expect(deltas).toHaveLength(2)
   })
 
-  test('a provider that is silent meets the deadline', async () => {
+  test('F-34: a provider that is silent meets the deadline', async () => {
     const { client, passDeadline } = setUp()
     const run = failureOf(collect(client, ask(prompts.silent, model, { timeoutMs: 60_000 })))
     await Bun.sleep(50)

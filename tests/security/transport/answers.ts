@@ -116,7 +116,7 @@ export const answers: Row[] = [
   },
   {
     id: 'HTTP-16',
-    guarantee: 'only the configured origins may read answers from a browser, and none with credentials',
+    guarantee: 'only the configured origins may read answers from a browser, and none with credentials (defect 47)',
     async check(app) {
       const ask = async (url: string, method: string, origin: string) => {
         const headers = { origin, 'access-control-request-method': 'PUT', 'access-control-request-headers': 'authorization,x-client-id' }
@@ -158,7 +158,7 @@ export const answers: Row[] = [
   },
   {
     id: 'HTTP-17',
-    guarantee: 'an X-Forwarded-For that no trusted proxy added moves neither rate limits nor audit addresses',
+    guarantee: 'an X-Forwarded-For that no trusted proxy added moves neither rate limits nor audit addresses (defect 50)',
     async check(app) {
       const { redis, database } = app.services.stores
       const rates = { 'sign-in': 3, read: 1000, write: 1000, chat: 1000, refused: 1000 }

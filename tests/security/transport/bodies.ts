@@ -54,7 +54,8 @@ async function longestStallMs(work: () => Promise<unknown>): Promise<number> {
 export const bodies: Row[] = [
   {
     id: 'HTTP-04',
-    guarantee: 'a body over the limit is refused with its connection, after one limit has been read at most, in 8 MiB of memory',
+    guarantee:
+      'a body over the limit is refused with its connection, after one limit has been read at most, in 8 MiB of memory (defect 69)',
     timeoutMs: 30_000,
     async check(app) {
       const [declared, chunked] = [(bytes: number) => `Content-Length: ${bytes}`, 'Transfer-Encoding: chunked']

@@ -12,10 +12,14 @@ export interface OwnedRun {
   input: RunInput
   traceId: string
   createdAt: Date
-  deadlineAt: Date
+  /** Time that it had left when it was read, by the database's clock: our own may be wrong. */
+  restMs: number
   /** Executed before, by a process that is gone. */
   recovered: boolean
 }
+
+/** Until its deadline. */
+export const restMs = () => sql<number>`(extract(epoch from ${runs.deadlineAt} - now()) * 1000)::float8`
 
 export const owned = {
   id: runs.id,
@@ -26,7 +30,7 @@ export const owned = {
   input: runs.input,
   traceId: runs.traceId,
   createdAt: runs.createdAt,
-  deadlineAt: runs.deadlineAt,
+  restMs: restMs(),
 }
 
 export const ours = ({ id, leaseToken }: OwnedRun) =>
