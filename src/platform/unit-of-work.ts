@@ -103,7 +103,7 @@ function definersOf(rows: Row[]): Definer[] {
 
 const CATALOGUES = ['tool', 'mcp_server']
 /** What is done all day and leaves every definition as it was. */
-const DEFINES_NOTHING = new Set(['run', 'view', 'denied', 'login'])
+const DEFINES_NOTHING = new Set(['run', 'view', 'check', 'denied', 'login'])
 
 const insertRow = builtOnce((db) => {
   const row = {

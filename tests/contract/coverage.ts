@@ -14,11 +14,6 @@ export const ALIKE = {
 } as const
 export type Alike = keyof typeof ALIKE
 
-const EMPTY = 'a list of none'
-function emptyLists(names: string[]): Record<string, string> {
-  return Object.fromEntries(names.map((name) => [`GET /api/v1/clients/:client_id/${name} 404`, EMPTY]))
-}
-
 /** What alike.test.ts cannot ask for: with a reason, or left to a row of the tables. */
 const NOT_ALIKE: Record<string, string> = {
   'POST /api/v1/auth/login 401': 'a wrong password: has rows',
@@ -27,18 +22,8 @@ const NOT_ALIKE: Record<string, string> = {
   'POST /api/v1/auth/login/mfa 403': 'an account that was switched off between the two steps: tests/security/second-factor.test.ts',
   'POST /api/v1/auth/refresh 401': 'has a row',
   'POST /api/v1/webhooks/sendgrid 401': 'a signature: tests/security/mail-events.test.ts',
-  'GET /api/v1/auth/verify-email/:token 404': 'an unknown token is a 400, as it always was',
   'GET /api/v1/chat/ws/:agent_id/:external_id 403': 'an origin: tests/runs/chat-socket.test.ts',
-  'GET /api/v1/chat/ws/:agent_id/:external_id 404': 'told by the close code: chat-socket.test.ts',
   'GET /api/v1/chat/ws/:agent_id/:external_id 429': 'unknown sockets of one address: tests/runs/chat-socket.test.ts',
-  'GET /problems/:name 429': 'read by anybody at no cost: no rate',
-  'GET /api/v1/a2a/:agent_id/.well-known/agent.json 429': 'read by anybody: no rate',
-  'GET /api/v1/a2a/:agent_id/.well-known/agent-card.json 429': 'read by anybody: no rate',
-  'GET /api/v1/admin/queues/:queue/dead 404': 'an unknown queue is a 422',
-  // To an admin, who alone may name any client, the list of one that is not there is empty.
-  ...emptyLists(['members', 'invitations', 'machine-keys', 'webhooks/', 'audit-logs', 'audit-logs/export']),
-  'GET /api/v1/sessions/client/:client_id 404': EMPTY,
-  'GET /api/v1/budgets/:client_id 404': EMPTY,
 }
 
 /** Documented, and without a row for a reason. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { auditedIn } from '../support/outbox'
 import { type Reply, startApp, type TestApp } from '../support/start-app'
 
 /**
@@ -24,6 +25,8 @@ export interface Row {
   says?: string
   /** Members of the body that later rows need, by their names there; `result.id` is one further in. */
   keep?: Record<string, string>
+  /** Why it leaves nothing in the audit log, though it is neither a reading nor a fault of the request. */
+  unaudited?: string
   /** Where it differs from Evo AI 0.1.0. */
   changed?: string
 }
@@ -103,6 +106,8 @@ export function ask({ section, rows, env }: Table) {
       // Before the body is held against what is wanted, which leaves bun's matchers in it.
       for (const [name, member] of Object.entries(row.keep ?? {})) kept.set(name, String(inner(reply.body, member)))
       if (row.status === 204) expect(reply.body).toBe('')
+      // What changes something says so in the audit log, and what was refused to somebody too.
+      if (isAudited(row, reply)) expect(await auditedIn(app, reply)).not.toEqual([])
       const says = fill(row.says)
       if (says !== undefined) expect(reply.body).toMatchObject({ detail: says, message: says, status: row.status })
       if (row.status >= 400 && reply.body.jsonrpc === undefined) expectProblem(reply)
@@ -111,6 +116,13 @@ export function ask({ section, rows, env }: Table) {
       else if (wanted !== undefined) expect(reply.body).toMatchObject(wanted as object)
     })
   })
+}
+
+function isAudited({ unaudited, who, ask }: Row, { status, body }: Reply): boolean {
+  if (unaudited !== undefined) return false
+  if (status === 403 || status === 404) return who !== 'nobody'
+  const isFault = status >= 300 || (body.jsonrpc !== undefined && body.error !== undefined)
+  return !isFault && !/^(GET|HEAD) /.test(ask)
 }
 
 const inner = (body: unknown, path: string) =>

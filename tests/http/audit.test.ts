@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
 import { createAuditWorker } from '~/features/audit/worker'
 import { silentLog } from '~/platform/log'
 import { until } from '../support/background'
@@ -87,4 +88,27 @@ test('an admin verifies any chain, and erases what a person left in the log with
   expect(after).toMatchObject({ valid: true, erased: body.erased, faults: [] })
   expect((await admin.call('POST', '/api/v1/admin/audit-logs/erase', {})).status).toBe(422)
   expect((await auditedBy(app)).at(-1)).toMatchObject({ action: 'erase', resource_type: 'audit_log' })
+})
+
+test('defect 50: a change whose entry cannot be written is not made', async () => {
+  const { db } = app.services
+  const create = () =>
+    app.ada.call('POST', '/api/v1/agents', {
+      client_id: app.ada.clientId,
+      name: 'unwitnessed',
+      type: 'llm',
+      model: 'demo/echo',
+      config: {},
+    })
+  await db.execute(sql`alter table outbox add constraint no_entries check (kind <> 'audit') not valid`)
+  try {
+    expect((await create()).status).toBe(500)
+  } finally {
+    await db.execute(sql`alter table outbox drop constraint no_entries`)
+  }
+  const list = () => app.ada.call('GET', '/api/v1/agents/', undefined, { 'x-client-id': app.ada.clientId })
+  const named = async () => (await list()).body.filter(({ name }: { name: string }) => name === 'unwitnessed')
+  expect(await named()).toEqual([])
+  expect((await create()).status).toBe(201)
+  expect(await named()).toHaveLength(1)
 })

@@ -152,6 +152,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/agents/apikeys/': or(inClient('member'), 'keys:write', [403, 403]),
   'GET /api/v1/agents/apikeys/:key_id': or(inClient('viewer'), 'keys:read', [403, 403]),
   'PUT /api/v1/agents/apikeys/:key_id': or(inClient('member'), 'keys:write', [403, 403]),
+  'POST /api/v1/agents/apikeys/:key_id/check': or(inClient('member'), 'keys:write', [403, 403]),
   'DELETE /api/v1/agents/apikeys/:key_id': or(inClient('member'), 'keys:write', [403, 403]),
 
   // A list shows what the key's agent has to do with.

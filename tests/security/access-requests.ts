@@ -49,6 +49,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
   }),
   'GET /api/v1/agents/apikeys/:key_id': ofHeader(),
   'PUT /api/v1/agents/apikeys/:key_id': ofHeader({ name: 'l' }),
+  'POST /api/v1/agents/apikeys/:key_id/check': ofHeader(),
   'DELETE /api/v1/agents/apikeys/:key_id': ofHeader(),
   'GET /api/v1/agents/': ofHeader(),
   'POST /api/v1/agents/': ({ tenants }, object) => ({

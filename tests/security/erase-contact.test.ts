@@ -2,6 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { sql } from 'drizzle-orm'
 import { verifyChain } from '~/features/audit/verify'
+import { createAuditWorker } from '~/features/audit/worker'
+import { silentLog } from '~/platform/log'
+import { until } from '../support/background'
 import { placesIn } from '../support/places'
 import { startApp, type TestApp } from '../support/start-app'
 
@@ -92,6 +95,33 @@ test('a run in hand is cancelled first', async () => {
   expect(await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).toMatchObject({ status: 200, body: { removed: { runs: 1 } } })
   expect((await app.ada.call('GET', `/api/v1/runs/${started.body.id ?? started.body.run_id}`)).status).toBe(404)
   expect(await placesOf([WORD])).toEqual([])
+})
+
+test('a worker that writes the audit log meanwhile writes down nothing of who is erased, and the chain holds', async () => {
+  const { db, stores } = app.services
+  const agentId = await makeAgent()
+  const stop = new AbortController()
+  const working = createAuditWorker({ database: stores.database, redis: stores.redis, log: silentLog }).run(stop.signal)
+  const people = Array.from({ length: 8 }, (_, n) => `telegram-99${n}-passing`)
+  const waiting = async () =>
+    (await db.execute<{ n: number }>(sql`select count(*)::int as n from outbox where kind = 'audit' and done_at is null`))[0]?.n
+  for (const [n, extId] of people.entries()) {
+    const contactId = await makeContact(extId, `make-${extId}`)
+    await app.ada.call('POST', `/api/v1/chat/${agentId}/${extId}`, { message: 'hello' })
+    // Of every other one all entries are written by then; of the rest the worker has them in hand.
+    if (n % 2 === 0) await until(async () => (await waiting()) === 0)
+    expect((await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).status).toBe(200)
+  }
+  await until(async () => (await waiting()) === 0)
+  stop.abort()
+  await working
+  const [log] = await db.execute<{ runs: number; erased: number }>(
+    sql`select count(*) filter (where action = 'run')::int as runs, count(*) filter (where action = 'erase')::int as erased from audit_logs`,
+  )
+  expect(log?.runs).toBeGreaterThanOrEqual(people.length)
+  expect(log?.erased).toBeGreaterThanOrEqual(people.length)
+  expect(await placesOf(people)).toEqual([])
+  expect(await verifyChain(db, { clientId: app.ada.clientId })).toMatchObject({ valid: true })
 })
 
 test('it is for the owner, and a foreign contact is as absent as an unknown one', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
+import { auditedBy } from '../support/outbox'
 import { openai, sse } from '../support/raw-provider'
 import { type Person, startApp, type TestApp } from '../support/start-app'
 import { outcomeOf } from './transport/row'
@@ -18,6 +19,8 @@ beforeAll(async () => {
     hostname: '127.0.0.1',
     fetch(request) {
       presented.push(request.headers.get('authorization'))
+      if (new URL(request.url).pathname === '/models')
+        return Response.json({}, { status: presented.at(-1) === `Bearer ${SECRET}` ? 200 : 401 })
       return sse(openai.text('hello'), openai.end('stop'), '[DONE]')
     },
   })
@@ -81,6 +84,17 @@ test('defect 6: whoever renames a key, with an empty value as the web frontend d
   expect(presented).toEqual(['Bearer another-secret-0001'])
 })
 
+test('the use of a provider key is audited once for each run', async () => {
+  const id = await keyOf(app.ada)
+  const agent = await agentWith(app.ada, { api_key_id: id })
+  for (const _ of [1, 2]) expect(await chat(app.ada, agent.id)).toBe('200')
+  const uses = (await auditedBy(app)).filter(({ details }) => details?.api_key_id === id)
+  expect(uses).toMatchObject(
+    [1, 2].map(() => ({ action: 'run', resource_id: agent.id, user_id: app.ada.userId, client_id: app.ada.clientId })),
+  )
+  expect(new Set(uses.map(({ details }) => details?.run_id)).size).toBe(2)
+})
+
 test('KEY-02: a ciphertext that was exchanged, changed or is of another client opens nothing, and the call ends with 503', async () => {
   const [one, two, foreign] = [await keyOf(app.ada), await keyOf(app.ada, 'another-secret-0002'), await keyOf(app.bob)]
   const agent = await agentWith(app.ada, { api_key_id: one })
@@ -114,4 +128,34 @@ test("defect 26: an id in place of an agent's key is nobody's provider key, and 
     const agent = await agentWith(app.ada, { config })
     expect([config, await chat(app.ada, agent.id), presented]).toEqual([config, refused, []])
   }
+})
+
+test('a check asks the provider with the key itself, is audited, and tells the key to nobody', async () => {
+  const { call } = app.ada
+  const [good, wrong] = [await keyOf(app.ada), await keyOf(app.ada, 'another-secret-0003')]
+  const check = async (id: string, headers = {}) =>
+    (await call('POST', `${KEYS}${id}/check`, undefined, { ...own(app.ada), ...headers })).body
+  presented = []
+  expect(await check(good)).toMatchObject({ ok: true, provider: 'openai', outcome: 'accepted' })
+  expect(await check(wrong)).toMatchObject({ ok: false, outcome: 'refused', detail: 'openai refused the key (401).' })
+  expect(presented).toEqual([`Bearer ${SECRET}`, 'Bearer another-secret-0003'])
+  expect((await call('DELETE', KEYS + wrong, undefined, own(app.ada))).status).toBe(204)
+  expect(await check(wrong)).toMatchObject({ ok: false, outcome: 'inactive' })
+  expect(presented.length).toBe(2)
+  const rows = await app.services.db.execute<{ details: unknown; user_id: string }>(
+    sql`select payload->'details' as details, payload->>'user_id' as user_id from outbox where payload->>'action' = 'check' order by id`,
+  )
+  expect(rows.map(({ details, user_id }) => [details, user_id])).toEqual(
+    ['accepted', 'refused', 'inactive'].map((outcome) => [{ provider: 'openai', outcome }, app.ada.userId]),
+  )
+  for (const secret of [SECRET, 'another-secret-0003']) expect(app.logged()).not.toContain(secret)
+})
+
+test('a check that is repeated with its Idempotency-Key has the first answer', async () => {
+  const headers = { ...own(app.ada), 'idempotency-key': 'check-once' }
+  const id = await keyOf(app.ada)
+  const first = await app.ada.call('POST', `${KEYS}${id}/check`, undefined, headers)
+  const again = await app.ada.call('POST', `${KEYS}${id}/check`, undefined, headers)
+  expect([first.status, again.status]).toEqual([200, 200])
+  expect(again.body).toEqual(first.body)
 })

@@ -100,6 +100,10 @@ const TEST_SETTINGS = {
   BCRYPT_COST: '4',
   EMAIL_PROVIDER: 'mailbox',
   API_URL: 'http://localhost:8000',
+  // Nobody is there: no test asks a provider by accident.
+  OPENAI_BASE_URL: 'http://127.0.0.1:1',
+  ANTHROPIC_BASE_URL: 'http://127.0.0.1:1',
+  GEMINI_BASE_URL: 'http://127.0.0.1:1',
   RUN_LEASE_SECONDS: '3',
   RATE_SIGN_IN_PER_MINUTE: '100000',
   RATE_REFUSED_PER_MINUTE: '100000',

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { agentCallerOf, type CallerDeps } from '~/platform/http/agent-caller'
 import { dataStream } from '~/platform/http/data-stream'
-import { problemsOf } from '~/platform/http/docs/responses'
+import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import { answerOfficially } from '~/runtime/a2a/official-server'
@@ -24,7 +24,7 @@ const { limit } = PageQuery
 /** What everybody may read: how we speak, and what an agent says about itself. */
 export const a2aCardRoutes = ({ a2a, apiUrl }: Pick<Deps, 'a2a' | 'apiUrl'>) => {
   const card = ({ params }: { params: { agent_id: string } }) => a2a.card(params.agent_id.toLowerCase())
-  const detail = { summary: 'The card of an agent', description: 'Both paths give the same card.', security: [] }
+  const detail = { summary: 'The card of an agent', description: 'Both paths give the same card.', security: [], ...neverAnswers(429) }
   return new Elysia({ prefix: '/a2a', tags: ['a2a'] })
     .get('/health', () => describeA2a(apiUrl), {
       response: { 200: t.Record(t.String(), t.Unknown()) },

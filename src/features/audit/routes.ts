@@ -1,6 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { nextLink, positionOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { neverAnswers } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
@@ -28,7 +29,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
     .get(
       '/admin/audit-logs',
       async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
-        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
         const { items, last } = await audit.list(principal, filter, page)
         Object.assign(set.headers, nextLink(request, last))
         return items
@@ -65,7 +66,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
     .get(
       '/clients/:client_id/audit-logs',
       async ({ principal, params, query: { skip, limit, cursor, ...filter }, request, set }) => {
-        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
         const { items, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
         Object.assign(set.headers, nextLink(request, last))
         return items
@@ -74,7 +75,12 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         params: t.Object({ client_id: Uuid }),
         query: ListQuery,
         response: { 200: t.Array(AuditLog) },
-        detail: { tags: ['audit'], summary: 'Who did what in a client, newest first; owners only', responses: nextPage },
+        detail: {
+          tags: ['audit'],
+          summary: 'Who did what in a client, newest first; owners only',
+          responses: nextPage,
+          ...neverAnswers(404),
+        },
       },
     )
     .get(
@@ -83,6 +89,6 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       {
         params: t.Object({ client_id: Uuid }),
         query: ExportQuery,
-        detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported },
+        detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported, ...neverAnswers(404) },
       },
     )

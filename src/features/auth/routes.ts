@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import { SecondStep } from '~/features/second-factors/schema'
 import { SignedIn } from '~/features/sign-ins/schema'
 import { User } from '~/features/users/schema'
-import { problemsOf } from '~/platform/http/docs/responses'
+import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { Message } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { Stranger } from '~/platform/http/stranger'
@@ -37,7 +37,11 @@ export const authRoutes = ({
         if (request.method !== 'HEAD') await auth.verifyEmail(actor, params.token)
         return { message: 'Email verified successfully. Your account is active.' }
       },
-      { params: Verification, response: { 200: Message }, detail: { summary: 'Verify an address by the link of the mail', security: [] } },
+      {
+        params: Verification,
+        response: { 200: Message },
+        detail: { summary: 'Verify an address by the link of the mail', security: [], ...neverAnswers(404) },
+      },
     )
     .post(
       '/verify-email',

@@ -3,7 +3,7 @@ import { eventStream } from '~/features/runs/event-stream'
 import { DomainError } from '~/platform/errors'
 import { type CallerDeps, callerOf } from '~/platform/http/agent-caller'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { problemsOf } from '~/platform/http/docs/responses'
+import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
@@ -106,6 +106,7 @@ export const chatSocketRoutes = ({ sockets }: { sockets: ChatSockets }) =>
         description: SOCKET_PROTOCOL,
         security: [],
         responses: { ...problemsOf(400, 403, 429, 503), 101: { description: 'Switching Protocols' } },
+        ...neverAnswers(404),
       },
     },
   )

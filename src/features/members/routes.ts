@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { User } from '~/features/users/schema'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { countedList, problemsOf } from '~/platform/http/docs/responses'
+import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -29,7 +29,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: Client,
         query: t.Object(PageQuery),
         response: { 200: t.Array(Member) },
-        detail: { summary: 'List the people of a client', responses: countedList },
+        detail: { summary: 'List the people of a client', responses: countedList, ...neverAnswers(404) },
       },
     )
     .put(
@@ -62,7 +62,7 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
         params: Client,
         query: t.Object(PageQuery),
         response: { 200: t.Array(Invitation) },
-        detail: { summary: 'List the open invitations', responses: countedList },
+        detail: { summary: 'List the open invitations', responses: countedList, ...neverAnswers(404) },
       },
     )
     .post(

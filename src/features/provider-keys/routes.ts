@@ -1,17 +1,19 @@
 import { Elysia, t } from 'elysia'
 import { ClientHeader } from '~/platform/http/client-header'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
-import { NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
+import { KeyCheck, NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 import type { ProviderKeyService } from './service'
 
 const Params = t.Object({ key_id: Uuid })
 const Sorted = t.Object({
   ...PageQuery,
+  ...CursorQuery,
   sort_by: t.Optional(choice(['name', 'provider', 'created_at'])),
   sort_direction: t.Optional(choice(['asc', 'desc'])),
 })
@@ -31,13 +33,13 @@ export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: Pro
     .get(
       '/',
       async ({ principal, headers, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await providerKeys.list(principal, headers['x-client-id'], {
+        const page = cursorPageOf(request, query, { by: query.sort_by === 'created_at' ? 'moment' : 'text' })
+        const { items, total, last } = await providerKeys.list(principal, headers['x-client-id'], {
           ...page,
           sortBy: query.sort_by ?? 'name',
           descending: query.sort_direction === 'desc',
         })
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
@@ -62,6 +64,17 @@ export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: Pro
         body: ProviderKeyChange,
         response: { 200: ProviderKey },
         detail: { summary: 'Change a key; null, absent and an empty value mean unchanged' },
+      },
+    )
+    .post(
+      '/:key_id/check',
+      ({ principal, headers, params, request }) =>
+        providerKeys.check(idempotent(principal, request, null), headers['x-client-id'], params.key_id, request.signal),
+      {
+        headers: ClientHeader,
+        params: Params,
+        response: { 200: KeyCheck },
+        detail: { summary: 'Ask the provider whether it takes the key, with a call that costs nothing', parameters: [idempotencyKey] },
       },
     )
     .delete(

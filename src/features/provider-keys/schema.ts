@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, Name, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const ProviderKey = t.Object(
   {
@@ -30,3 +30,18 @@ export const ProviderKeyChange = t.Object({
   is_active: t.Optional(t.Nullable(t.Boolean())),
 })
 export type ProviderKeyChange = Static<typeof ProviderKeyChange>
+
+export const KeyCheck = t.Object(
+  {
+    ok: t.Boolean({ description: 'Whether the provider took the key.' }),
+    provider: t.String(),
+    outcome: choice(['accepted', 'refused', 'forbidden', 'rate-limited', 'unreachable', 'unexpected', 'unsupported', 'inactive'], {
+      description:
+        '`refused`: the provider does not know the key; `forbidden`: it knows the key and does not allow it the call; `rate-limited`, `unreachable` and `unexpected` say nothing about the key; `unsupported`: there is no provider of that name to ask; `inactive`: the key is switched off, so nobody was asked.',
+    }),
+    detail: t.String({ description: 'The outcome in words.' }),
+    checked_at: Timestamp,
+  },
+  { title: 'KeyCheck' },
+)
+export type KeyCheck = Static<typeof KeyCheck>

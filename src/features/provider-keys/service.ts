@@ -1,10 +1,13 @@
 import { authorize } from '~/platform/access'
+import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
+import type { CheckKey } from '~/runtime/model/check-key'
 import {
   countProviderKeys,
   findProviderKey,
@@ -14,11 +17,19 @@ import {
   type SortBy,
   updateProviderKey,
 } from './queries'
-import type { NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
+import type { KeyCheck, NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 
 export type ProviderKeyService = ReturnType<typeof createProviderKeyService>
 
-export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write: Write; secrets: Secrets }) => ({
+export interface ProviderKeyDeps {
+  db: Db
+  write: Write
+  secrets: Secrets
+  clock: Clock
+  checkKey: CheckKey
+}
+
+export const createProviderKeyService = ({ db, write, secrets, clock, checkKey }: ProviderKeyDeps) => ({
   create(principal: Principal, { client_id: clientId, name, provider, key_value }: NewProviderKey): Promise<ProviderKey> {
     authorize(principal, 'write', { kind: 'keys', clientId })
     return write(principal, async ({ tx, audit }) => {
@@ -30,14 +41,10 @@ export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write
     })
   },
 
-  async list(
-    principal: Principal,
-    clientId: string,
-    page: Page & { sortBy: SortBy; descending: boolean },
-  ): Promise<{ items: ProviderKey[]; total: number }> {
+  async list(principal: Principal, clientId: string, page: Page & { sortBy: SortBy; descending: boolean }): Promise<Listed<ProviderKey>> {
     authorize(principal, 'read', { kind: 'keys', clientId })
-    const [items, total] = await Promise.all([listProviderKeys(db, clientId, page), countProviderKeys(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listProviderKeys(db, clientId, page), countProviderKeys(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, clientId: string, id: string): Promise<ProviderKey> {
@@ -83,6 +90,28 @@ export const createProviderKeyService = ({ db, write, secrets }: { db: Db; write
       const key = await updateProviderKey(tx, clientId, id, { isActive: false })
       if (key === undefined) throw notFound('API Key')
       audit({ action: 'delete', resourceType: 'api_key', resourceId: id, clientId })
+    })
+  },
+
+  /** Nothing of the provider's answer is kept but how it ended. @throws DomainError `secret-unavailable` */
+  async check(principal: Principal, clientId: string, id: string, signal: AbortSignal): Promise<KeyCheck> {
+    authorize(principal, 'write', { kind: 'keys', clientId })
+    const sealed = await findSealedKey(db, clientId, id)
+    if (sealed === undefined) throw notFound('API Key')
+    const { provider, isActive, encryptedKey } = sealed
+    const { outcome, detail } = isActive
+      ? await checkKey(provider, (await secrets.open(db, clientId, contextOf(id), encryptedKey)).trim(), signal)
+      : { outcome: 'inactive' as const, detail: 'The key is switched off.' }
+    const checked: KeyCheck = {
+      ok: outcome === 'accepted',
+      provider,
+      outcome,
+      detail,
+      checked_at: new Date(clock.now()).toISOString(),
+    }
+    return write(principal, async ({ audit }) => {
+      audit({ action: 'check', resourceType: 'api_key', resourceId: id, clientId, details: { provider, outcome } })
+      return checked
     })
   },
 

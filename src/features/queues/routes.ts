@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { countedList, problemsOf } from '~/platform/http/docs/responses'
+import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { Message, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -30,7 +30,7 @@ export const queueRoutes = ({ queues, session }: { queues: QueueService; session
         params: One,
         query: t.Object(PageQuery),
         response: { 200: t.Array(DeadLetter) },
-        detail: { summary: 'What was set aside, newest first', responses: countedList },
+        detail: { summary: 'What was set aside, newest first', responses: countedList, ...neverAnswers(404) },
       },
     )
     .post(

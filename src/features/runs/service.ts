@@ -1,8 +1,8 @@
 import { authorizeReach, type Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
-import type { Position } from '~/platform/http/cursor'
 import type { Page } from '~/platform/http/schema'
+import type { Position } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
@@ -151,12 +151,13 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
 
     /** Says what became of a step whose outcome a crash left unknown; the run then goes on, or ends. */
     async reconcile(principal: Principal, runId: string, { step, decision, result }: Reconciliation): Promise<Run> {
-      if (decision === 'fail') return this.cancel(principal, runId)
       const reach = authorizeReach(principal, 'write', 'runs')
       await write(principal, async ({ tx, audit }) => {
         const run = await findRun(tx, reach, runId)
         if (run === undefined) throw notFound('Run')
         if (run.status !== 'needs_reconcile') throw new DomainError('conflict', 'The run does not wait for a decision.')
+        audit({ action: 'reconcile', resourceType: 'run', resourceId: runId, clientId: run.clientId, details: { step, decision } })
+        if (decision === 'fail') return void (await requestCancel(tx, reach, runId))
         const { kind } = (await findStep(tx, runId, step)) ?? {}
         const outcome =
           decision === 'done'
@@ -164,8 +165,8 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
             : { state: 'open' as const, effect: 'idempotent' as const }
         if (!(await settleStep(tx, runId, step, outcome))) throw invalid('/step', 'not-found', 'The run has no open step of that key')
         await wake(tx, runId)
-        audit({ action: 'reconcile', resourceType: 'run', resourceId: runId, clientId: run.clientId, details: { step, decision } })
       })
+      if (decision === 'fail') await runner.cancel(runId)
       return show(reach, runId)
     },
   }

@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { DomainError, type ProblemName } from '~/platform/errors'
+import { neverAnswers } from '~/platform/http/docs/responses'
 import { PROBLEMS } from '~/platform/http/problems'
 import { choice } from '~/platform/http/schema'
 import type { Health } from './health'
@@ -10,7 +11,7 @@ const Readiness = t.Object({
   checks: t.Object({
     postgres: choice(['ok', 'down']),
     migrations: choice(['ok', 'behind', 'unknown']),
-    redis: choice(['ok', 'down']),
+    redis: choice(['ok', 'down', 'evicting']),
     draining: t.Boolean(),
   }),
 })
@@ -65,6 +66,7 @@ export const systemRoutes = ({ health, version }: { health: Health; version: str
         detail: {
           summary: 'The page that explains a problem type',
           ...open,
+          ...neverAnswers(429),
           responses: { 200: { description: 'A page for people', content: { 'text/html': { schema: { type: 'string' } } } } },
         },
       },

@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+import { neverAnswers } from '~/platform/http/docs/responses'
 import { Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Budget, BudgetPath, NewBudget, UsageQuery, UsageSum } from './schema'
@@ -20,7 +21,7 @@ export const usageRoutes = ({ usage, session }: { usage: UsageService; session: 
     .get('/budgets/:client_id', ({ principal, params }) => usage.list(principal, params.client_id), {
       params: t.Object({ client_id: Uuid }),
       response: { 200: t.Array(Budget) },
-      detail: { summary: "A client's budgets" },
+      detail: { summary: "A client's budgets", ...neverAnswers(404) },
     })
     .put('/budgets/:client_id/:scope/:scope_id', ({ principal, params, body }) => usage.set(principal, budgetOf(params), body.limit_usd), {
       params: BudgetPath,

@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { countedList, problemsOf } from '~/platform/http/docs/responses'
+import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { Message, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -27,7 +27,7 @@ export const webhookRoutes = ({ webhooks, session }: { webhooks: WebhookService;
         params: Client,
         query: t.Object(PageQuery),
         response: { 200: t.Array(Webhook) },
-        detail: { summary: 'List the webhooks of a client', responses: countedList },
+        detail: { summary: 'List the webhooks of a client', responses: countedList, ...neverAnswers(404) },
       },
     )
     .post(

@@ -99,12 +99,14 @@ export const createWebhookService = ({ db, write, secrets, outbound }: Deps) => 
     return { items, total }
   },
 
-  /** Tells of an event again, as a delivery with an id of its own. */
+  /** Tells of an event again, as a delivery with an id of its own. @throws DomainError `conflict` where the webhook is switched off: it would not be called. */
   replay(principal: Principal, clientId: string, webhookId: string, id: string): Promise<{ message: string }> {
     authorize(principal, 'write', { kind: 'webhooks', clientId })
     return write(principal, async ({ tx, audit, follow }) => {
       const copy = await copyDelivery(tx, clientId, webhookId, id)
       if (copy === undefined) throw notFound('Delivery')
+      if ((await findWebhook(tx, clientId, webhookId))?.is_active !== true)
+        throw new DomainError('conflict', 'The webhook is switched off: switch it on before it is told anything again.')
       follow({ id: copy, kind: 'webhook', clientId })
       audit({ action: 'replay', resourceType: 'webhook_delivery', resourceId: id, clientId, details: { webhook_id: webhookId, copy } })
       return { message: 'The event will be sent again.' }

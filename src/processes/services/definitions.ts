@@ -13,14 +13,17 @@ import { createMcpToolService } from '~/features/mcp-tools/service'
 import { createProviderKeyService } from '~/features/provider-keys/service'
 import { createToolService } from '~/features/tools/service'
 import type { DiscoverTools } from '~/runtime/mcp/types'
+import { createCheckKey } from '~/runtime/model/check-key'
 import type { Machinery } from './machinery'
+
+const KEY_CHECK_MS = 10_000
 
 export type Definitions = ReturnType<typeof createDefinitions>
 
 /** What a client defines. */
 export function createDefinitions(
   config: Config,
-  { db, write, secrets, outbound, definitions, prices, operatorKeys }: Machinery,
+  { db, write, secrets, clock, outbound, definitions, prices, operatorKeys }: Machinery,
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
   const tools = createToolService({ db, write, outbound, definitions })
@@ -41,9 +44,10 @@ export function createDefinitions(
     serverFaults: mcpServers.faults,
     toolFaults: tools.faults,
   })
+  const checkKey = createCheckKey({ settings: { ...config.models, defaultKeys: operatorKeys }, clock, timeoutMs: KEY_CHECK_MS })
   const folders = createFolderService({ db, write })
   return {
-    providerKeys: createProviderKeyService({ db, write, secrets }),
+    providerKeys: createProviderKeyService({ db, write, secrets, clock, checkKey }),
     agents,
     agentSharing: createAgentSharing({ db, write, secrets, apiUrl: config.apiUrl }),
     agentVersions: createAgentVersionService({ db, agents }),

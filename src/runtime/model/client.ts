@@ -1,22 +1,17 @@
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
+import { addressOf, isSendable, type ModelSettings } from './address'
 import { withDeadline } from './deadline'
 import { echo } from './demo'
 import { loadModel, type ModelAddress } from './load-model'
 import { toPrompt, toTools } from './prompt'
 import { type Diagnosis, diagnose, isRetryable, ProviderFailure, toDomainError } from './provider-failure'
-import { getProvider, type OperatorKeys, parseModelId } from './providers'
+import { parseModelId } from './providers'
 import { readReply } from './read-reply'
 import type { ModelClient, ModelDelta, ModelReply, ModelRequest } from './types'
 
-export interface ModelClientOptions {
-  openaiBaseUrl: string
-  anthropicBaseUrl: string
-  geminiBaseUrl: string
-  compatibleBaseUrl?: string | undefined
-  /** The operator's keys, for agents without one. They only ever go to the operator's own address of that provider. */
-  defaultKeys: OperatorKeys
+export interface ModelClientOptions extends ModelSettings {
   clock: Clock
   log: Log
   /** At least 0, below 1: spreads the retries. */
@@ -86,25 +81,16 @@ async function callOnce(
 /** Where the call goes and with which key; refuses what cannot be called. */
 function resolveAddress({ model: id, apiKey: ownKey }: ModelRequest, options: ModelClientOptions): ModelAddress {
   const { provider: name, model } = parseModelId(id)
-  const { protocol, baseUrl: fixedUrl, keyless = false, refusesStreamOptions = false } = getProvider(name)
+  const { protocol, baseUrl, defaultKey, keyless = false, refusesStreamOptions = false } = addressOf(name, options)
   if (protocol === 'demo') throw new Error('the demo model has no address')
-  const configured = {
-    openai: { baseUrl: options.openaiBaseUrl, key: options.defaultKeys.openai },
-    anthropic: { baseUrl: options.anthropicBaseUrl, key: options.defaultKeys.anthropic },
-    gemini: { baseUrl: options.geminiBaseUrl, key: options.defaultKeys.gemini },
-    'openai-compatible': { baseUrl: options.compatibleBaseUrl, key: undefined },
-  }[protocol]
-
-  const baseUrl = fixedUrl ?? configured.baseUrl
   if (baseUrl === undefined) {
     throw new DomainError('upstream-error', `This server has no address for ${name} models (OPENAI_COMPATIBLE_BASE_URL).`)
   }
-  const apiKey = ownKey?.trim() || (fixedUrl === undefined ? configured.key : undefined)
+  const apiKey = ownKey?.trim() || defaultKey
   if (apiKey === undefined && !keyless) {
     throw new DomainError('upstream-error', `This agent has no API key for ${name}. Set api_key_id.`)
   }
-  // Such a key makes fetch throw an error that quotes it.
-  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
+  if (apiKey !== undefined && !isSendable(apiKey)) {
     throw new DomainError('upstream-error', `The API key for ${name} has characters that no key has.`)
   }
   return { name, protocol, baseUrl, apiKey, model, refusesStreamOptions }

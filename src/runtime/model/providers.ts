@@ -8,7 +8,7 @@ export function parseModelId(id: string): { provider: string; model: string } {
   const slash = id.indexOf('/')
   const provider = id.slice(0, Math.max(slash, 0))
   const model = id.slice(slash + 1)
-  if (!Object.hasOwn(PROVIDERS, provider)) {
+  if (!isProvider(provider)) {
     throw invalid(
       '/model',
       'unknown-provider',
@@ -53,9 +53,13 @@ export interface Provider {
   baseUrl?: string
   /** Works without a key. */
   keyless?: true
+  /** Below its address, where its list of models is no test of a key: anybody may read it, or there is none. */
+  keyCheckPath?: string
   /** Answers 422 to `stream_options`; token counts then depend on its good will. */
   refusesStreamOptions?: true
 }
+
+export const isProvider = (name: string): boolean => Object.hasOwn(PROVIDERS, name)
 
 export const getProvider = (name: string): Provider => {
   const provider = PROVIDERS[name]
@@ -76,7 +80,7 @@ const PROVIDERS: Record<string, Provider> = {
   cohere: { protocol: 'openai-compatible', baseUrl: 'https://api.cohere.ai/compatibility/v1', refusesStreamOptions: true },
   mistral: { protocol: 'openai-compatible', baseUrl: 'https://api.mistral.ai/v1', refusesStreamOptions: true },
   deepseek: { protocol: 'openai-compatible', baseUrl: 'https://api.deepseek.com/v1' },
-  openrouter: { protocol: 'openai-compatible', baseUrl: 'https://openrouter.ai/api/v1' },
+  openrouter: { protocol: 'openai-compatible', baseUrl: 'https://openrouter.ai/api/v1', keyCheckPath: '/key' },
   together: { protocol: 'openai-compatible', baseUrl: 'https://api.together.xyz/v1' },
   together_ai: { protocol: 'openai-compatible', baseUrl: 'https://api.together.xyz/v1' },
   fireworks_ai: { protocol: 'openai-compatible', baseUrl: 'https://api.fireworks.ai/inference/v1' },

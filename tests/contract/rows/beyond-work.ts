@@ -32,8 +32,12 @@ export const runs = table('Beyond: runs, approvals, usage, budgets', [
   row('GET /runs/', 'ada', 200, 'the list'),
   row('GET /runs/{run}', 'ada', 200, 'one', { body: { id: '{run}', status: 'succeeded' } }),
   row('GET /runs/{run}/events', 'ada', 200, 'its events, once more', { headers: { 'last-event-id': '1' } }),
-  row('POST /runs/{run}/cancel', 'ada', 200, 'one that is over stays as it is', { body: { status: 'succeeded' } }),
+  row('POST /runs/{run}/cancel', 'ada', 200, 'one that is over stays as it is', {
+    unaudited: 'nothing changes',
+    body: { status: 'succeeded' },
+  }),
   row('POST /runs/{run}/reconcile', 'ada', 409, 'one that waits for nothing', body({ step: 'tool:1', decision: 'retry' })),
+  row('POST /runs/{run}/reconcile', 'ada', 409, 'one that is over cannot fail', body({ step: 'tool:1', decision: 'fail' })),
   row('POST /runs/{run}/approve', 'ada', 404, 'one that asks for nothing', body({ decision: 'approve' })),
   row('POST /runs/{run}/approve', 'ada', 200, 'what it asks for', {
     made: askedApproval,
@@ -67,6 +71,7 @@ export const versions = table('Beyond: versions, transfer, MCP tools, files', [
   row('PUT /agents/{agent}', 'ada', 412, 'changed meanwhile', { ...body({ description: 'third' }), headers: { 'if-match': '"1"' } }),
   row('DELETE /agents/{agent}', 'ada', 412, 'changed meanwhile', { headers: { 'if-match': '"1"' } }),
   row('POST /agents/validate', 'ada', 200, 'a change that is only tried', {
+    unaudited: 'nothing is stored',
     ...body({ id: '{agent}', name: 'two words' }),
     body: { valid: false, problems: [{ path: '/name', code: 'format' }] },
   }),
@@ -76,6 +81,7 @@ export const versions = table('Beyond: versions, transfer, MCP tools, files', [
   row('POST /agents/{agent}/versions/1/rollback', 'ada', 200, 'back', { body: { id: '{agent}' } }),
   row('GET /agents/export', 'ada', 200, 'all of them in a file', { headers: own }),
   row('GET /agents/{agent}/export', 'ada', 200, 'one in a file'),
+  row('POST /agents/{agent}/share', 'ada', 200, 'shared', { ...body({}), headers: own }),
   row('DELETE /agents/{agent}/share', 'ada', 204, 'its key is over'),
   row('GET /agents/{agent}/mcp-tools', 'ada', 200, 'tools of its servers', { body: [] }),
   row('POST /agents/{agent}/mcp-tools/accept', 'ada', 422, 'a tool that nobody offered', {
@@ -113,6 +119,7 @@ export const a2aBeyond = table('3.14, 9.7 A2A: what the lab asks for', [
   row('GET /a2a/{agent}/sessions?external_id=talk-1', 'ada', 200, 'the talk', { keep: { talk: 'sessions.0.sessionId' } }),
   row('GET /a2a/{agent}/sessions/{talk}/history?limit=5', 'ada', 200, 'what was said', { body: { total: 2 } }),
   row('POST /a2a/{agent}/conversation/history', 'ada', 200, 'as a task', {
+    unaudited: 'a reading',
     ...body({ jsonrpc: '2.0', id: 1, params: { contextId: 'talk-1' } }),
     body: { result: { metadata: { total_messages: 2, operation: 'conversation_history_retrieval' } } },
   }),
@@ -122,6 +129,7 @@ export const a2aBeyond = table('3.14, 9.7 A2A: what the lab asks for', [
   }),
   row('POST /a2a/{agent}', 'ada', 200, 'a card for who is known', {
     ...rpc('agent/authenticatedExtendedCard', {}),
+    unaudited: 'a reading',
     body: { result: { name: 'guide' } },
     changed: 'always an error',
   }),
@@ -151,6 +159,8 @@ export const webhooks = table('Beyond: webhooks', [
   row('PUT /clients/{ada}/webhooks/{webhook}', 'ada', 200, 'switched off', { ...body({ is_active: false }), body: { is_active: false } }),
   row('GET /clients/{ada}/webhooks/{webhook}/deliveries', 'ada', 200, 'what was sent', { made: failedDelivery }),
   row('POST /clients/{ada}/webhooks/{webhook}/deliveries/{unknown}/replay', 'ada', 404, 'none'),
+  row('POST /clients/{ada}/webhooks/{webhook}/deliveries/{delivery}/replay', 'ada', 409, 'to a webhook that is switched off'),
+  row('PUT /clients/{ada}/webhooks/{webhook}', 'ada', 200, 'switched on', { ...body({ is_active: true }), body: { is_active: true } }),
   row('POST /clients/{ada}/webhooks/{webhook}/deliveries/{delivery}/replay', 'ada', 202, 'once more'),
   row('DELETE /clients/{ada}/webhooks/{webhook}', 'ada', 204, 'gone'),
 ])

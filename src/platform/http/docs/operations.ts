@@ -10,6 +10,7 @@ export interface Detail {
   security?: Record<string, string[]>[]
   parameters?: (Parameter | Reference)[]
   responses?: Record<string, Partial<Response> | Reference>
+  'x-never'?: number[]
 }
 
 /** Adds to the plugin's operation what follows from the route's inputs and security, so that no route has to repeat it. */
@@ -25,13 +26,21 @@ export function completeOperation(
     hasBody: body !== undefined,
     isIdempotent: parameters.some((parameter) => isReference(parameter) && parameter.$ref === idempotencyKey.$ref),
   }
-  const { operationId: _id, parameters: _drafts, requestBody: _draft, responses: _own, ...rest } = operation
+  const {
+    operationId: _id,
+    parameters: _drafts,
+    requestBody: _draft,
+    responses: _own,
+    'x-never': _,
+    ...rest
+  }: Operation & Detail = operation
+  const given = problemStatuses(facts).filter((status) => detail['x-never']?.includes(status) !== true)
   return {
     operationId: detail.operationId ?? operationId(method, path),
     ...rest,
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { required: true, content: body } }),
-    responses: { ...problemsOf(...problemStatuses(facts)), ...otherProblems, ...ownResponses(operation, detail) },
+    responses: { ...problemsOf(...given), ...otherProblems, ...ownResponses(operation, detail) },
   }
 }
 

@@ -7,6 +7,9 @@ import type { Reference, Response, Schema } from './openapi'
 export const problemsOf = (...statuses: number[]): Record<string, Reference> =>
   Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/${componentName(status)}` }]))
 
+/** For `detail` of a route that does not give what its inputs and its security let expect: a list of nothing is no 404. */
+export const neverAnswers = (...statuses: number[]) => ({ 'x-never': statuses })
+
 export const otherProblems: Record<string, Reference> = { default: { $ref: '#/components/responses/OtherProblem' } }
 
 /** For `detail.responses` of a list that answers with http/listing.ts's `pageHeaders`. */
