@@ -4,6 +4,7 @@ import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
 import { isoTime } from '~/platform/iso-time'
+import { behind, momentOf } from '~/platform/keyset'
 import { agents } from './table'
 
 /** The row as the service needs it; `encryptedKey` is opened for the owner and never leaves as it is. */
@@ -27,7 +28,7 @@ const view = {
   encryptedKey: agents.encryptedKey,
 }
 
-export type AgentRow = Awaited<ReturnType<typeof listAgents>>[number]
+export type AgentRow = Omit<Awaited<ReturnType<typeof listAgents>>[number], 'at'>
 
 const SORT_COLUMNS = { name: agents.name, created_at: agents.createdAt }
 export type SortBy = keyof typeof SORT_COLUMNS
@@ -72,20 +73,29 @@ const inList = (anyFolder: boolean, anyAgent: boolean) =>
     anyAgent ? undefined : eq(agents.id, sql.placeholder('agentId')),
   )
 
-const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFolder: boolean, anyAgent: boolean) => {
+const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFolder: boolean, anyAgent: boolean, fromStart: boolean) => {
   const order = descending ? desc : asc
+  const by = SORT_COLUMNS[sortBy]
+  const after = fromStart ? undefined : { at: sql.placeholder('at'), id: sql.placeholder('after') }
   return db
-    .select(view)
+    .select({ ...view, at: sortBy === 'created_at' ? momentOf(by) : sql<string>`${by}` })
     .from(agents)
-    .where(inList(anyFolder, anyAgent))
-    .orderBy(order(SORT_COLUMNS[sortBy]), order(agents.id))
+    .where(and(inList(anyFolder, anyAgent), behind(after, { by, id: agents.id, descending })))
+    .orderBy(order(by), order(agents.id))
     .offset(sql.placeholder('skip'))
     .limit(sql.placeholder('limit'))
     .prepare('')
 })
 
-export const listAgents = (db: Db, clientId: string, { skip, limit, folderId, agentId, sortBy, descending }: Page & AgentFilter) =>
-  pageOfAgents(db, sortBy, descending, folderId === undefined, agentId === null).execute({ clientId, folderId, agentId, skip, limit })
+export const listAgents = (db: Db, clientId: string, { skip, limit, after, folderId, agentId, sortBy, descending }: Page & AgentFilter) =>
+  pageOfAgents(db, sortBy, descending, folderId === undefined, agentId === null, after === undefined).execute({
+    clientId,
+    folderId,
+    agentId,
+    skip,
+    limit,
+    ...(after === undefined ? {} : { at: after.at, after: after.id }),
+  })
 
 const agentCount = builtOnce((db, anyFolder: boolean, anyAgent: boolean) =>
   db.select({ total: count() }).from(agents).where(inList(anyFolder, anyAgent)).prepare(''),

@@ -1,11 +1,12 @@
 import { Elysia, t } from 'elysia'
 import type { FolderService } from '~/features/folders/service'
 import { ClientHeader, OptionalClientHeader } from '~/platform/http/client-header'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey, ifMatch } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, described, idOrNull, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { choice, described, idOrNull, PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent, AgentChange, NewAgent } from './schema'
 import type { AgentService, ShownAgent } from './service'
@@ -13,6 +14,7 @@ import type { AgentService, ShownAgent } from './service'
 const Params = t.Object({ agent_id: Uuid })
 const ListQuery = t.Object({
   ...PageQuery,
+  ...CursorQuery,
   folder_id: t.Optional(Uuid),
   sort_by: t.Optional(choice(['name', 'created_at'])),
   sort_direction: t.Optional(choice(['asc', 'desc'])),
@@ -24,14 +26,14 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
     .get(
       '/',
       async ({ principal, headers, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await agents.list(principal, headers['x-client-id'], {
+        const page = cursorPageOf(request, query, { by: query.sort_by === 'created_at' ? 'moment' : 'text' })
+        const { items, total, last } = await agents.list(principal, headers['x-client-id'], {
           ...page,
           folderId: query.folder_id,
           sortBy: query.sort_by ?? 'name',
           descending: query.sort_direction === 'desc',
         })
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
@@ -46,16 +48,16 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
       async ({ principal, headers, params, query, request, set }) => {
         const clientId = headers['x-client-id']
         await folders.get(principal, clientId, params.folder_id)
-        const page = pageOf(query)
+        const page = cursorPageOf(request, query, { by: 'text' })
         const filter = { folderId: params.folder_id, sortBy: 'name', descending: false } as const
-        const { items, total } = await agents.list(principal, clientId, { ...page, ...filter })
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const { items, total, last } = await agents.list(principal, clientId, { ...page, ...filter })
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         headers: ClientHeader,
         params: t.Object({ folder_id: Uuid }),
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: described(t.Array(Agent)) },
         detail: { tags: ['folders'], summary: 'List the agents in a folder, by name', responses: countedList },
       },

@@ -5,6 +5,7 @@ import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, notFound } from '~/platform/errors'
 import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
@@ -138,19 +139,18 @@ export function createAgentService({
       return show(principal, created)
     },
 
-    async list(
-      principal: Principal,
-      clientId: string,
-      page: Page & Omit<AgentFilter, 'agentId'>,
-    ): Promise<{ items: Agent[]; total: number }> {
+    async list(principal: Principal, clientId: string, page: Page & Omit<AgentFilter, 'agentId'>): Promise<Listed<Agent>> {
       const { agentId } = authorizeReach(principal, 'read', 'agents')
       authorize(principal, 'read', { kind: 'agents', clientId, agentId })
       const filter = { ...page, agentId }
       const rows = await listAgents(db, clientId, filter)
       // A short page tells the total by itself.
       const total =
-        rows.length < page.limit && (rows.length > 0 || page.skip === 0) ? page.skip + rows.length : await countAgents(db, clientId, filter)
-      return { items: await Promise.all(rows.map((row) => shownTo(principal, row))), total }
+        page.after === undefined && rows.length < page.limit && (rows.length > 0 || page.skip === 0)
+          ? page.skip + rows.length
+          : await countAgents(db, clientId, filter)
+      const { items, last } = pageFrom(rows, page.limit)
+      return { items: await Promise.all(items.map((row) => shownTo(principal, row))), total, last }
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */

@@ -29,7 +29,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
     .get(
       '/admin/audit-logs',
       async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
-        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
         const { items, last } = await audit.list(principal, filter, page)
         Object.assign(set.headers, nextLink(request, last))
         return items
@@ -66,7 +66,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
     .get(
       '/clients/:client_id/audit-logs',
       async ({ principal, params, query: { skip, limit, cursor, ...filter }, request, set }) => {
-        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
         const { items, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
         Object.assign(set.headers, nextLink(request, last))
         return items

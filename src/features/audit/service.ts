@@ -1,7 +1,7 @@
 import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { invalid } from '~/platform/errors'
-import type { Position } from '~/platform/http/cursor'
+import type { Position } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { type AuditPage, erasePersonal, listAuditLogs, listForExport } from './queries/read'

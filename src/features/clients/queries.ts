@@ -1,7 +1,8 @@
-import { asc, count, eq, sql } from 'drizzle-orm'
+import { and, asc, count, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { Client, ClientChange, ClientSecurity } from './schema'
 import { clients } from './table'
 
@@ -15,8 +16,14 @@ export async function findClient(db: Db, id: string): Promise<Client | undefined
 }
 
 /** Oldest first. */
-export const listClients = (db: Db, reach: Reach, { skip, limit }: Page): Promise<Client[]> =>
-  db.select(view).from(clients).where(within(reach)).orderBy(asc(clients.createdAt), asc(clients.id)).offset(skip).limit(limit)
+export const listClients = (db: Db, reach: Reach, { skip, limit, after }: Page) =>
+  db
+    .select({ ...view, at: momentOf(clients.createdAt) })
+    .from(clients)
+    .where(and(within(reach), behind(after, { by: clients.createdAt, id: clients.id })))
+    .orderBy(asc(clients.createdAt), asc(clients.id))
+    .offset(skip)
+    .limit(limit)
 
 export async function countClients(db: Db, reach: Reach): Promise<number> {
   const [row] = await db.select({ total: count() }).from(clients).where(within(reach))

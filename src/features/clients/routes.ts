@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { Client, ClientChange, ClientSecurity, NewClient } from './schema'
 import type { ClientService } from './service'
@@ -33,13 +34,13 @@ export const clientRoutes = ({ clients, session }: { clients: ClientService; ses
     .get(
       '/',
       async ({ principal, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await clients.list(principal, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await clients.list(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(Client) },
         detail: { summary: 'List the clients: all for an admin, else the own', responses: countedList },
       },

@@ -4,6 +4,7 @@ import { authorize, authorizeReach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Principal, UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
@@ -39,10 +40,10 @@ export const createClientService = ({ db, write, users, hashNewPassword, signOut
   },
 
   /** An admin sees all, everybody else their own. */
-  async list(principal: Principal, page: Page): Promise<{ items: Client[]; total: number }> {
+  async list(principal: Principal, page: Page): Promise<Listed<Client>> {
     const reach = authorizeReach(principal, 'read', 'client')
-    const [items, total] = await Promise.all([listClients(db, reach, page), countClients(db, reach)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listClients(db, reach, page), countClients(db, reach)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, clientId: string): Promise<Client> {

@@ -2,6 +2,7 @@ import { and, asc, count, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { Contact } from './schema'
 import { contacts } from './table'
 
@@ -16,11 +17,11 @@ export async function findContact(db: Db, reach: Reach, id: string): Promise<Con
 }
 
 /** Oldest first. */
-export const listContacts = (db: Db, clientId: string, { skip, limit }: Page): Promise<Contact[]> =>
+export const listContacts = (db: Db, clientId: string, { skip, limit, after }: Page) =>
   db
-    .select(view)
+    .select({ ...view, at: momentOf(contacts.createdAt) })
     .from(contacts)
-    .where(eq(contacts.clientId, clientId))
+    .where(and(eq(contacts.clientId, clientId), behind(after, { by: contacts.createdAt, id: contacts.id })))
     .orderBy(asc(contacts.createdAt), asc(contacts.id))
     .offset(skip)
     .limit(limit)

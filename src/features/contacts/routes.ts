@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Contact, NewContact } from './schema'
 import type { ContactService } from './service'
@@ -30,13 +31,13 @@ export const contactRoutes = ({ contacts, session }: { contacts: ContactService;
     .get(
       '/',
       async ({ principal, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await contacts.list(principal, query.client_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await contacts.list(principal, query.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
-        query: t.Object({ ...PageQuery, client_id: Uuid }),
+        query: t.Object({ ...PageQuery, ...CursorQuery, client_id: Uuid }),
         response: { 200: t.Array(Contact) },
         detail: { summary: "List a client's contacts, oldest first", responses: countedList },
       },

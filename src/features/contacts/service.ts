@@ -2,6 +2,7 @@ import { authorize, authorizeReach } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { countContacts, deleteContact, findContact, insertContact, listContacts, updateContact } from './queries'
@@ -24,10 +25,10 @@ export const createContactService = ({ db, write }: { db: Db; write: Write }) =>
     })
   },
 
-  async list(principal: Principal, clientId: string, page: Page): Promise<{ items: Contact[]; total: number }> {
+  async list(principal: Principal, clientId: string, page: Page): Promise<Listed<Contact>> {
     authorize(principal, 'read', { kind: 'contacts', clientId })
-    const [items, total] = await Promise.all([listContacts(db, clientId, page), countContacts(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listContacts(db, clientId, page), countContacts(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, id: string): Promise<Contact> {

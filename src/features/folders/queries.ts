@@ -1,6 +1,7 @@
 import { and, asc, count, eq, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { Folder, FolderChange } from './schema'
 import { folders } from './table'
 
@@ -21,11 +22,11 @@ export async function findFolder(db: Db, clientId: string, id: string): Promise<
 }
 
 /** Oldest first. */
-export const listFolders = (db: Db, clientId: string, { skip, limit }: Page): Promise<Folder[]> =>
+export const listFolders = (db: Db, clientId: string, { skip, limit, after }: Page) =>
   db
-    .select(view)
+    .select({ ...view, at: momentOf(folders.createdAt) })
     .from(folders)
-    .where(eq(folders.clientId, clientId))
+    .where(and(eq(folders.clientId, clientId), behind(after, { by: folders.createdAt, id: folders.id })))
     .orderBy(asc(folders.createdAt), asc(folders.id))
     .offset(skip)
     .limit(limit)

@@ -1,10 +1,11 @@
 import { Elysia, t } from 'elysia'
 import { ClientHeader } from '~/platform/http/client-header'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Folder, FolderChange, NewFolder } from './schema'
 import type { FolderService } from './service'
@@ -26,14 +27,14 @@ export const folderRoutes = ({ folders, session }: { folders: FolderService; ses
     .get(
       '/',
       async ({ principal, headers, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await folders.list(principal, headers['x-client-id'], page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await folders.list(principal, headers['x-client-id'], page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         headers: ClientHeader,
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(Folder) },
         detail: { summary: "List a client's folders, oldest first", responses: countedList },
       },

@@ -2,6 +2,7 @@ import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { countFolders, deleteFolder, findFolder, insertFolder, listFolders, updateFolder } from './queries'
@@ -20,10 +21,10 @@ export const createFolderService = ({ db, write }: { db: Db; write: Write }) => 
     })
   },
 
-  async list(principal: Principal, clientId: string, page: Page): Promise<{ items: Folder[]; total: number }> {
+  async list(principal: Principal, clientId: string, page: Page): Promise<Listed<Folder>> {
     authorize(principal, 'read', { kind: 'agents', clientId })
-    const [items, total] = await Promise.all([listFolders(db, clientId, page), countFolders(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listFolders(db, clientId, page), countFolders(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, clientId: string, id: string): Promise<Folder> {

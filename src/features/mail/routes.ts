@@ -19,7 +19,7 @@ export const emailRoutes = ({ emails, session }: { emails: EmailService; session
     .get(
       '/emails',
       async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
-        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(cursor) }
+        const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
         const { items, last } = await emails.list(principal, filter, page)
         Object.assign(set.headers, nextLink(request, last))
         return items

@@ -1,8 +1,8 @@
 import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
-import type { Position } from '~/platform/http/cursor'
 import type { Page } from '~/platform/http/schema'
+import type { Position } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import {

@@ -1,6 +1,7 @@
 import { asc, count, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { CatalogueTool, McpServer } from './schema'
 import { mcpServers } from './table'
 
@@ -49,9 +50,15 @@ export async function findMcpServers(db: Db, ids: string[]): Promise<McpServer[]
 }
 
 /** Oldest first. */
-export async function listMcpServers(db: Db, { skip, limit }: Page): Promise<McpServer[]> {
-  const rows = await db.select(view).from(mcpServers).orderBy(asc(mcpServers.createdAt), asc(mcpServers.id)).offset(skip).limit(limit)
-  return rows.map(shown)
+export async function listMcpServers(db: Db, { skip, limit, after }: Page) {
+  const rows = await db
+    .select({ ...view, at: momentOf(mcpServers.createdAt) })
+    .from(mcpServers)
+    .where(behind(after, { by: mcpServers.createdAt, id: mcpServers.id }))
+    .orderBy(asc(mcpServers.createdAt), asc(mcpServers.id))
+    .offset(skip)
+    .limit(limit)
+  return rows.map(({ at, ...row }) => ({ ...shown(row), at }))
 }
 
 export async function countMcpServers(db: Db): Promise<number> {

@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { McpServer, NewMcpServer } from './schema'
 import type { McpServerService } from './service'
@@ -31,13 +32,13 @@ export const mcpServerRoutes = ({ mcpServers, session }: { mcpServers: McpServer
     .get(
       '/',
       async ({ principal, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await mcpServers.list(principal, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await mcpServers.list(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(McpServer) },
         detail: { summary: 'List the MCP servers of the catalogue, oldest first', responses: countedList },
       },

@@ -2,6 +2,7 @@ import { authorize, can } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
@@ -88,10 +89,11 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
       })
     },
 
-    async list(principal: Principal, page: Page): Promise<{ items: McpServer[]; total: number }> {
+    async list(principal: Principal, page: Page): Promise<Listed<McpServer>> {
       authorize(principal, 'read', { kind: 'catalogue' })
-      const [items, total] = await Promise.all([listMcpServers(db, page), countMcpServers(db)])
-      return { items: items.map((server) => shownTo(principal, server)), total }
+      const [rows, total] = await Promise.all([listMcpServers(db, page), countMcpServers(db)])
+      const { items, last } = pageFrom(rows, page.limit)
+      return { items: items.map((server) => shownTo(principal, server)), total, last }
     },
 
     async get(principal: Principal, id: string): Promise<McpServer> {

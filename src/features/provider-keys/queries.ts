@@ -1,6 +1,7 @@
 import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { ProviderKey } from './schema'
 import { providerKeys } from './table'
 
@@ -30,14 +31,15 @@ export async function findProviderKey(db: Db, clientId: string, id: string): Pro
 export const listProviderKeys = (
   db: Db,
   clientId: string,
-  { skip, limit, sortBy, descending }: Page & { sortBy: SortBy; descending: boolean },
+  { skip, limit, after, sortBy, descending }: Page & { sortBy: SortBy; descending: boolean },
 ) => {
   const order = descending ? desc : asc
+  const by = SORT_COLUMNS[sortBy]
   return db
-    .select(view)
+    .select({ ...view, at: sortBy === 'created_at' ? momentOf(by) : sql<string>`${by}` })
     .from(providerKeys)
-    .where(active(clientId))
-    .orderBy(order(SORT_COLUMNS[sortBy]), order(providerKeys.id))
+    .where(and(active(clientId), behind(after, { by, id: providerKeys.id, descending })))
+    .orderBy(order(by), order(providerKeys.id))
     .offset(skip)
     .limit(limit)
 }

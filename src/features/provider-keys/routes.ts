@@ -1,10 +1,11 @@
 import { Elysia, t } from 'elysia'
 import { ClientHeader } from '~/platform/http/client-header'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { KeyCheck, NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 import type { ProviderKeyService } from './service'
@@ -12,6 +13,7 @@ import type { ProviderKeyService } from './service'
 const Params = t.Object({ key_id: Uuid })
 const Sorted = t.Object({
   ...PageQuery,
+  ...CursorQuery,
   sort_by: t.Optional(choice(['name', 'provider', 'created_at'])),
   sort_direction: t.Optional(choice(['asc', 'desc'])),
 })
@@ -31,13 +33,13 @@ export const providerKeyRoutes = ({ providerKeys, session }: { providerKeys: Pro
     .get(
       '/',
       async ({ principal, headers, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await providerKeys.list(principal, headers['x-client-id'], {
+        const page = cursorPageOf(request, query, { by: query.sort_by === 'created_at' ? 'moment' : 'text' })
+        const { items, total, last } = await providerKeys.list(principal, headers['x-client-id'], {
           ...page,
           sortBy: query.sort_by ?? 'name',
           descending: query.sort_direction === 'desc',
         })
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {

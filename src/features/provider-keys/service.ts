@@ -3,6 +3,7 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
@@ -40,14 +41,10 @@ export const createProviderKeyService = ({ db, write, secrets, clock, checkKey }
     })
   },
 
-  async list(
-    principal: Principal,
-    clientId: string,
-    page: Page & { sortBy: SortBy; descending: boolean },
-  ): Promise<{ items: ProviderKey[]; total: number }> {
+  async list(principal: Principal, clientId: string, page: Page & { sortBy: SortBy; descending: boolean }): Promise<Listed<ProviderKey>> {
     authorize(principal, 'read', { kind: 'keys', clientId })
-    const [items, total] = await Promise.all([listProviderKeys(db, clientId, page), countProviderKeys(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listProviderKeys(db, clientId, page), countProviderKeys(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, clientId: string, id: string): Promise<ProviderKey> {

@@ -61,7 +61,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
       '/runs/',
       async ({ principal, query: { client_id, agent_id, session_id, status, cursor, ...page }, request, set }) => {
         const filter = { clientId: client_id, agentId: agent_id, sessionId: session_id, status }
-        const { items, last } = await runs.list(principal, filter, { ...pageOf(page), after: positionOf(cursor) })
+        const { items, last } = await runs.list(principal, filter, { ...pageOf(page), after: positionOf(request, cursor) })
         Object.assign(set.headers, nextLink(request, last))
         return items
       },

@@ -2,6 +2,7 @@ import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { AgentEvent } from '~/runtime/types'
 import type { StoredEvent } from './event-view'
 import { events, sessions } from './table'
@@ -37,8 +38,14 @@ const owned = ({ clientId, agentId }: SessionOwner) =>
   and(eq(sessions.clientId, clientId), agentId === undefined ? undefined : eq(sessions.agentId, agentId))
 
 /** Newest first. */
-export const listSessions = (db: Db, owner: SessionOwner, { skip, limit }: Page) =>
-  db.select(view).from(sessions).where(owned(owner)).orderBy(desc(sessions.updatedAt), asc(sessions.id)).offset(skip).limit(limit)
+export const listSessions = (db: Db, owner: SessionOwner, { skip, limit, after }: Page) =>
+  db
+    .select({ ...view, at: momentOf(sessions.updatedAt) })
+    .from(sessions)
+    .where(and(owned(owner), behind(after, { by: sessions.updatedAt, id: sessions.id, descending: true, idsAscend: true })))
+    .orderBy(desc(sessions.updatedAt), asc(sessions.id))
+    .offset(skip)
+    .limit(limit)
 
 export async function countSessions(db: Db, owner: SessionOwner): Promise<number> {
   const [row] = await db.select({ total: count() }).from(sessions).where(owned(owner))

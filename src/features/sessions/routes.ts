@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { countedList, neverAnswers } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
 import { described, PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
@@ -40,6 +41,9 @@ const SessionDetail = t.Object(
 )
 const Params = t.Object({ session_id: t.String({ minLength: 3, maxLength: 200 }) })
 const Paged = t.Object(PageQuery)
+const Listing = t.Object({ ...PageQuery, ...CursorQuery })
+/** As listSessions has it. */
+const ORDER = { by: 'moment', ids: 'text' } as const
 /** The web frontend asks without a limit and takes the answer for everything. */
 const wholePageOf = ({ skip = '0', limit = '1000' }: { skip?: string; limit?: string }) => pageOf({ skip, limit })
 
@@ -49,14 +53,14 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
     .get(
       '/client/:client_id',
       async ({ principal, params, query, request, set }) => {
-        const page = wholePageOf(query)
-        const { items, total } = await sessions.listOfClient(principal, params.client_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, { limit: '1000', ...query }, ORDER)
+        const { items, total, last } = await sessions.listOfClient(principal, params.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: t.Object({ client_id: Uuid }),
-        query: Paged,
+        query: Listing,
         response: { 200: described(t.Array(SessionItem)) },
         detail: {
           summary: "A client's sessions, newest first: 1000 unless `limit` says less",
@@ -68,14 +72,14 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
     .get(
       '/agent/:agent_id',
       async ({ principal, params, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await sessions.listOfAgent(principal, params.agent_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query, ORDER)
+        const { items, total, last } = await sessions.listOfAgent(principal, params.agent_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: t.Object({ agent_id: Uuid }),
-        query: Paged,
+        query: Listing,
         response: { 200: described(t.Array(SessionItem)) },
         detail: { summary: "An agent's sessions, newest first", responses: countedList },
       },

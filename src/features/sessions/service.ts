@@ -4,6 +4,7 @@ import { authorize, authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { type StoredEvent, showEvent } from './event-view'
@@ -26,15 +27,15 @@ export function createSessionService({ db, write, agents, files }: { db: Db; wri
   return {
     async listOfClient(principal: Principal, clientId: string, page: Page) {
       authorize(principal, 'read', { kind: 'sessions', clientId })
-      const [items, total] = await Promise.all([listSessions(db, { clientId }, page), countSessions(db, { clientId })])
-      return { items, total }
+      const [rows, total] = await Promise.all([listSessions(db, { clientId }, page), countSessions(db, { clientId })])
+      return { ...pageFrom(rows, page.limit), total }
     },
 
     async listOfAgent(principal: Principal, agentId: string, page: Page) {
       const agent = await agents.find(authorizeReach(principal, 'read', 'sessions'), agentId)
       const owner = { clientId: agent.client_id, agentId }
-      const [items, total] = await Promise.all([listSessions(db, owner, page), countSessions(db, owner)])
-      return { items, total }
+      const [rows, total] = await Promise.all([listSessions(db, owner, page), countSessions(db, owner)])
+      return { ...pageFrom(rows, page.limit), total }
     },
 
     async get(principal: Principal, id: string) {

@@ -1,6 +1,7 @@
 import { asc, count, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { Tool } from './schema'
 import { tools } from './table'
 
@@ -24,8 +25,14 @@ export async function findTool(db: Db, id: string): Promise<Tool | undefined> {
 export const findTools = (db: Db, ids: string[]): Promise<Tool[]> => db.select(view).from(tools).where(inArray(tools.id, ids))
 
 /** Oldest first. */
-export const listTools = (db: Db, { skip, limit }: Page): Promise<Tool[]> =>
-  db.select(view).from(tools).orderBy(asc(tools.createdAt), asc(tools.id)).offset(skip).limit(limit)
+export const listTools = (db: Db, { skip, limit, after }: Page) =>
+  db
+    .select({ ...view, at: momentOf(tools.createdAt) })
+    .from(tools)
+    .where(behind(after, { by: tools.createdAt, id: tools.id }))
+    .orderBy(asc(tools.createdAt), asc(tools.id))
+    .offset(skip)
+    .limit(limit)
 
 export async function countTools(db: Db): Promise<number> {
   const [row] = await db.select({ total: count() }).from(tools)

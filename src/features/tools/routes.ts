@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { NewTool, Tool } from './schema'
 import type { ToolService } from './service'
@@ -25,13 +26,13 @@ export const toolRoutes = ({ tools, session }: { tools: ToolService; session: Se
     .get(
       '/',
       async ({ principal, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await tools.list(principal, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await tools.list(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(Tool) },
         detail: { summary: 'List the HTTP tools of the catalogue, oldest first', responses: countedList },
       },

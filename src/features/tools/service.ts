@@ -3,6 +3,7 @@ import type { Db } from '~/platform/db'
 import type { DefinitionCache } from '~/platform/definition-cache'
 import { notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
@@ -44,10 +45,11 @@ export function createToolService({
       })
     },
 
-    async list(principal: Principal, page: Page): Promise<{ items: Tool[]; total: number }> {
+    async list(principal: Principal, page: Page): Promise<Listed<Tool>> {
       authorize(principal, 'read', { kind: 'catalogue' })
-      const [items, total] = await Promise.all([listTools(db, page), countTools(db)])
-      return { items: items.map((tool) => shownTo(principal, tool)), total }
+      const [rows, total] = await Promise.all([listTools(db, page), countTools(db)])
+      const { items, last } = pageFrom(rows, page.limit)
+      return { items: items.map((tool) => shownTo(principal, tool)), total, last }
     },
 
     async get(principal: Principal, id: string): Promise<Tool> {

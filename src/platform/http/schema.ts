@@ -1,5 +1,6 @@
 import { Kind, type TSchema, TypeRegistry } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
+import type { Position } from '../keyset'
 
 /** The canonical spelling only: `urn:uuid:` and braces are refused (PostgreSQL would take one and fail on the other). */
 export const Uuid = t.String({
@@ -63,6 +64,8 @@ export const PageQuery = {
 export interface Page {
   skip: number
   limit: number
+  /** From a cursor, which counts instead of `skip`. */
+  after?: Position | undefined
 }
 
 export const pageOf = ({ skip, limit }: { skip?: string; limit?: string }): Page => ({

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, gte, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import type { Position } from '~/platform/http/cursor'
+import type { Position } from '~/platform/keyset'
 import type { Head, Link } from '../chain'
 import type { AuditFilter } from '../schema'
 import { auditChains, auditLogs } from '../table'

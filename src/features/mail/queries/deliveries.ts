@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import type { Position } from '~/platform/http/cursor'
+import type { Position } from '~/platform/keyset'
 import type { EmailFilter } from '../schema'
 import { deliveries, emailEvents, emailSuppressions } from '../table'
 

@@ -2,7 +2,7 @@ import { and, desc, eq, sql } from 'drizzle-orm'
 import { usageRecords } from '~/features/usage/table'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
-import type { Position } from '~/platform/http/cursor'
+import type { Position } from '~/platform/keyset'
 import { type RunStatus, runSteps, runs } from '../table'
 
 export interface RunFilter {

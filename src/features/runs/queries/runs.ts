@@ -1,4 +1,5 @@
 import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
+import { agents } from '~/features/agents/table'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
 import { builtOnce } from '~/platform/built-once'
@@ -74,12 +75,27 @@ const newRun = builtOnce((db, isBackground: boolean) => {
       deadlineAt: sql`now() + ${seconds(sql.placeholder('timeoutSeconds'))}`,
       startedAt: sql`case when ${starts} then now() end`,
     })
-    .returning({ status: runs.status, isIdle: sql<boolean>`${idle}`, createdAt: runs.createdAt, restMs: restMs() })
+    .returning({
+      status: runs.status,
+      isIdle: sql<boolean>`${idle}`,
+      createdAt: runs.createdAt,
+      restMs: restMs(),
+      apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${runs.clientId} and a.id = ${runs.agentId})`,
+    })
     .prepare('')
 })
 
+interface Inserted {
+  status: RunStatus
+  isIdle: boolean
+  createdAt: Date
+  restMs: number
+  /** The provider key that its agent calls models with. */
+  apiKeyId: string | null
+}
+
 /** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. Sent when called. */
-export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; isIdle: boolean; createdAt: Date; restMs: number }> {
+export async function insertRun(db: Db, run: NewRun): Promise<Inserted> {
   const [inserted] = await newRun(db, run.isBackground).execute({ ...run })
   // An insert of one row returns one.
   return inserted as NonNullable<typeof inserted>

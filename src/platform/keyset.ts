@@ -1,0 +1,47 @@
+import { type Placeholder, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+
+/** Where a page of a list ends: what its last item is ordered by, as text (a moment with its microseconds), and that item's id. */
+export interface Position {
+  at: string
+  id: string
+}
+
+/** One page of a list: how many items there are in all, and where this page ends. */
+export interface Listed<Item> {
+  items: Item[]
+  total: number
+  last: Position | undefined
+}
+
+/** A moment whole: a Date would lose the microseconds that tell two rows apart. */
+export const momentOf = (column: PgColumn) => sql<string>`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
+interface Order {
+  by: PgColumn
+  id: PgColumn
+  descending?: boolean
+  /** Where ids run the other way. */
+  idsAscend?: boolean
+}
+
+/**
+ * What stands behind a position in a list of that order. It does not matter whether the item is still there, so a list that is read page by page
+ * neither repeats nor leaves out what was there all along.
+ */
+export function behind(after: Position | Record<keyof Position, Placeholder> | undefined, order: Order): SQL | undefined {
+  if (after === undefined) return undefined
+  const { by, id, descending = false, idsAscend = !descending } = order
+  const [value, last] = [typed(after.at, by), typed(after.id, id)]
+  const beyond = sql.raw(descending ? '<' : '>')
+  if (idsAscend !== descending) return sql`(${by}, ${id}) ${beyond} (${value}, ${last})`
+  return sql`(${by} ${beyond} ${value} or (${by} = ${value} and ${id} ${sql.raw(idsAscend ? '>' : '<')} ${last}))`
+}
+
+const typed = (value: string | Placeholder, column: PgColumn) => sql`cast(${value} as ${sql.raw(column.getSQLType())})`
+
+/** The rows of a page without what they are ordered by, and where the page ends: nowhere, if it was not full. */
+export function pageFrom<Row extends Position>(rows: Row[], limit: number): { items: Omit<Row, 'at'>[]; last: Position | undefined } {
+  const end = rows.length === limit ? rows.at(-1) : undefined
+  return { items: rows.map(({ at: _, ...row }) => row), last: end && { at: end.at, id: end.id } }
+}
