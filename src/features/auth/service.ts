@@ -5,6 +5,7 @@ import type { Write } from '~/platform/unit-of-work'
 import { createEmailChange } from './email-change'
 import type { Links } from './links'
 import type { Unlock } from './lock'
+import { createOwnLocale } from './own-locale'
 import { createOwnPassword } from './own-password'
 import type { OwnPasswordCheck, PasswordCheck } from './password-check'
 import { createRegistration } from './registration'
@@ -28,10 +29,11 @@ interface Deps {
   emailChangeSeconds: number
 }
 
-/** What people do to come in: sign up, sign in, and see to their password and address. */
+/** What people do to come in: sign up, sign in, and see to their password, address and language. */
 export const createAuthService = (deps: Deps) => ({
   ...createRegistration(deps),
   ...createSignIn(deps),
   ...createOwnPassword(deps),
+  ...createOwnLocale(deps),
   ...createEmailChange(deps),
 })
