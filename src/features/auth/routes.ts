@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import { SecondStep } from '~/features/second-factors/schema'
 import { SignedIn } from '~/features/sign-ins/schema'
-import { OwnLocale, User } from '~/features/users/schema'
+import { User } from '~/features/users/schema'
 import { acceptLanguage } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { localeOf } from '~/platform/http/locale'
@@ -114,11 +114,6 @@ const signedIn = ({ auth, session, passwordMinLength }: { auth: AuthService; ses
   return new Elysia()
     .use(session)
     .post('/me', ({ principal }) => auth.me(principal), { response: { 200: User }, detail: { summary: 'The signed-in user' } })
-    .put('/locale', ({ principal, body }) => auth.changeLocale(principal, body), {
-      body: OwnLocale,
-      response: { 200: User },
-      detail: { summary: 'Choose the language of the mails to oneself' },
-    })
     .post(
       '/change-password',
       async ({ principal, body }) => {

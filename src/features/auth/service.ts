@@ -5,7 +5,6 @@ import type { Write } from '~/platform/unit-of-work'
 import { createEmailChange } from './email-change'
 import type { Links } from './links'
 import type { Unlock } from './lock'
-import { createOwnLocale } from './own-locale'
 import { createOwnPassword } from './own-password'
 import type { OwnPasswordCheck, PasswordCheck } from './password-check'
 import { createRegistration } from './registration'
@@ -29,11 +28,10 @@ interface Deps {
   emailChangeSeconds: number
 }
 
-/** What people do to come in: sign up, sign in, and see to their password, address and language. */
+/** What people do to come in: sign up, sign in, and see to their password and address. */
 export const createAuthService = (deps: Deps) => ({
   ...createRegistration(deps),
   ...createSignIn(deps),
   ...createOwnPassword(deps),
-  ...createOwnLocale(deps),
   ...createEmailChange(deps),
 })
