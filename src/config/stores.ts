@@ -67,6 +67,7 @@ export function readRedis(read: Reader) {
     url,
     keyPrefix: read.text('REDIS_KEY_PREFIX', 'Begins every key.', 'evoai:'),
     commandTimeoutMs: read.integer('REDIS_COMMAND_TIMEOUT_MS', 'Deadline of one command on the request path.', 200, 10, 10_000),
+    allowEviction: read.flag('REDIS_ALLOW_EVICTION', 'Whether production starts on a Redis that drops keys when it is full.', false),
   }
 }
 

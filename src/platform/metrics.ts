@@ -52,10 +52,12 @@ export function createMetrics({ redis, log, clock, process: name, queues }: Metr
     registers,
   })
   const memory = new Gauge({ name: 'evo_process_resident_bytes', help: 'Resident memory.', registers })
+  const evicts = new Gauge({ name: 'evo_redis_evicts', help: '1 where Redis drops keys when it is full.', registers })
   const key = (of: string) => redis.key('metrics', of)
 
   const figures = () => {
     memory.set(process.memoryUsage.rss())
+    evicts.set(redis.evicts ? 1 : 0)
     return own.getMetricsAsJSON()
   }
 

@@ -1,6 +1,9 @@
 import type { Db } from './db'
 
-/** What a client's own systems can be told of. */
+/**
+ * What a client's own systems can be told of. What a run, an approval or a budget comes to is written by triggers of the database, which are in the
+ * same statement; the rest by a change's `notify`.
+ */
 export const EVENTS = ['run.finished', 'run.failed', 'approval.wanted', 'budget.reached', 'agent.changed'] as const
 export type EventName = (typeof EVENTS)[number]
 

@@ -12,6 +12,8 @@ export interface RedisStore {
   run<T>(commands: (redis: Redis) => Promise<T>): Promise<T>
   /** Whether `run` would try. */
   readonly available: boolean
+  /** Whether the server, as it was when the link came up, drops keys when it is full. */
+  readonly evicts: boolean
   /** Settles when the link is up (true) or after `ms` (false); never rejects. */
   ready(ms: number): Promise<boolean>
   /** Prefixed key. Keys of one multi-key operation must share a `{tag}`: on a cluster they must live in one hash slot. */
@@ -63,11 +65,19 @@ export function createRedis({ url, keyPrefix, commandTimeoutMs, name, log }: Red
   let failures = 0
   let dropped = false
   let closing = false
+  let evicts = false
   reportState(client, log, () => closing)
   client.on('ready', () => {
     failures = 0
     dropped = false
-    warnIfEvicting(client, log)
+    client.info('memory').then(
+      (memory) => {
+        const policy = evictionPolicyOf(memory)
+        evicts = policy !== undefined
+        if (evicts) log.error('redis evicts keys: set maxmemory-policy to noeviction', { policy })
+      },
+      (error) => log.debug('redis memory policy is unknown', { error }),
+    )
   })
 
   const isAvailable = () => client.status === 'ready' && !dropped
@@ -89,6 +99,9 @@ export function createRedis({ url, keyPrefix, commandTimeoutMs, name, log }: Red
   return {
     get available() {
       return isAvailable()
+    },
+    get evicts() {
+      return evicts
     },
     async run(commands) {
       if (!isAvailable()) throw new RedisUnavailable('Redis is not connected')
@@ -217,14 +230,12 @@ function reportState(client: Redis, log: Log, isClosing: () => boolean) {
   })
 }
 
-/** An evicting server drops what revocation and limits rely on, without a word. */
-function warnIfEvicting(client: Redis, log: Log) {
-  client.info('memory').then(
-    (memory) => {
-      const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1] ?? 'noeviction'
-      const isBounded = !/maxmemory:0\b/.test(memory)
-      if (isBounded && policy !== 'noeviction') log.error('redis evicts keys: set maxmemory-policy to noeviction', { policy })
-    },
-    (error) => log.debug('redis memory policy is unknown', { error }),
-  )
+/**
+ * By which policy a server drops keys when it is full, from what `INFO memory` says; undefined where it never does.
+ * One that does drops what revocation and limits rely on, without a word.
+ */
+export function evictionPolicyOf(memory: string): string | undefined {
+  const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1] ?? 'noeviction'
+  const isBounded = !/maxmemory:0\b/.test(memory)
+  return isBounded && policy !== 'noeviction' ? policy : undefined
 }

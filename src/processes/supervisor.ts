@@ -88,6 +88,11 @@ async function start(server: Server, env: Env) {
   if (runnerEnv !== undefined) addChild(server, { name: 'runner', env: runnerEnv, config, log })
 
   await unlessAborted(stopping, services.ready)
+  if (config.production && config.role !== 'runner') {
+    // Its client takes a while to load, and a start in development does without.
+    const { demandLastingRedis } = await import('./lasting-redis')
+    await unlessAborted(stopping, demandLastingRedis(config, log))
+  }
   const services_ms = lap()
   let adminPassword: string | undefined
   if (config.role === 'runner') serving.push(...family.children)

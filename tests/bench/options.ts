@@ -1,4 +1,4 @@
-export const SCENARIOS = ['read', 'list', 'create', 'login', 'login-flood', 'chat', 'start'] as const
+export const SCENARIOS = ['read', 'list', 'create', 'login', 'login-flood', 'chat', 'stream', 'sockets', 'email', 'audit', 'start'] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 
 export interface Options {

@@ -3,14 +3,15 @@ import { join } from 'node:path'
 import { findPostgresPrograms } from '../support/native-postgres'
 import { median } from './rounds'
 
-/** One figure held against its goal. */
+/** One figure, held against its goal. */
 export interface Verdict {
   what: string
   value: number
   /** Of the rounds. */
   least: number
   most: number
-  goal: { atLeast: number } | { atMost: number }
+  /** Without one the figure is only told. */
+  goal?: { atLeast: number } | { atMost: number }
   unit?: string
 }
 
@@ -26,11 +27,15 @@ export interface Finding {
 export function print(finding: Finding) {
   const lines = ['', finding.title, ...finding.notes.map((note) => `  ${note}`), '', ...table(finding.rows)]
   for (const { what, value, least, most, goal, unit = '' } of finding.verdicts) {
-    const [sign, bound, reached] = 'atLeast' in goal ? ['≥', goal.atLeast, value >= goal.atLeast] : ['≤', goal.atMost, value <= goal.atMost]
     const range = least === most ? '' : ` (${round(least)}–${round(most)})`
-    lines.push(`  ${what}: ${round(value)}${unit}${range}, goal ${sign} ${bound}${unit}: ${reached ? 'reached' : 'BELOW GOAL'}`)
+    lines.push(`  ${what}: ${round(value)}${unit}${range}${goal === undefined ? '' : judged(value, goal, unit)}`)
   }
   process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+function judged(value: number, goal: NonNullable<Verdict['goal']>, unit: string): string {
+  const [sign, bound, reached] = 'atLeast' in goal ? ['≥', goal.atLeast, value >= goal.atLeast] : ['≤', goal.atMost, value <= goal.atMost]
+  return `, goal ${sign} ${bound}${unit}: ${reached ? 'reached' : 'BELOW GOAL'}`
 }
 
 export const round = (value: number): string =>

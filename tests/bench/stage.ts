@@ -53,8 +53,8 @@ export async function setStage(stack: AsyncDisposableStack): Promise<Stage> {
   return { api, floor, provider, databaseUrl, people, tokens, agentIds, folder }
 }
 
-export async function startPostgres(stack: AsyncDisposableStack): Promise<string> {
-  const server = await startNativePostgres({ shared_buffers: '256MB', autovacuum: 'off' })
+export async function startPostgres(stack: AsyncDisposableStack, settings: Record<string, string> = {}): Promise<string> {
+  const server = await startNativePostgres({ shared_buffers: '256MB', autovacuum: 'off', ...settings })
   stack.defer(server.stop)
   return server.url
 }
@@ -72,26 +72,35 @@ export async function startRedis(stack: AsyncDisposableStack, folder: string): P
   return embeddedRedisUrl(options)
 }
 
-/** One API process as in production, with its log in a file; no worker. Limits are in force, but out of reach. */
+/** One API process as in production; no worker. */
 export async function startApi(stack: AsyncDisposableStack, env: Record<string, string>, folder: string): Promise<Served> {
   const port = await findFreePort()
   const url = `http://127.0.0.1:${port}`
+  const api = startRole(stack, 'api', { PORT: String(port), API_URL: url, ...env }, folder)
+  try {
+    await answering(`${url}/readyz`, api.isGone)
+  } catch (error) {
+    throw new Error(`the server does not start: ${(await Bun.file(join(folder, 'api.log')).text()).slice(-2000)}`, { cause: error })
+  }
+  return { url, pid: childrenOf(api.pid)[0] ?? 0, stop: api.stop }
+}
+
+/** The process of one role as in production, with its log in a file. Limits are in force, but out of reach. */
+export function startRole(stack: AsyncDisposableStack, role: 'api' | 'worker', env: Record<string, string>, folder: string) {
   const supervisor = Bun.spawn([process.execPath, MAIN], {
     env: {
       ...inherited(),
       NODE_ENV: 'production',
-      EVO_ROLE: 'api',
+      EVO_ROLE: role,
       EVO_API_PROCESSES: '1',
       EVO_DATA_DIR: join(folder, 'data'),
       LOG_LEVEL: 'info',
       HOST: '127.0.0.1',
-      PORT: String(port),
-      API_URL: url,
       JWT_SECRET_KEY: randomSecret(),
       JWT_EXPIRATION_TIME: '7200',
       ENCRYPTION_KEY: randomSecret(),
       ADMIN_EMAIL: 'admin@example.com',
-      // Needed in production; without a worker nothing is sent.
+      // Needed in production; nothing is sent unless there is a worker.
       EMAIL_PROVIDER: 'smtp',
       SMTP_HOST: '127.0.0.1',
       OPENAI_API_KEY: 'sk-bench',
@@ -105,7 +114,7 @@ export async function startApi(stack: AsyncDisposableStack, env: Record<string, 
       ...env,
     },
     stdin: 'ignore',
-    stdout: Bun.file(join(folder, 'api.log')),
+    stdout: Bun.file(join(folder, `${role}.log`)),
     stderr: 'inherit',
   })
   const stop = async () => {
@@ -113,12 +122,7 @@ export async function startApi(stack: AsyncDisposableStack, env: Record<string, 
     await supervisor.exited
   }
   stack.defer(stop)
-  try {
-    await answering(`${url}/readyz`, () => supervisor.exitCode !== null)
-  } catch (error) {
-    throw new Error(`the server does not start: ${(await Bun.file(join(folder, 'api.log')).text()).slice(-2000)}`, { cause: error })
-  }
-  return { url, pid: childrenOf(supervisor.pid)[0] ?? 0, stop }
+  return { pid: supervisor.pid, isGone: () => supervisor.exitCode !== null, stop }
 }
 
 export const randomSecret = () => crypto.getRandomValues(Buffer.alloc(32)).toString('base64url')

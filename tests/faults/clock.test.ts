@@ -41,7 +41,7 @@ test.each([-60 * MINUTE, 60 * MINUTE])('F-32: with a clock that is off by %d ms 
   )
   const look = async () => {
     const [run] = await app.services.db.execute<{ lease: boolean; deadline: boolean }>(
-      sql`select lease_until between now() and now() + interval '1 minute' as lease,
+      sql`select lease_until between now() - interval '1 minute' and now() + interval '1 minute' as lease,
             deadline_at between now() and now() + interval '11 minutes' as deadline
           from runs where session_id = ${`${id}_${agent.id}`} and status = 'running'`,
     )

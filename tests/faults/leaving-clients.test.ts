@@ -5,7 +5,7 @@ import { startApp, type TestApp } from '../support/start-app'
 
 let app: TestApp
 beforeAll(async () => {
-  app = await startApp({ DATABASE_POOL_SIZE: '2', RATE_WRITES_PER_MINUTE: '100000' })
+  app = await startApp({ DATABASE_POOL_SIZE: '2', DATABASE_ACQUIRE_TIMEOUT_MS: '30000', RATE_WRITES_PER_MINUTE: '100000' })
 })
 afterAll(() => app.close())
 

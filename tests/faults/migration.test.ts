@@ -40,7 +40,7 @@ test.skipIf(!isPossible)(
   'F-16: while a migration holds a table, what needs it gets 503 and all else is served; then the old version goes on',
   async () => {
     await migrate({ url: databaseUrl, log: silentLog })
-    app = await startApp({ DATABASE_URL: databaseUrl, DATABASE_STATEMENT_TIMEOUT_MS: '500' })
+    app = await startApp({ DATABASE_URL: databaseUrl, DATABASE_STATEMENT_TIMEOUT_MS: '2000' })
     const { call, clientId } = app.ada
     const own = { 'x-client-id': clientId }
     const folders = async () => {

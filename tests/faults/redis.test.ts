@@ -2,15 +2,19 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaul
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { silentLog } from '~/platform/log'
+import { loadConfig } from '~/config'
+import { createHealth } from '~/features/system/health'
+import { createLog, silentLog } from '~/platform/log'
 import { createRelay, type Relay } from '~/platform/outbox/relay'
 import { GROUP, streamKey } from '~/platform/outbox/streams'
 import type { OutboxKind } from '~/platform/outbox/table'
 import { createRedis, type RedisStore, RedisUnavailable, results, script } from '~/platform/redis'
 import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
+import { demandLastingRedis } from '~/processes/lasting-redis'
 import type { Launched } from '~/processes/launched'
 import { findFreePort } from '~/processes/ports'
+import { StartError } from '~/processes/start-error'
 import { type Background, endProcess, openBackground, until } from '../support/background'
 
 setDefaultTimeout(60_000)
@@ -68,6 +72,37 @@ describe('requests', () => {
     await startRedis()
     await until(() => redis.available, 5000)
     expect(await redis.run((connection) => connection.get('a'))).toBeNull()
+  })
+
+  test('F-06: a Redis that evicts is told in the log and by readiness, and production does not start on it unless asked to', async () => {
+    const lines: string[] = []
+    const config = (env: object) => ({ ...loadConfig({}), production: true, ...env })
+    const at = { ...loadConfig({}).redis, url, keyPrefix: 'faults:' }
+    await demandLastingRedis(config({ redis: at }), silentLog)
+    await redis.run((client) => client.config('SET', 'maxmemory', '1gb'))
+    await redis.run((client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'))
+    try {
+      const refusal = await demandLastingRedis(config({ redis: at }), silentLog).catch((error: unknown) => error)
+      expect(refusal).toBeInstanceOf(StartError)
+      expect(String(refusal)).toContain('maxmemory-policy allkeys-lru')
+      await demandLastingRedis(config({ redis: { ...at, allowEviction: true } }), silentLog)
+      const fresh = createRedis({
+        url,
+        keyPrefix: 'faults:',
+        commandTimeoutMs: 200,
+        name: 'faults',
+        log: createLog({ level: 'info', write: (line) => lines.push(line) }),
+      })
+      await until(() => fresh.evicts)
+      expect(lines.join()).toContain('redis evicts keys')
+      const database = { ping: async () => true }
+      const health = createHealth({ database, redis: fresh, isMigrated: async () => true })
+      expect(await health.readiness()).toMatchObject({ status: 'degraded', checks: { redis: 'evicting' } })
+      await fresh.close()
+    } finally {
+      await redis.run((client) => client.config('SET', 'maxmemory-policy', 'noeviction'))
+      await redis.run((client) => client.config('SET', 'maxmemory', '0'))
+    }
   })
 
   test('F-02: Redis frozen: no call waits longer than its command timeout, three open the circuit, and it closes within 5 s', async () => {

@@ -7,7 +7,6 @@ const all = await titles()
 
 /** What no test of a minute can show, with what shows it instead. */
 const ELSEWHERE: Record<string, string> = {
-  'F-06': 'not yet',
   'F-23': 'bun run drill:mail --mails 100000; mails are all of one class, so none is sent before another',
 }
 

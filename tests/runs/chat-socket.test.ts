@@ -228,7 +228,7 @@ test('WS-08: a run goes on without its client, unless the client asked to take i
 })
 
 test('defect 58: idle connections, many more than there are to the database, hold up nobody', async () => {
-  const small = await startApp({ DATABASE_POOL_SIZE: '2' })
+  const small = await startApp({ DATABASE_POOL_SIZE: '2', DATABASE_ACQUIRE_TIMEOUT_MS: '30000' })
   const { call, clientId, token } = small.ada
   const { body } = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'echo', type: 'llm', model: 'demo/echo', config: {} })
   const idle = await Promise.all(

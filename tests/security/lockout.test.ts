@@ -11,7 +11,14 @@ const MAX = 5
 let app: TestApp
 let hashChecks: Mock<TestApp['services']['passwords']['verify']>
 beforeAll(async () => {
-  app = await startApp({ TRUSTED_PROXIES: '127.0.0.1', MAX_LOGIN_ATTEMPTS: String(MAX), LOGIN_LOCKOUT_MINUTES: '30' })
+  app = await startApp({
+    TRUSTED_PROXIES: '127.0.0.1',
+    MAX_LOGIN_ATTEMPTS: String(MAX),
+    LOGIN_LOCKOUT_MINUTES: '30',
+    // How many attempts come through is the matter here, not how fast this machine is.
+    DATABASE_ACQUIRE_TIMEOUT_MS: '30000',
+    DATABASE_STATEMENT_TIMEOUT_MS: '30000',
+  })
   hashChecks = spyOn(app.services.passwords, 'verify')
 })
 afterAll(() => app.close())
@@ -30,7 +37,6 @@ const failures = async (email: string, from = HOME) => {
   expect(outcomes).toEqual(Array(MAX).fill('401 invalid-credentials'))
 }
 const LOCKED = '429 too-many-attempts'
-const BUSY = '503 overloaded'
 /** As if so much time had passed. */
 const passMinutes = (minutes: number) =>
   app.services.db.execute(sql`update attempt_counters set expires_at = expires_at - ${minutes} * interval '1 minute'`)
@@ -79,10 +85,9 @@ test('PWD-08: of two hundred parallel guesses five are checked, the counter is e
   hashChecks.mockClear()
   const replies = await Promise.all(Array.from({ length: 200 }, () => guess(person.email)))
   const outcomes = Object.groupBy(replies.map(outcomeOf), (outcome) => outcome)
-  // On a machine that is busy otherwise some may be turned away before they come to it.
-  expect(Object.keys(outcomes).filter((outcome) => ![BUSY, LOCKED, '401 invalid-credentials'].includes(outcome))).toEqual([])
-  expect(outcomeOf(await guess(person.email))).toBe(LOCKED)
+  expect(Object.keys(outcomes).toSorted()).toEqual(['401 invalid-credentials', LOCKED])
   expect(outcomes['401 invalid-credentials']).toHaveLength(MAX)
+  expect(outcomes[LOCKED]).toHaveLength(200 - MAX)
   expect(hashChecks).toHaveBeenCalledTimes(MAX)
   expect(await counts()).toEqual(['* 5', '198.51.100.0/24 5'])
   expect((await mailsOf(person)).filter((template) => template === 'account-locked')).toHaveLength(1)
@@ -125,9 +130,7 @@ test('of many who give the right password at the same time none is locked out, o
     const there = async () => (await fetch(`${url}/api/v1/auth/login`, { method: 'POST', headers, body })).status
     const here = async () => (await login(person.email, PASSWORD)).status
     const together = async (calls: (() => Promise<number>)[]) => {
-      const statuses = await Promise.all(calls.map((call) => call()))
-      expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([])
-      expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(MAX)
+      expect(await Promise.all(calls.map((call) => call()))).toEqual(Array(calls.length).fill(200))
     }
     await together(Array(20).fill(here))
     await together([...Array(10).fill(here), ...Array(10).fill(there)])

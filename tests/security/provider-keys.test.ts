@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
+import { auditedBy } from '../support/outbox'
 import { openai, sse } from '../support/raw-provider'
 import { type Person, startApp, type TestApp } from '../support/start-app'
 import { outcomeOf } from './transport/row'
@@ -81,6 +82,17 @@ test('defect 6: whoever renames a key, with an empty value as the web frontend d
   expect((await app.ada.call('PUT', KEYS + id, { key_value: 'another-secret-0001' }, own(app.ada))).status).toBe(200)
   expect(await chat(app.ada, agent.id)).toBe('200')
   expect(presented).toEqual(['Bearer another-secret-0001'])
+})
+
+test('the use of a provider key is audited once for each run', async () => {
+  const id = await keyOf(app.ada)
+  const agent = await agentWith(app.ada, { api_key_id: id })
+  for (const _ of [1, 2]) expect(await chat(app.ada, agent.id)).toBe('200')
+  const uses = (await auditedBy(app)).filter(({ details }) => details?.api_key_id === id)
+  expect(uses).toMatchObject(
+    [1, 2].map(() => ({ action: 'run', resource_id: agent.id, user_id: app.ada.userId, client_id: app.ada.clientId })),
+  )
+  expect(new Set(uses.map(({ details }) => details?.run_id)).size).toBe(2)
 })
 
 test('KEY-02: a ciphertext that was exchanged, changed or is of another client opens nothing, and the call ends with 503', async () => {

@@ -317,6 +317,8 @@ describe('SendGrid', () => {
     })
     expect(await world.deliveryOf(id)).toMatchObject({ state: 'sending', providerMessageId: null })
     expect(await world.isDone(id)).toBe(false)
+    // Its lease ends one day, and it must not turn up among the mails of another test.
+    await world.db.update(deliveries).set({ state: 'failed', nextAttemptAt: null }).where(eq(deliveries.outboxId, id))
   })
 })
 

@@ -1,12 +1,12 @@
 import { type Clock, systemClock } from '~/platform/clock'
 import type { Database, Db, Send } from '~/platform/db'
-import { createHardStop } from '~/platform/hard-stop'
 import type { Log } from '~/platform/log'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
+import { createDueWorker } from '~/platform/outbox/due-worker'
 import { lockOutbox } from '~/platform/outbox/lock'
-import { createPause, patiently } from '~/platform/patience'
+import { patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
-import { createStreamWorker, type Refusal, SETTLE_MS } from '~/platform/stream-worker'
+import { createStreamWorker, type Refusal } from '~/platform/stream-worker'
 import { retryDelayMs } from './backoff'
 import { type ComposeSettings, type Composition, composeMail } from './compose'
 import {
@@ -66,7 +66,7 @@ type Step =
   | { kind: 'send'; lease: Lease; mail: Mail; takenAt: number }
 
 export function createMailWorker(settings: MailWorkerSettings): MailWorker {
-  const { database, redis, log, sender, concurrency = 8, duePollMs = 1000, claimAfterMs, clock = systemClock } = settings
+  const { database, redis, log, sender, concurrency = 8, duePollMs, claimAfterMs, clock = systemClock } = settings
 
   async function deliver(outboxId: string, signal: AbortSignal): Promise<Refusal[]> {
     const step = await database.transaction((tx, send) => takeStep(tx, send, settings, outboxId))
@@ -88,38 +88,22 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
     handle: async ([id], signal) => (id === undefined ? [] : deliver(id, signal)),
   })
 
-  async function deliverDue(ids: string[], signal: AbortSignal, hardStop: AbortSignal) {
-    const waiting = [...ids]
-    const lane = async () => {
-      for (let id = waiting.shift(); id !== undefined && !signal.aborted; id = waiting.shift()) {
-        const refusals = await deliver(id, hardStop)
-        if (refusals.length > 0) await failOrphan(database.db, id)
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(concurrency, ids.length) }, lane))
-  }
-
-  /** Retries live in PostgreSQL alone, so that neither a restart nor a Redis that forgot delays them. */
-  async function runDue(signal: AbortSignal) {
-    const pause = createPause(clock, signal)
-    const hardStop = createHardStop(signal, SETTLE_MS)
-    while (!signal.aborted) {
-      try {
-        const ids = await listDue(database.db, concurrency * 4)
-        await deliverDue(ids, signal, hardStop.signal)
-        pause.reset()
-        await clock.sleep(duePollMs * (0.8 + Math.random() * 0.4), signal).catch(() => undefined)
-      } catch (error) {
-        if (pause.isFirst) log.warn('due mails could not be looked up or sent, trying again', { error })
-        await pause.wait()
-      }
-    }
-    hardStop.clear()
-  }
+  const due = createDueWorker({
+    name: 'mails',
+    log,
+    concurrency,
+    clock,
+    ...(duePollMs === undefined ? {} : { pollMs: duePollMs }),
+    listDue: (limit) => listDue(database.db, limit),
+    async deliver(id, signal) {
+      const refusals = await deliver(id, signal)
+      if (refusals.length > 0) await failOrphan(database.db, id)
+    },
+  })
 
   return {
     async run(signal) {
-      await Promise.all([stream.run(signal), runDue(signal)])
+      await Promise.all([stream.run(signal), due.run(signal)])
     },
   }
 }

@@ -8,7 +8,7 @@ import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
 import { insertUserEvent } from './queries/events'
 import type { OwnedRun } from './queries/owned'
-import { countActiveRuns, insertRun, interruptSession, upsertSession } from './queries/runs'
+import { countRunsToAdd, insertRun, interruptSession, upsertSession } from './queries/runs'
 import type { Runner } from './runner'
 import type { OnBusy } from './schema'
 import type { Groundwork } from './turn'
@@ -64,7 +64,7 @@ export const createStart =
       // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
       const [, active, run] = await Promise.all([
         locked,
-        countActiveRuns(tx, clientId),
+        countRunsToAdd(tx, clientId, concurrentPerClient),
         insertRun(tx, { ...owned, input: kept, content: said.content }),
         insertUserEvent(tx, { id, ...said }),
       ])
@@ -73,7 +73,14 @@ export const createStart =
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
       // Nobody else writes to the session from here on. Not waited for: the transaction holds a connection. Files of its own are not to be seen before COMMIT.
       ahead = run.status === 'running' && prepared.length === 0 ? runner.prepare(runOf(run)) : undefined
-      audit({ action: 'run', resourceType: 'agent', resourceId: agentId, clientId, details: { run_id: id, session_id: sessionId } })
+      const used = run.apiKeyId === null ? {} : { api_key_id: run.apiKeyId }
+      audit({
+        action: 'run',
+        resourceType: 'agent',
+        resourceId: agentId,
+        clientId,
+        details: { run_id: id, session_id: sessionId, ...used },
+      })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
     }).catch(refuseGone)
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.

@@ -3,7 +3,7 @@ import type { RedisStore } from '~/platform/redis'
 
 export interface Readiness {
   status: 'ready' | 'degraded' | 'unready'
-  checks: { postgres: 'ok' | 'down'; migrations: 'ok' | 'behind' | 'unknown'; redis: 'ok' | 'down'; draining: boolean }
+  checks: { postgres: 'ok' | 'down'; migrations: 'ok' | 'behind' | 'unknown'; redis: 'ok' | 'down' | 'evicting'; draining: boolean }
 }
 
 export interface Health {
@@ -17,14 +17,14 @@ const PING_MS = 1500
 /** Several balancers may ask at once; they get the answer of one look. */
 const FRESH_MS = 500
 
-/** Ready means: PostgreSQL answers, has our schema, and we are not stopping. A missing Redis makes things slower, never unready. */
+/** Ready means: PostgreSQL answers, has our schema, and we are not stopping. A missing Redis makes things slower, never unready; nor does one that drops keys. */
 export function createHealth({
   database,
   redis,
   isMigrated,
 }: {
-  database: Database
-  redis: RedisStore
+  database: Pick<Database, 'ping'>
+  redis: Pick<RedisStore, 'available' | 'evicts'>
   isMigrated: () => Promise<boolean>
 }): Health {
   let draining = false
@@ -38,11 +38,11 @@ export function createHealth({
     const checks = {
       postgres: postgres ? ('ok' as const) : ('down' as const),
       migrations: migrated ? ('ok' as const) : postgres ? ('behind' as const) : ('unknown' as const),
-      redis: redis.available ? ('ok' as const) : ('down' as const),
+      redis: redis.available ? (redis.evicts ? ('evicting' as const) : ('ok' as const)) : ('down' as const),
       draining,
     }
     const ready = postgres && migrated && !draining
-    return { status: ready ? (redis.available ? 'ready' : 'degraded') : 'unready', checks }
+    return { status: ready ? (checks.redis === 'ok' ? 'ready' : 'degraded') : 'unready', checks }
   }
 
   return {

@@ -11,7 +11,7 @@ const Readiness = t.Object({
   checks: t.Object({
     postgres: choice(['ok', 'down']),
     migrations: choice(['ok', 'behind', 'unknown']),
-    redis: choice(['ok', 'down']),
+    redis: choice(['ok', 'down', 'evicting']),
     draining: t.Boolean(),
   }),
 })

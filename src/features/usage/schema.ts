@@ -40,6 +40,10 @@ export const Budget = t.Object(
     limit_usd: t.Number(),
     spent_usd: t.Number(),
     reserved_usd: t.Number({ description: 'Set aside for model calls under way: the most that they may cost.' }),
+    reached_at: t.Nullable(Timestamp, {
+      description:
+        'When four fifths of it were spent, or a call was refused for want of money. The webhooks for `budget.reached` and, by mail, the owners of the client are told then. A higher limit is still to be reached.',
+    }),
     created_at: Timestamp,
     updated_at: t.Nullable(Timestamp),
   },

@@ -94,6 +94,7 @@ const shown = ({ clientId, scope, scopeId, ...row }: BudgetRow): Budget => ({
   limit_usd: row.limitNanos / 1e9,
   spent_usd: row.spentNanos / 1e9,
   reserved_usd: row.reservedNanos / 1e9,
+  reached_at: row.reachedAt,
   created_at: row.createdAt,
   updated_at: row.updatedAt,
 })

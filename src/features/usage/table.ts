@@ -40,6 +40,8 @@ export const budgets = pgTable(
     limitNanos: count('limit_nanos'),
     spentNanos: count('spent_nanos').default(0),
     reservedNanos: count('reserved_nanos').default(0),
+    /** Since when nearly all is spent, or a call was refused. A higher limit is still to be reached. */
+    reachedAt: timestamp('reached_at', { withTimezone: true }),
     createdAt: createdAt(),
     updatedAt: timestamp('updated_at', { withTimezone: true }),
   },

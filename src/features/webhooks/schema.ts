@@ -4,7 +4,18 @@ import { EVENTS } from '~/platform/notification'
 import { WEBHOOK_STATES } from './table'
 
 const Url = t.String({ minLength: 8, maxLength: 2000, description: 'A public http(s) address. Redirects are not followed.' })
-const Events = t.Array(choice(EVENTS), { minItems: 1, maxItems: EVENTS.length, uniqueItems: true })
+const Events = t.Array(choice(EVENTS), {
+  minItems: 1,
+  maxItems: EVENTS.length,
+  uniqueItems: true,
+  description: [
+    'Each is told as `{type, timestamp, data}`; of conversations there is nothing in `data`:',
+    '- `run.finished`, `run.failed`: `run_id`, `agent_id`, `session_id`, `status`, `created_at`, `started_at`, `finished_at`, `cost_usd`, and `error`, the name of the problem, or null',
+    '- `approval.wanted`: `approval_id`, `run_id`, `agent_id`, `agent`, `tool`, `created_at`, `expires_at`',
+    '- `budget.reached`, when four fifths are spent or a call was refused: `scope`, `scope_id`, `limit_usd`, `spent_usd`, `reserved_usd`, `reached_at`',
+    '- `agent.changed`: `agent_id`, and `change`, which is `create`, `update` or `delete`',
+  ].join('\n'),
+})
 const Description = t.Optional(t.Nullable(t.String({ maxLength: 500 })))
 
 export const NewWebhook = t.Object({ url: Url, events: Events, description: Description })

@@ -4,12 +4,13 @@ import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
 import type { Outbound } from '~/platform/outbound'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
+import { createDueWorker } from '~/platform/outbox/due-worker'
 import { lockOutbox } from '~/platform/outbox/lock'
 import { patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
 import type { Secrets } from '~/platform/secrets'
 import { createStreamWorker, type Refusal, type StreamWorker } from '~/platform/stream-worker'
-import { abandon, findStanding, finish, type Lease, leaseDelivery, type Outcome, recordOutcome } from './queries/attempts'
+import { abandon, findStanding, finish, type Lease, leaseDelivery, listDue, type Outcome, recordOutcome } from './queries/attempts'
 import { contextOf } from './service'
 import { signedHeaders } from './signature'
 
@@ -64,7 +65,7 @@ export function createWebhookWorker(settings: WebhookWorkerSettings): StreamWork
     return []
   }
 
-  return createStreamWorker({
+  const stream = createStreamWorker({
     redis,
     database,
     log,
@@ -75,6 +76,23 @@ export function createWebhookWorker(settings: WebhookWorkerSettings): StreamWork
     ...(claimAfterMs === undefined ? {} : { claimAfterMs }),
     handle: async ([id], signal) => (id === undefined ? [] : deliver(id, signal)),
   })
+  const due = createDueWorker({
+    name: 'webhooks',
+    log,
+    concurrency,
+    clock,
+    listDue: (limit) => listDue(database.db, limit),
+    async deliver(id, signal) {
+      const refusals = await deliver(id, signal)
+      if (refusals.length > 0) await abandon(database.db, id, 'the request for this call is gone')
+    },
+  })
+
+  return {
+    async run(signal) {
+      await Promise.all([stream.run(signal), due.run(signal)])
+    },
+  }
 }
 
 /** Decides, under the outbox row's lock, what is to be done about a delivery now. */

@@ -51,7 +51,9 @@ export async function reserve(
     changed as (
       update ${budgets} b
       set spent_nanos = b.spent_nanos + lost.amount,
-        reserved_nanos = b.reserved_nanos - lost.amount + case when verdict.ok then ${amountNanos}::bigint else 0 end
+        reserved_nanos = b.reserved_nanos - lost.amount + case when verdict.ok then ${amountNanos}::bigint else 0 end,
+        -- Out of money, unless what others hold comes back.
+        reached_at = case when not verdict.held and limit_nanos - spent_nanos - reserved_nanos < ${amountNanos}::bigint then coalesce(reached_at, now()) else reached_at end
       from verdict, lost where verdict.budgets > 0 and ${falling(spender, sql`b`)} returning 1
     ),
     kept as (

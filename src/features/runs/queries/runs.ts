@@ -1,7 +1,8 @@
 import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
+import { agents } from '~/features/agents/table'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
-import { builtOnce } from '~/platform/built-once'
+import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
@@ -74,29 +75,40 @@ const newRun = builtOnce((db, isBackground: boolean) => {
       deadlineAt: sql`now() + ${seconds(sql.placeholder('timeoutSeconds'))}`,
       startedAt: sql`case when ${starts} then now() end`,
     })
-    .returning({ status: runs.status, isIdle: sql<boolean>`${idle}`, createdAt: runs.createdAt, restMs: restMs() })
+    .returning({
+      status: runs.status,
+      isIdle: sql<boolean>`${idle}`,
+      createdAt: runs.createdAt,
+      restMs: restMs(),
+      apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${runs.clientId} and a.id = ${runs.agentId})`,
+    })
     .prepare('')
 })
 
+interface Inserted {
+  status: RunStatus
+  isIdle: boolean
+  createdAt: Date
+  restMs: number
+  /** The provider key that its agent calls models with. */
+  apiKeyId: string | null
+}
+
 /** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. Sent when called. */
-export async function insertRun(db: Db, run: NewRun): Promise<{ status: RunStatus; isIdle: boolean; createdAt: Date; restMs: number }> {
+export async function insertRun(db: Db, run: NewRun): Promise<Inserted> {
   const [inserted] = await newRun(db, run.isBackground).execute({ ...run })
   // An insert of one row returns one.
   return inserted as NonNullable<typeof inserted>
 }
 
-const activeRuns = builtOnce((db) =>
-  db
-    .select({ total: sql<number>`count(*)::int` })
-    .from(runs)
-    .where(and(eq(runs.clientId, sql.placeholder('clientId')), sql`${runs.status} in ('queued', 'running')`))
-    .prepare(''),
+const activeRuns = sqlOnce<{ active: number }>(
+  () => sql`select evo_count_runs_to_add(${sql.placeholder('clientId')}::uuid, ${sql.placeholder('most')}::int) as active`,
 )
 
-/** Sent when called. */
-export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
-  const [row] = await activeRuns(db).execute({ clientId })
-  return row?.total ?? 0
+/** Exact for whoever adds a run to fewer than `most` in the same transaction: near the limit others wait for its end. Sent when called. */
+export async function countRunsToAdd(tx: Db, clientId: string, most: number): Promise<number> {
+  const [row] = await activeRuns(tx, { clientId, most })
+  return row?.active ?? 0
 }
 
 /**

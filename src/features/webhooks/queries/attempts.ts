@@ -101,7 +101,18 @@ export async function reopenWebhookDelivery(tx: Db, id: string) {
     .where(and(eq(webhookDeliveries.id, id), eq(webhookDeliveries.state, 'failed')))
 }
 
-/** The sweeper brings it back then, a sweep later at most. */
+/** Deliveries whose time has come, or whose worker's time is over. The states are spelt out for the partial index. */
+export async function listDue(db: Db, limit: number): Promise<string[]> {
+  const rows = await db
+    .select({ id: webhookDeliveries.id })
+    .from(webhookDeliveries)
+    .where(sql`${webhookDeliveries.state} in ('queued', 'sending') and ${webhookDeliveries.nextAttemptAt} <= ${clock}`)
+    .orderBy(webhookDeliveries.nextAttemptAt)
+    .limit(limit)
+  return rows.map(({ id }) => id)
+}
+
+/** Unfinished, but on its way: the sweeper need not bring it back before then. */
 async function postpone(tx: Db, id: string, ms: number) {
   await tx
     .update(outbox)

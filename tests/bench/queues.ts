@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'drizzle-orm'
+import type { Redis } from 'ioredis'
+import type { Database } from '~/platform/db'
+import { silentLog } from '~/platform/log'
+import { appendToStreams } from '~/platform/outbox/streams'
+import type { OutboxKind } from '~/platform/outbox/table'
+import { createRedis, type RedisStore } from '~/platform/redis'
+import { migrate } from '../../db/migrate'
+import { type Served, serve } from './child'
+import { openDatabase } from './seed'
+import { randomSecret, startPostgres, startRedis, startRole } from './stage'
+
+export const FLOOR_STREAMS = { email: 'floor:email', audit: 'floor:audit' }
+export const GROUP = 'floor'
+/** The mail worker's own default. */
+export const MAILS_AT_ONCE = 8
+
+const PREFIX = 'bench:'
+/** Notices of one call of Redis. */
+const PUBLISHED_AT_ONCE = 1000
+const SETTLED_WITHIN_MS = 120_000
+
+/** One worker process as in production and the bare loops beside it, both with nothing to do. */
+export interface Queues {
+  database: Database
+  redis: RedisStore
+  sink: Served
+}
+
+/** PostgreSQL writes its log to the disk at each COMMIT here, as in production: that is what batches save. */
+export async function setQueues(stack: AsyncDisposableStack): Promise<Queues> {
+  const folder = mkdtempSync(join(tmpdir(), 'evo-bench-queues-'))
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }))
+  const [databaseUrl, redisUrl] = await Promise.all([startPostgres(stack, { fsync: 'on' }), startRedis(stack, folder)])
+  await migrate({ url: databaseUrl, log: silentLog })
+  const sink = await serve(join(import.meta.dir, 'mail-sink.ts'), {})
+  stack.defer(sink.stop)
+  const stores = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl }
+  const floor = await serve(join(import.meta.dir, 'queue-floor.ts'), { ...stores, SINK_URL: sink.url })
+  stack.defer(floor.stop)
+  const mail = { EMAIL_PROVIDER: 'sendgrid', SENDGRID_API_KEY: `SG.${randomSecret()}`, SENDGRID_BASE_URL: sink.url }
+  startRole(stack, 'worker', { ...stores, ...mail, REDIS_KEY_PREFIX: PREFIX, EMAIL_TIMEOUT_MS: '30000' }, folder)
+  const database = openDatabase(databaseUrl)
+  stack.defer(() => database.close())
+  const redis = createRedis({ url: redisUrl, keyPrefix: PREFIX, commandTimeoutMs: 5000, name: 'bench', log: silentLog })
+  stack.defer(() => redis.close())
+  await redis.ready(5000)
+  return { database, redis, sink }
+}
+
+export interface Item {
+  clientId: string
+  payload: Record<string, unknown>
+}
+
+/** Commits what is to be done, as requests do, and only then tells the worker of it. Returns when the telling began. */
+export async function giveToWorker({ database, redis }: Queues, kind: OutboxKind, items: Item[]): Promise<number> {
+  const rows = items.map(({ clientId, payload }) => ({ id: Bun.randomUUIDv7(), client_id: clientId, payload }))
+  // Told already, as far as the sweeper knows.
+  await database.db.execute(sql`
+    insert into outbox (id, kind, client_id, payload, relayed_at) select id, ${kind}, client_id, payload, clock_timestamp()
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as row_ (id uuid, client_id uuid, payload jsonb)`)
+  const startedAt = Date.now()
+  for (let at = 0; at < rows.length; at += PUBLISHED_AT_ONCE) {
+    await appendToStreams(
+      redis,
+      rows.slice(at, at + PUBLISHED_AT_ONCE).map(({ id }) => ({ id, kind })),
+    )
+  }
+  return startedAt
+}
+
+/** The same for the bare loop, whose entries hold everything. */
+export async function giveToFloor({ redis }: Queues, kind: 'email' | 'audit', bodies: string[]): Promise<number> {
+  const startedAt = Date.now()
+  for (let at = 0; at < bodies.length; at += PUBLISHED_AT_ONCE) {
+    await redis.run((client: Redis) => {
+      const pipeline = client.pipeline()
+      for (const body of bodies.slice(at, at + PUBLISHED_AT_ONCE)) pipeline.xadd(FLOOR_STREAMS[kind], '*', 'body', body)
+      return pipeline.exec()
+    })
+  }
+  return startedAt
+}
+
+/** Asks until `isDone`. @throws Error after two minutes */
+export async function until(isDone: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + SETTLED_WITHIN_MS
+  while (!(await isDone())) {
+    if (performance.now() > deadline) throw new Error('a queue was not worked off in two minutes')
+    await Bun.sleep(25)
+  }
+}
+
+/** How much a side is given: as much as it last did in so many seconds. The first round, which does not count, starts from a guess. */
+export function createMeasure(guessPerSecond: number, seconds: number, work: (count: number) => Promise<number>) {
+  let perSecond = guessPerSecond
+  return async (): Promise<number> => {
+    const count = Math.ceil(perSecond * seconds)
+    perSecond = (count * 1000) / (await work(count))
+    return perSecond
+  }
+}
