@@ -13,7 +13,7 @@ let working: Promise<void>
 
 beforeAll(async () => {
   app = await startApp()
-  const { database, redis, linkKey } = app.services.stores
+  const { database, redis, linkKeys } = app.services.stores
   const ttl = { verifyTtlSeconds: 86_400, resetTtlSeconds: 3600 }
   const worker = createMailWorker({
     database,
@@ -23,7 +23,7 @@ beforeAll(async () => {
     from: 'noreply@example.com',
     sendTimeoutMs: 1000,
     unknownHoldSeconds: 1,
-    links: createLinkTokens({ key: linkKey, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
+    links: createLinkTokens({ keys: linkKeys, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
     invitations: app.services.invitationLinks,
     render: createTemplates({
       appUrl: 'http://localhost:3000',

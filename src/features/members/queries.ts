@@ -174,11 +174,15 @@ export async function acceptInvitation(db: Db, tokenHash: Buffer): Promise<Invit
 export async function findInvitationToMail(
   db: Db,
   id: string,
-): Promise<{ email: string; clientId: string; clientName: string } | undefined> {
+): Promise<{ email: string; clientId: string; clientName: string; tokenHash: Buffer } | undefined> {
   const [row] = await db
-    .select({ email: invitations.email, clientId: invitations.clientId, clientName: clients.name })
+    .select({ tokenHash: invitations.tokenHash, email: invitations.email, clientId: invitations.clientId, clientName: clients.name })
     .from(invitations)
     .innerJoin(clients, eq(clients.id, invitations.clientId))
     .where(and(eq(invitations.id, id), isValid))
   return row
 }
+
+/** It opens with another token from now on: the one of before was not mailed yet. */
+export const renewInvitation = (tx: Db, id: string, tokenHash: Buffer) =>
+  tx.update(invitations).set({ tokenHash }).where(eq(invitations.id, id))
