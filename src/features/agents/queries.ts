@@ -151,6 +151,16 @@ export async function lockAgent(db: Db, reach: Reach, id: string): Promise<Agent
   return agent
 }
 
+/** Those of a client that name an agent, locked in the order of their ids. `agent_targets` knows where agents are named. */
+export const lockReferrers = (db: Db, clientId: string, id: string, limit: number): Promise<AgentRow[]> =>
+  db
+    .select(view)
+    .from(agents)
+    .where(and(eq(agents.clientId, clientId), sql`agent_targets(${agents.type}, ${agents.config}) @> array[${id.toLowerCase()}]`))
+    .orderBy(asc(agents.id))
+    .limit(limit)
+    .for('update')
+
 export async function updateAgent(db: Db, id: string, change: Partial<typeof agents.$inferInsert>): Promise<AgentRow> {
   const [updated] = await db
     .update(agents)

@@ -16,6 +16,7 @@ import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
 import { maskSecrets, openSecrets, sealSecrets } from './config-secrets'
 import type { Drafts } from './drafts'
+import { forgetAgent } from './forget-agent'
 import { withHttpTools } from './llm-config'
 import { cardOf, merge, withoutCard } from './merge-change'
 import {
@@ -204,7 +205,7 @@ export function createAgentService({
     async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<ShownAgent> {
       const { agentId } = authorizeReach(principal, 'write', 'agents')
       authorize(principal, 'write', { kind: 'agents', clientId, agentId: agentId ?? id })
-      const moved = await write(principal, async ({ tx, audit }) => {
+      const moved = await write(principal, async ({ tx, audit, notify }) => {
         const before = await lockAgent(tx, { clientId, agentId }, id)
         if (before === undefined) throw notFound('Agent')
         await keepVersion(tx, before)
@@ -212,20 +213,24 @@ export function createAgentService({
           throw sqlState(error)?.code === '23503' ? notFound('Folder') : error
         })
         audit({ action: 'update', resourceType: 'agent', resourceId: id, clientId, details: { name: row.name, folder_id: folderId } })
+        notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'update' } })
         return row
       })
       return show(principal, moved)
     },
 
+    /** With its sessions, and out of the agents that name it. @throws DomainError `precondition-failed`, `conflict` */
     remove(principal: Principal, id: string, { ifMatch }: { ifMatch?: string | null } = {}): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      return write(principal, async ({ tx, audit, notify }) => {
+      return write(principal, async (unit) => {
+        const { tx, audit, notify } = unit
         const before = ifMatch ? await lockAgent(tx, reach, id) : undefined
         if (before !== undefined) checkIfMatch(ifMatch, etagOf(before))
         const gone = await deleteAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
         notify({ type: 'agent.changed', clientId: gone.clientId, data: { agent_id: id, change: 'delete' } })
+        await forgetAgent(unit, { clientId: gone.clientId, id })
       })
     },
 
