@@ -5,7 +5,7 @@ import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, notFound } from '~/platform/errors'
 import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
-import { type Listed, pageFrom } from '~/platform/keyset'
+import { endOf, type Listed } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
@@ -153,13 +153,8 @@ export function createAgentService({
       authorize(principal, 'read', { kind: 'agents', clientId, agentId })
       const filter = { ...page, agentId }
       const rows = await listAgents(db, clientId, filter)
-      // A short page tells the total by itself.
-      const total =
-        page.after === undefined && rows.length < page.limit && (rows.length > 0 || page.skip === 0)
-          ? page.skip + rows.length
-          : await countAgents(db, clientId, filter)
-      const { items, last } = pageFrom(rows, page.limit)
-      return { items: await Promise.all(items.map((row) => shownTo(principal, row))), total, last }
+      const total = rows[0]?.total ?? (await countAgents(db, clientId, filter))
+      return { items: await Promise.all(rows.map((row) => shownTo(principal, row))), total, last: endOf(rows, page.limit) }
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */
