@@ -5,7 +5,7 @@ import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, notFound } from '~/platform/errors'
 import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
-import { type Listed, pageFrom } from '~/platform/keyset'
+import { endOf, type Listed } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
@@ -113,12 +113,20 @@ export function createAgentService({
     etag: etagOf(row),
   })
 
-  /** For runs and what belongs to them. Who reaches all clients does not know whose mark to ask for. */
+  const rememberOwner = (id: string, clientId: string) => {
+    if (owners.size >= MAX_OWNERS) owners.clear()
+    owners.set(id, clientId)
+  }
+
+  /** For runs, cards and what belongs to them. Who reaches all clients learns with the first look whose mark to ask for. */
   const recall = async ({ clientId, agentId }: Reach, given: string): Promise<AgentRow | undefined> => {
     const id = given.toLowerCase()
-    if (clientId === null) return findAgent(db, { clientId, agentId }, id)
+    const owner = clientId ?? owners.get(id)
     if ((agentId ?? id) !== id) return undefined
-    return definitions.get(clientId, `agent:${id}`, () => findAgent(db, { clientId, agentId: null }, id))
+    if (owner !== undefined) return definitions.get(owner, `agent:${id}`, () => findAgent(db, { clientId: owner, agentId: null }, id))
+    const agent = await findAgent(db, { clientId, agentId }, id)
+    if (agent !== undefined) rememberOwner(id, agent.client_id)
+    return agent
   }
 
   return {
@@ -145,13 +153,8 @@ export function createAgentService({
       authorize(principal, 'read', { kind: 'agents', clientId, agentId })
       const filter = { ...page, agentId }
       const rows = await listAgents(db, clientId, filter)
-      // A short page tells the total by itself.
-      const total =
-        page.after === undefined && rows.length < page.limit && (rows.length > 0 || page.skip === 0)
-          ? page.skip + rows.length
-          : await countAgents(db, clientId, filter)
-      const { items, last } = pageFrom(rows, page.limit)
-      return { items: await Promise.all(items.map((row) => shownTo(principal, row))), total, last }
+      const total = rows[0]?.total ?? (await countAgents(db, clientId, filter))
+      return { items: await Promise.all(rows.map((row) => shownTo(principal, row))), total, last: endOf(rows, page.limit) }
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */
@@ -269,8 +272,7 @@ export function createAgentService({
       const known = owners.get(id)
       if (known !== undefined && (reach.clientId ?? known) === known && (reach.agentId ?? id) === id) return known
       const { client_id: owner } = await this.find(reach, id)
-      if (owners.size >= MAX_OWNERS) owners.clear()
-      owners.set(id, owner)
+      rememberOwner(id, owner)
       return owner
     },
   }
