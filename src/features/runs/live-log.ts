@@ -16,6 +16,8 @@ export class RunTakenOver extends Error {
 export interface LiveLog {
   /** False when Redis has not got them. Entries that it has are not added again. @throws RunTakenOver */
   append(run: { id: string; leaseToken: number }, entries: LogEvent[]): Promise<boolean>
+  /** From now on nobody with an older lease adds entries. False when Redis is away. @throws RunTakenOver */
+  fence(run: { id: string; leaseToken: number }): Promise<boolean>
   /** This process writes the run's log behind `lastSeq` from now on: who follows it here need not ask anybody else. */
   open(runId: string, lastSeq: number): void
   /** Hands entries to the followers in this process. */
@@ -73,7 +75,7 @@ const APPEND = script<number>(
 )
 
 interface Watched {
-  /** Entries written by this process, newest last. */
+  /** Entries written by this process, newest last and without gaps. */
   entries: LogEvent[]
   isOurs: boolean
   /** The log before it was ours. */
@@ -126,36 +128,47 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
     try {
       const stored = await redis.run((client) => client.xrange(keys(runId)[0], `${after + 1}-0`, '+', 'COUNT', MAX_READ))
       const entries = stored.map(([, fields]) => JSON.parse(fields[1] ?? 'null') as LogEvent)
-      return entries[0]?.seq === after + 1 ? entries : []
+      return withoutGaps(entries, after)
     } catch (error) {
       if (error instanceof RedisUnavailable) return []
       throw error
     }
   }
 
+  const append: LiveLog['append'] = async ({ id, leaseToken }, entries) => {
+    const args = [String(leaseToken), String(STREAM_SECONDS), channel(id), String(MAX_ENTRIES)]
+    for (const entry of entries) args.push(String(entry.seq), JSON.stringify(entry))
+    try {
+      const answer = await redis.run((client) => APPEND(client, ...keys(id), ...args))
+      if (answer === -1) throw new RunTakenOver(id)
+      return true
+    } catch (error) {
+      if (error instanceof RedisUnavailable) return false
+      throw error
+    }
+  }
+
   return {
-    async append({ id, leaseToken }, entries) {
-      const args = [String(leaseToken), String(STREAM_SECONDS), channel(id), String(MAX_ENTRIES)]
-      for (const entry of entries) args.push(String(entry.seq), JSON.stringify(entry))
-      try {
-        const answer = await redis.run((client) => APPEND(client, ...keys(id), ...args))
-        if (answer === -1) throw new RunTakenOver(id)
-        return true
-      } catch (error) {
-        if (error instanceof RedisUnavailable) return false
-        throw error
-      }
-    },
+    append,
+    fence: (run) => append(run, []),
 
     open(runId, lastSeq) {
       const here = watch(runId)
       here.isOurs = true
       here.from = lastSeq
+      // It was ours before, and somebody else's in between.
+      if (here.entries.at(-1)?.seq !== lastSeq) here.entries = []
     },
 
     show(runId, entries) {
       const here = watch(runId)
-      here.entries.push(...entries)
+      for (const entry of entries) {
+        const last = here.entries.at(-1)?.seq
+        // Late words of an earlier execution: whoever follows finds them in Redis.
+        if (last !== undefined && entry.seq <= last) continue
+        if (last !== undefined && entry.seq > last + 1) here.entries = []
+        here.entries.push(entry)
+      }
       if (here.entries.length > MAX_IN_MEMORY) here.entries.splice(0, here.entries.length - MAX_IN_MEMORY / 2)
       wake(runId)
     },
@@ -241,6 +254,12 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
       subscriber?.disconnect()
     },
   }
+}
+
+/** Redis lacks what was written while it was away: what lies behind such a gap is nobody's turn yet. */
+function withoutGaps(entries: LogEvent[], after: number): LogEvent[] {
+  const gap = entries.findIndex(({ seq }, index) => seq !== after + 1 + index)
+  return gap === -1 ? entries : entries.slice(0, gap)
 }
 
 const stopping = () =>
