@@ -2,6 +2,7 @@ import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import type { Secrets } from '~/platform/secrets'
 import { StartError } from '~/processes/start-error'
+import { resealCatalogues } from './reseal-catalogues'
 import { resealSecondFactors } from './reseal-second-factors'
 import { runScript } from './script'
 
@@ -31,11 +32,11 @@ const run = (env: Record<string, string | undefined>): Promise<number> =>
       const stop = new AbortController()
       process.once('SIGINT', () => stop.abort())
       const job = { db: database.db, secrets, signal: stop.signal }
-      const work = async () => [await rewrapKeys(job), await resealSecondFactors(job)] as const
-      const [total, factors] = await work().catch((error) => {
+      const work = async () => [await rewrapKeys(job), await resealSecondFactors(job), await resealCatalogues(job)] as const
+      const [total, factors, entries] = await work().catch((error) => {
         if (!(error instanceof DomainError && error.problem === 'secret-unavailable')) throw error
         throw new StartError(
-          'a data key or second factor does not open with any of the keys in ENCRYPTION_KEY; put the old key behind the new one',
+          'a data key, second factor or catalogue entry does not open with any of the keys in ENCRYPTION_KEY; put the old key behind the new one',
           {
             cause: error,
           },
@@ -44,7 +45,9 @@ const run = (env: Record<string, string | undefined>): Promise<number> =>
       const rest = stop.signal.aborted
         ? '; interrupted, run it again for the rest'
         : '; the older keys in ENCRYPTION_KEY are no longer needed for secrets'
-      process.stdout.write(`${total} data keys and ${factors} second factors wrapped with the newest key${rest}\n`)
+      process.stdout.write(
+        `${total} data keys, ${factors} second factors and ${entries} catalogue entries wrapped with the newest key${rest}\n`,
+      )
       return stop.signal.aborted ? 130 : 0
     },
   })

@@ -5,9 +5,13 @@ import { AGENT_TYPES, type AgentType, agents } from '~/features/agents/table'
 import { configContextOf } from '~/features/agents/view'
 import { clients } from '~/features/clients/table'
 import { folders } from '~/features/folders/table'
+import { contextOf as contextOfServer } from '~/features/mcp-servers/service'
 import { mcpServers } from '~/features/mcp-servers/table'
 import { providerKeys } from '~/features/provider-keys/table'
+import { contextOf as contextOfTool } from '~/features/tools/service'
 import { tools } from '~/features/tools/table'
+import { sealConfig } from '~/platform/catalogue-secrets'
+import type { Secrets } from '~/platform/secrets'
 import { openFernet } from './fernet'
 import type { SourceRows } from './source'
 import { asObject, cut, idsOf, onlyNew, type World } from './world'
@@ -86,7 +90,7 @@ export async function bringMcpServers(world: World, rows: SourceRows['mcp_server
   if (fresh.length === 0) return
   await world.tx.insert(mcpServers).values(
     fresh.map(({ config_type, tools: offered, type, ...row }) => ({
-      ...catalogued(row),
+      ...catalogued(row, world.secrets, contextOfServer(row.id)),
       configType: config_type === 'sse' ? ('sse' as const) : ('studio' as const),
       tools: Array.isArray(offered) ? offered : [],
       type: type === 'community' ? ('community' as const) : ('official' as const),
@@ -98,15 +102,19 @@ export async function bringMcpServers(world: World, rows: SourceRows['mcp_server
 export async function bringTools(world: World, rows: SourceRows['tools'][]) {
   const fresh = await onlyNew(world, 'tools', tools, rows)
   if (fresh.length === 0) return
-  await world.tx.insert(tools).values(fresh.map(catalogued))
+  await world.tx.insert(tools).values(fresh.map((row) => catalogued(row, world.secrets, contextOfTool(row.id))))
   world.report.imported('tools', fresh.length)
 }
 
-const catalogued = ({ id, name, description, config_json, environments, ...row }: SourceRows['tools']) => ({
+const catalogued = (
+  { id, name, description, config_json, environments, ...row }: SourceRows['tools'],
+  secrets: Secrets,
+  context: string,
+) => ({
   id,
   name: cut(name, MAX_NAME) || 'unnamed',
   description,
-  configJson: asObject(config_json),
+  configJson: sealConfig(secrets.platform, context, asObject(config_json)),
   environments: Object.fromEntries(Object.entries(asObject(environments)).map(([name, value]) => [name, String(value)])),
   ...times(row),
 })

@@ -4,6 +4,7 @@ import { attemptCounters as counters } from './attempts-table'
 import type { Db } from './db'
 import { DomainError } from './errors'
 import { networkOf } from './network'
+import type { DerivedKeys } from './secrets'
 import { createTurns } from './turns'
 
 export interface Tries {
@@ -52,9 +53,23 @@ interface Lock {
   seconds: number
 }
 
+interface AttemptsDeps {
+  db: Db
+  /** Subjects are stored as what these make of them. */
+  keys: DerivedKeys
+  max: number
+  windowSeconds: number
+}
+
 /** Counts in PostgreSQL, by its clock, so that the limits hold on all replicas together and whatever becomes of Redis. */
-export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: Buffer; max: number; windowSeconds: number }): Attempts {
-  const nameOf = (subject: string) => createHmac('sha256', key).update(`attempts:${subject}`).digest()
+export function createAttempts({ db, keys, max, windowSeconds }: AttemptsDeps): Attempts {
+  /** The name under which a subject counts; what it has under the name of an older key comes along. */
+  const nameOf = async (tx: Db, subject: string): Promise<Buffer> => {
+    const [name, ...former] = keys.map((key) => createHmac('sha256', key).update(`attempts:${subject}`).digest())
+    if (name === undefined) throw new Error('attempts need a key')
+    if (former.length > 0) await adoptCounters(tx, name, former)
+    return name
+  }
   const window = sql`clock_timestamp() + ${windowSeconds} * interval '1 second'`
   // Most of those who would wait for each other are in one process: they need not ask PostgreSQL for it.
   const turns = createTurns({ atOnce: max, maxWaitMs: MAX_WAIT_MS })
@@ -168,7 +183,7 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
   return {
     async guess({ subject: name, address, everywhere = MAX_EVERYWHERE }, isRight) {
       await prune()
-      const [subject, network] = [nameOf(name), networkOf(address)]
+      const [subject, network] = [await nameOf(db, name), networkOf(address)]
       const lane = `${subject.toString('hex')} ${network}`
       const arrivedAt = performance.now()
       return turns(lane, async () => {
@@ -183,11 +198,12 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
       })
     },
 
-    async spend(tx, subject, { max: limit, seconds }) {
+    async spend(tx, name, { max: limit, seconds }) {
+      const subject = await nameOf(tx, name)
       const ends = sql`clock_timestamp() + ${seconds} * interval '1 second'`
       const [row] = await tx
         .insert(counters)
-        .values({ subject: nameOf(subject), network: EVERYWHERE, count: 1, expiresAt: ends })
+        .values({ subject, network: EVERYWHERE, count: 1, expiresAt: ends })
         .onConflictDoUpdate({
           target: [counters.subject, counters.network],
           set: { count: sql`${failures} + 1`, expiresAt: sql`case when ${isOver} then ${ends} else ${counters.expiresAt} end` },
@@ -197,12 +213,13 @@ export function createAttempts({ db, key, max, windowSeconds }: { db: Db; key: B
       return row !== undefined
     },
 
-    async unlock(tx, subject) {
+    async unlock(tx, name) {
+      const subject = await nameOf(tx, name)
       for (const network of [ne(counters.network, EVERYWHERE), eq(counters.network, EVERYWHERE)])
         await tx
           .update(counters)
           .set({ count: 0 })
-          .where(and(eq(counters.subject, nameOf(subject)), network))
+          .where(and(eq(counters.subject, subject), network))
     },
   }
 }
@@ -213,3 +230,27 @@ const locked = (seconds: number) =>
 const isOver = sql`${counters.expiresAt} <= clock_timestamp()`
 const failures = sql`(case when ${isOver} then 0 else ${counters.count} end)`
 const inHand = sql`(case when ${counters.pendingUntil} > clock_timestamp() then ${counters.pending} else 0 end)`
+
+/**
+ * Brings what a subject has under former names under its present one. What is in hand is left until its outcome is known. The row of all networks comes
+ * last, as everywhere here.
+ */
+const adoptCounters = (db: Db, name: Buffer, former: Buffer[]) =>
+  db.execute(sql`
+    with old as (
+      delete from ${counters} where (subject, network) in (
+        select subject, network from attempt_counters
+        where subject in (${sql.join(
+          former.map((known) => sql`${known}::bytea`),
+          sql`, `,
+        )}) and not (pending > 0 and coalesce(pending_until > clock_timestamp(), false))
+        for update skip locked
+      )
+      returning network, ${failures} as count, expires_at, succeeded_at
+    )
+    insert into ${counters} (subject, network, count, expires_at, succeeded_at)
+    select ${name}::bytea, network, max(count), max(expires_at), max(succeeded_at) from old group by network order by network = ${EVERYWHERE}, network
+    on conflict (subject, network) do update set
+      count = greatest(${failures}, excluded.count),
+      expires_at = greatest(${counters.expiresAt}, excluded.expires_at),
+      succeeded_at = greatest(${counters.succeededAt}, excluded.succeeded_at)`)

@@ -40,8 +40,13 @@ export function behind(after: Position | Record<keyof Position, Placeholder> | u
 
 const typed = (value: string | Placeholder, column: PgColumn) => sql`cast(${value} as ${sql.raw(column.getSQLType())})`
 
-/** The rows of a page without what they are ordered by, and where the page ends: nowhere, if it was not full. */
-export function pageFrom<Row extends Position>(rows: Row[], limit: number): { items: Omit<Row, 'at'>[]; last: Position | undefined } {
+/** Where a page ends: nowhere, if it was not full. */
+export function endOf(rows: Position[], limit: number): Position | undefined {
   const end = rows.length === limit ? rows.at(-1) : undefined
-  return { items: rows.map(({ at: _, ...row }) => row), last: end && { at: end.at, id: end.id } }
+  return end && { at: end.at, id: end.id }
+}
+
+/** The rows of a page without what they are ordered by, and where the page ends. */
+export function pageFrom<Row extends Position>(rows: Row[], limit: number): { items: Omit<Row, 'at'>[]; last: Position | undefined } {
+  return { items: rows.map(({ at: _, ...row }) => row), last: endOf(rows, limit) }
 }

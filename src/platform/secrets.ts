@@ -17,9 +17,11 @@ export interface Secrets {
   rewrap(db: Db, page: { after: string | undefined; size: number }): Promise<{ rewrapped: number; last: string | undefined }>
   /** What belongs to a person and to no client: under the newest key-encryption key itself. `context` as above. */
   platform: PlatformSecrets
-  /** 32 bytes for one purpose, the same in every process. */
-  derive(purpose: string): Buffer
+  /** 32 bytes for one purpose, the same in every process, from each key-encryption key: what is new is made with the first, what was made with any is known. */
+  derive(purpose: string): DerivedKeys
 }
+
+export type DerivedKeys = readonly [newest: Buffer, ...older: Buffer[]]
 
 export interface PlatformSecrets {
   seal(context: string, plaintext: string): string
@@ -134,7 +136,11 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
       return { rewrapped, last: rows.at(-1)?.id }
     },
     platform: createPlatformSecrets(keyEncryptionKeys),
-    derive: (purpose) => expand(keyEncryptionKeys.at(-1) as string, purpose),
+    derive(purpose) {
+      const [newest, ...older] = keyEncryptionKeys.map((secret) => expand(secret, purpose))
+      if (newest === undefined) throw new Error('createSecrets needs a key')
+      return [newest, ...older]
+    },
   }
 }
 

@@ -48,7 +48,7 @@ export const createHttp = (config: Config, services: ReturnType<typeof createSer
         allowAddresses: !config.production,
         trustedProxies: config.trustedProxies,
         maxBodyBytes: config.limits.bodyBytes,
-        uploads: { prefixes: ['/api/v1/chat/', '/api/v1/a2a/', '/api/v1/agents/import'], maxBytes: config.limits.uploadBytes },
+        uploads: { paths: /^\/api\/v1\/(chat\/|a2a\/|agents\/(import|[^/]+\/runs\b))/, maxBytes: config.limits.uploadBytes },
       },
       tenantScopes: config.database.rls === 'enforce',
       passwordMinLength: config.access.passwordMinLength,

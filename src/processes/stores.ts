@@ -19,10 +19,10 @@ export function openStores(config: Config, { name, log }: { name: string; log: L
     database,
     redis,
     secrets,
-    /** Derives the links of mails: the same in the process that issues a token and in the one that mails it. */
-    linkKey: secrets.derive('one-time-tokens'),
-    /** Makes the next refresh token of a sign-in. */
-    refreshKey: secrets.derive('refresh-tokens'),
+    /** Derive the links of mails: the same in the process that issues a token and in the one that mails it. */
+    linkKeys: secrets.derive('one-time-tokens'),
+    /** Make the next refresh token of a sign-in. */
+    refreshKeys: secrets.derive('refresh-tokens'),
     async isMigrated(): Promise<boolean> {
       const known = await database.db.execute<{ name: string }>(sql`select name from schema_migrations`)
       const names = new Set(known.map(({ name }) => name))

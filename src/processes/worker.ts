@@ -22,7 +22,7 @@ const RECOVER_EVERY_MS = 500
 /** The background: mails, audit entries, push notifications, the outbox's sweeper, and runs whose process is gone. */
 export async function runWorker(config: Config, { log }: { log: Log }) {
   const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
-  const { database, redis, linkKey } = services.stores
+  const { database, redis, linkKeys } = services.stores
   const sender = createSender(config)
   const { access, email } = config
   const mail = createMailWorker({
@@ -33,7 +33,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
     from: email.provider === 'smtp' ? (email.smtp.from ?? email.from) : email.from,
     sendTimeoutMs: email.sendTimeoutMs,
     unknownHoldSeconds: email.unknownHoldSeconds,
-    links: createLinkTokens({ key: linkKey, ttlSeconds: linkSeconds(access) }),
+    links: createLinkTokens({ keys: linkKeys, ttlSeconds: linkSeconds(access) }),
     invitations: services.invitationLinks,
     render: services.renderMail,
   })

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
 import { TEMPLATES } from '~/features/mail/schema'
-import { LOCALES } from '~/features/mail/texts'
+import { LOCALES } from '~/platform/locale'
 import { startApp, type TestApp } from '../support/start-app'
 
 const CHROMIUM = '/usr/bin/chromium'

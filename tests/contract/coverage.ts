@@ -34,6 +34,7 @@ const WITHOUT_ROW: Record<string, string> = {
   'GET /api/v1/chat/ws/:agent_id/:external_id 101': 'has rows of frames: chat-socket.test.ts',
   'GET /api/v1/chat/ws/:agent_id/:external_id 503': 'a process that stops: tests/faults/chat-socket.test.ts',
   'POST /api/v1/webhooks/sendgrid 204': 'a signature: tests/security/mail-events.test.ts',
+  'DELETE /api/v1/agents/:agent_id 409': 'more than 500 agents that name it: tests/http/agent-references.test.ts',
   'POST /api/v1/contacts/:contact_id/erase 409': 'a run that does not end when it is told to',
   'POST /api/v1/agents/:agent_id/mcp-tools/accept 200': 'a server that changes its tools: tests/protocols/mcp-remote.test.ts',
   'POST /api/v1/mcp-servers/ 504': 'a server that is silent for longer than its deadline',

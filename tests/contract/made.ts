@@ -22,7 +22,7 @@ export const mailed =
     return { token: (await linksTo(app, user?.id ?? '', template)).at(-1) ?? '' }
   }
 
-export const invitationToken: Made = async (app, kept) => ({ token: deriveToken(app.services.stores.linkKey, kept('invitation')) })
+export const invitationToken: Made = async (app, kept) => ({ token: deriveToken(app.services.stores.linkKeys[0], kept('invitation')) })
 
 /** The code that the device shows now, as if it had not been used for a while. */
 export const deviceCode: Made = async (app, kept) => {

@@ -13,7 +13,7 @@ let working: Promise<void>
 
 beforeAll(async () => {
   app = await startApp()
-  const { database, redis, linkKey } = app.services.stores
+  const { database, redis, linkKeys } = app.services.stores
   const ttl = { verifyTtlSeconds: 86_400, resetTtlSeconds: 3600 }
   const worker = createMailWorker({
     database,
@@ -23,7 +23,7 @@ beforeAll(async () => {
     from: 'noreply@example.com',
     sendTimeoutMs: 1000,
     unknownHoldSeconds: 1,
-    links: createLinkTokens({ key: linkKey, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
+    links: createLinkTokens({ keys: linkKeys, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
     invitations: app.services.invitationLinks,
     render: createTemplates({
       appUrl: 'http://localhost:3000',
@@ -71,6 +71,27 @@ test('a sign-up is verified by the link of its mail, once, and signs in only the
   expect(body).toMatchObject({ token_type: 'bearer' })
   const me = await app.stranger('POST', '/api/v1/auth/me', undefined, { authorization: `Bearer ${body.access_token}` })
   expect(me).toMatchObject({ status: 200, body: { email, is_active: true, email_verified: true, client_id: registered.body.client_id } })
+})
+
+test('mails are written in the language of the sign-up, and in another once it is chosen', async () => {
+  const email = 'nova@example.com'
+  const signUp = { email, password: PASSWORD, name: 'Nova Lda' }
+  const registered = await post('register', signUp, { 'accept-language': 'fr, pt-BR;q=0.9, en;q=0.5' })
+  expect(registered).toMatchObject({ status: 201, body: { locale: 'pt' } })
+  const code = await linkCode(app.url, email)
+  await app.stranger('GET', `/api/v1/auth/verify-email/${code}`)
+  const { access_token } = (await login(email)).body
+  const greetings = async (template: string) =>
+    (await mailsTo(email)).filter((mail) => mail.template === template).map(({ text }) => /Hello|Olá/.exec(text)?.[0])
+  expect(await greetings('verify-email')).toEqual(['Olá'])
+
+  const choose = (body: unknown) => app.stranger('PUT', '/api/v1/auth/locale', body, { authorization: `Bearer ${access_token}` })
+  expect(await choose({ locale: 'xx' })).toMatchObject({ status: 422, body: { errors: [{ pointer: '/locale' }] } })
+  expect(await choose({ locale: 'en', email: 'else@example.com' })).toMatchObject({ status: 422 })
+  expect(await choose({ locale: 'en' })).toMatchObject({ status: 200, body: { email, locale: 'en' } })
+  await post('forgot-password', { email })
+  while ((await greetings('reset-password')).length === 0) await Bun.sleep(30)
+  expect(await greetings('reset-password')).toEqual(['Hello'])
 })
 
 test('a taken address gets the same answer, and its owner a notice', async () => {

@@ -77,7 +77,10 @@ describe('MCP servers', () => {
       headers: { authorization: '***', 'x-own': 'env@@OWN' },
     })
     expect((await app.ada.call('GET', `/api/v1/mcp-servers/${made[1].id}`)).body.config_json.env).toEqual({ TOKEN: '***', OWN: 'env@@OWN' })
-    expect((await app.admin.call('GET', `/api/v1/mcp-servers/${made[0].id}`)).body.config_json).toEqual(remote)
+    expect((await app.admin.call('GET', `/api/v1/mcp-servers/${made[0].id}`)).body.config_json).toEqual({
+      url: 'https://mcp.example.com/sse?__secret__:form',
+      headers: { authorization: '__secret__:form', 'x-own': 'env@@OWN' },
+    })
   })
 
   test('without tools the server is asked for them, and nothing is kept of one that does not answer', async () => {
@@ -98,7 +101,8 @@ describe('tools', () => {
 
   test('a tool is made, read, replaced with what was read, and removed', async () => {
     const { status, body } = await app.admin.call('POST', '/api/v1/tools/', tool)
-    expect([status, body.config_json]).toEqual([201, spec])
+    const masked = { authorization: '__secret__:OKEN', 'x-static': '__secret__:' }
+    expect([status, body.config_json]).toEqual([201, { ...spec, headers: masked }])
     const path = `/api/v1/tools/${body.id}`
     expect((await app.admin.call('PUT', path, { ...body, description: 'd' })).body).toMatchObject({ id: body.id, description: 'd' })
     const seen = (await app.ada.call('GET', path)).body

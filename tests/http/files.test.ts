@@ -50,11 +50,17 @@ describe.each([
     const agentId = await makeAgent()
     expect((await say(agentId, [file('a note.txt', 'text/plain', 'first'), file('pic.png', 'image/png', PNG)])).status).toBe(200)
     expect((await say(agentId, [file('a note.txt', 'text/plain', 'second')])).status).toBe(200)
+    // A turn by the runs API takes them too, more of them than other bodies may be long.
+    const run = { message: '', external_id: 'user', files: [file('run.txt', 'text/plain', 'r'.repeat(2_500_000))] }
+    expect((await person.call('POST', `/api/v1/agents/${agentId}/runs`, run)).status).toBe(200)
+    const named = { ...run, files: [file('../run.txt', 'text/plain', 'r')] }
+    expect((await person.call('POST', `/api/v1/agents/${agentId}/runs`, named)).status).toBe(422)
     const listed = await artifacts(agentId)
     expect(listed.map(({ filename, version, size }: Record<string, unknown>) => [filename, version, size])).toEqual([
       ['a note.txt', 0, 5],
       ['a note.txt', 1, 6],
       ['pic.png', 0, PNG.byteLength],
+      ['run.txt', 0, 2_500_000],
     ])
     const newest = await download(agentId, 'a%20note.txt')
     expect([await newest.text(), newest.headers.get('content-disposition'), newest.headers.get('x-content-type-options')]).toEqual([

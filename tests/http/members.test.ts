@@ -16,7 +16,7 @@ afterAll(() => app.close())
 
 const address = () => `${crypto.randomUUID()}@people.example`
 const path = (rest: string, clientId = app.ada.clientId) => `/api/v1/clients/${clientId}/${rest}`
-const tokenOf = (id: string) => deriveToken(app.services.stores.linkKey, id)
+const tokenOf = (id: string) => deriveToken(app.services.stores.linkKeys[0], id)
 const accept = (id: string, more: object = {}) =>
   app.stranger('POST', '/api/v1/auth/accept-invitation', { token: tokenOf(id), name: 'Sam', password: 'four unusual words here', ...more })
 const invite = async (email: string, role = 'member') => (await app.ada.call('POST', path('invitations'), { email, role })).body

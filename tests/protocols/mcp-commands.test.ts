@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mcpServers } from '~/features/mcp-servers/table'
@@ -232,5 +232,10 @@ test('a runner that is killed takes its commands with it, and costs their tools'
   expect(await survivorsOf(pids)).toEqual([])
   expect(await call(open, 'go')).toMatchObject({ error: 'tool_execution_error', message: expect.stringContaining('runner') })
   await open.close()
+  const foldersOf = (pid: number | undefined) => readdirSync(tmpdir()).filter((name) => name.startsWith(`evo-mcp-${pid}-`))
+  const { pid } = runner
+  expect(foldersOf(pid)).toHaveLength(1)
+  // The next one clears up behind it, and has a folder itself.
   runner = await startRunner(scripts)
+  expect([foldersOf(pid), foldersOf(runner.pid)]).toMatchObject([{ length: 0 }, { length: 1 }])
 })

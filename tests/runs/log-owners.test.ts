@@ -5,7 +5,7 @@ import { silentLog } from '~/platform/log'
 import { createRedis, type RedisStore } from '~/platform/redis'
 import { services } from '../support/services'
 
-/** Two processes: each executes a run for a while, and both have somebody who follows it. */
+/** Two processes, the one behind the other the owner of a run. */
 let redis: RedisStore
 let here: LiveLog
 let there: LiveLog
@@ -32,25 +32,6 @@ async function write(live: LiveLog, run: { id: string; leaseToken: number }, ent
   live.show(run.id, entries)
 }
 
-test('a run that went on elsewhere for a while and came back is followed without a gap', async () => {
-  const id = crypto.randomUUID()
-  const follower = here.follow(id)
-  here.open(id, 0)
-  await write(here, { id, leaseToken: 1 }, [entry(1), entry(2)])
-  expect(numbers(await follower.read(0))).toEqual([1, 2])
-  here.forget(id)
-
-  there.open(id, 2)
-  await write(there, { id, leaseToken: 2 }, [entry(3)])
-  there.forget(id)
-
-  here.open(id, 3)
-  await write(here, { id, leaseToken: 3 }, [entry(4)])
-  expect(numbers(await follower.read(2))).toEqual([3, 4])
-  expect(numbers(await follower.read(0))).toEqual([1, 2, 3, 4])
-  follower.close()
-})
-
 test('what an earlier execution shows late neither hides nor repeats what came since', async () => {
   const id = crypto.randomUUID()
   const follower = here.follow(id)
@@ -62,18 +43,6 @@ test('what an earlier execution shows late neither hides nor repeats what came s
   here.show(id, [entry(2)])
   await write(here, { id, leaseToken: 2 }, [entry(4)])
   expect(numbers(await follower.read(1))).toEqual([2, 3, 4])
-  follower.close()
-})
-
-test('entries behind one that Redis lacks are not handed out before it', async () => {
-  const id = crypto.randomUUID()
-  // Redis was away when the third was written, so only PostgreSQL has it.
-  await write(there, { id, leaseToken: 1 }, [entry(1), entry(2)])
-  await write(there, { id, leaseToken: 1 }, [entry(4), entry(5)])
-  const follower = here.follow(id)
-  expect(numbers(await follower.read(0))).toEqual([1, 2])
-  expect(await follower.read(2)).toEqual([])
-  expect(numbers(await follower.read(3))).toEqual([4, 5])
   follower.close()
 })
 

@@ -80,6 +80,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/auth/reset-password': anybody,
   'POST /api/v1/auth/accept-invitation': anybody,
   'POST /api/v1/auth/me': person,
+  'PUT /api/v1/auth/locale': { who: 'person', notAsAnother: true },
   'POST /api/v1/auth/refresh': anybody,
   'GET /api/v1/auth/sessions': person,
   'DELETE /api/v1/auth/sessions/:sign_in_id': { who: 'person', notAsAnother: true },

@@ -24,6 +24,7 @@ export const REQUESTS: Record<string, (world: World, object: ObjectOf) => Reques
     body: { token: await invitationToken(tenants.own), name: 'Sam', password: 'four unusual words here' },
   }),
   'POST /api/v1/auth/refresh': () => ({ body: { refresh_token: 'nothing' } }),
+  'PUT /api/v1/auth/locale': () => ({ body: { locale: 'en' } }),
   'POST /api/v1/auth/change-password': () => ({ body: { current_password: 'not the password', new_password: 'four unusual words here' } }),
   'POST /api/v1/auth/login/mfa': () => ({ body: { mfa_token: 'nothing', code: '123456' } }),
   'POST /api/v1/auth/mfa/totp': () => ({ body: { current_password: PASSWORD } }),

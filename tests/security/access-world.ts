@@ -171,7 +171,7 @@ export async function createWorld(app: TestApp) {
     address,
     /** The token of an invitation into the client, as its mail has it. */
     invitationToken: async (tenant: Tenant) =>
-      deriveToken(app.services.stores.linkKey, await (objects.invitation_id as (t: Tenant) => Promise<string>)(tenant)),
+      deriveToken(app.services.stores.linkKeys[0], await (objects.invitation_id as (t: Tenant) => Promise<string>)(tenant)),
     /** A route's path with the ids of that client's objects. */
     async pathOf(route: string, object: ObjectOf, fixed: Record<string, string> = {}): Promise<string> {
       const [, path = ''] = route.split(' ')

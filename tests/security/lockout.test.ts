@@ -141,6 +141,8 @@ test('PWD-10: one password against many accounts from one address meets the limi
   await forget()
   const rates = { ...app.config.rates, signInPerMinute: 20 }
   const services = createServices({ ...app.config, rates }, { log: silentLog, owner: 'few-sign-ins', recoverEveryMs: 1000 })
+  // Without it the limit is that of one process alone.
+  await services.stores.redis.ready(5000)
   await withSurface(app, { services }, async ({ url }) => {
     const spray = async () => {
       const body = JSON.stringify({ email: newAddress(), password: 'Summer2026!' })

@@ -48,7 +48,10 @@ test('KEY-04, defect 45: no secret of a run is in the log at its most talkative,
 
   await app.stranger('POST', '/api/v1/auth/login', { email, password: secrets['wrong password'] })
   await app.stranger('POST', '/api/v1/auth/register', { email: 'new@example.com', password: secrets['new password'], name: 'New Ltd' })
-  const { database, linkKey } = app.services.stores
+  const {
+    database,
+    linkKeys: [linkKey],
+  } = app.services.stores
   const [link] = await database.db.execute<{ id: string }>(sql`select id from one_time_tokens limit 1`)
   const code = deriveToken(linkKey, link?.id ?? '')
   remembered['link of a mail'] = code

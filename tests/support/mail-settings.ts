@@ -1,5 +1,5 @@
 import { createLinkTokens } from '~/features/auth/link-tokens'
-import { deriveToken, hashToken } from '~/features/auth/one-time-token'
+import { deriveToken, findToken, hashToken } from '~/features/auth/one-time-token'
 import { createTemplates } from '~/features/mail/templates'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 
@@ -14,6 +14,8 @@ export const composing = {
     invitationTtlSeconds: 604_800,
     lockout: { attempts: 5, seconds: 1800 },
   }),
-  invitations: createInvitationLinks({ tokens: { derive: (id) => deriveToken(TOKEN_KEY, id), hash: hashToken } }),
-  links: createLinkTokens({ key: TOKEN_KEY, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
+  invitations: createInvitationLinks({
+    tokens: { derive: (id) => deriveToken(TOKEN_KEY, id), find: (id, hash) => findToken([TOKEN_KEY], id, hash), hash: hashToken },
+  }),
+  links: createLinkTokens({ keys: [TOKEN_KEY], ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
 }

@@ -1,4 +1,5 @@
 import { DomainError, type FieldError, pointerPart } from '~/platform/errors'
+import { ciphertextOf, MASK, maskOf, SEALED, sealedText } from '~/platform/secret-texts'
 import type { Config } from './config-schemas'
 
 /**
@@ -6,8 +7,6 @@ import type { Config } from './config-schemas'
  * owner is shown `__secret__:` and the end of it, and sends that back for "as it was". Where they are found does not depend on the kind of agent.
  */
 
-const SEALED = '__sealed__:'
-const MASK = '__secret__:'
 /** All texts below a key of this name are secrets. */
 const SECRET_RECORDS = new Set(['envs', 'headers', 'values', 'auth'])
 /** Of records within `auth`, what only says how the credential is sent. */
@@ -56,14 +55,6 @@ function identify(item: unknown): { name: string | undefined; destination: strin
   return { name: [id, name, url].find((text) => typeof text === 'string') as string | undefined, destination: origin }
 }
 
-/** The end of a longer secret, to tell secrets apart. */
-const hintOf = (secret: string) => (secret.length >= 12 ? secret.slice(-4).replaceAll(':', '.') : '')
-
-function maskOf(text: string): string {
-  if (text.startsWith(MASK)) return text
-  return `${MASK}${text.startsWith(SEALED) ? text.slice(SEALED.length, text.indexOf(':', SEALED.length)) : hintOf(text)}`
-}
-
 /** As the owner sees it. A list shows fifty at a time, and most hold nothing to hide: those are not copied. */
 export const maskSecrets = (config: Config): Config =>
   hasPlaceForSecrets(config) ? withoutEmbedded(mapSecrets(config, maskOf), maskOf) : config
@@ -105,9 +96,10 @@ function withoutEmbedded(config: Config, replace: (text: string) => string): Con
 
 /** For one run. Rows that came over from elsewhere may have secrets in clear until they are saved again. */
 export async function openSecrets(config: Config, open: (sealed: string) => Promise<string>): Promise<Config> {
-  const opened = await each(config, (text) =>
-    text.startsWith(SEALED) ? open(text.slice(text.indexOf(':', SEALED.length) + 1)) : undefined,
-  )
+  const opened = await each(config, (text) => {
+    const sealed = ciphertextOf(text)
+    return sealed === undefined ? undefined : open(sealed)
+  })
   return mapSecrets(config, (text) => opened.get(text) ?? text)
 }
 
@@ -122,7 +114,7 @@ export async function sealSecrets(config: Config, before: Config, seal: (secret:
   const sealed = await each(restored, (text) => (kept.has(text) && text.startsWith(SEALED) ? undefined : seal(text)))
   return mapSecrets(restored, (text) => {
     const made = sealed.get(text)
-    return made === undefined ? text : `${SEALED}${hintOf(text)}:${made}`
+    return made === undefined ? text : sealedText(text, made)
   })
 }
 

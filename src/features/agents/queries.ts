@@ -28,7 +28,7 @@ const view = {
   encryptedKey: agents.encryptedKey,
 }
 
-export type AgentRow = Omit<Awaited<ReturnType<typeof listAgents>>[number], 'at'>
+export type AgentRow = Omit<Awaited<ReturnType<typeof listAgents>>[number], 'at' | 'total'>
 
 const SORT_COLUMNS = { name: agents.name, created_at: agents.createdAt }
 export type SortBy = keyof typeof SORT_COLUMNS
@@ -78,7 +78,11 @@ const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFold
   const by = SORT_COLUMNS[sortBy]
   const after = fromStart ? undefined : { at: sql.placeholder('at'), id: sql.placeholder('after') }
   return db
-    .select({ ...view, at: sortBy === 'created_at' ? momentOf(by) : sql<string>`${by}` })
+    .select({
+      ...view,
+      total: db.$count(agents, inList(anyFolder, anyAgent)),
+      at: sortBy === 'created_at' ? momentOf(by) : sql<string>`${by}`,
+    })
     .from(agents)
     .where(and(inList(anyFolder, anyAgent), behind(after, { by, id: agents.id, descending })))
     .orderBy(order(by), order(agents.id))
@@ -87,6 +91,7 @@ const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFold
     .prepare('')
 })
 
+/** Each row with the `total` of the whole list: PostgreSQL counts once, and a question of its own would cost another round trip. */
 export const listAgents = (db: Db, clientId: string, { skip, limit, after, folderId, agentId, sortBy, descending }: Page & AgentFilter) =>
   pageOfAgents(db, sortBy, descending, folderId === undefined, agentId === null, after === undefined).execute({
     clientId,
@@ -101,6 +106,7 @@ const agentCount = builtOnce((db, anyFolder: boolean, anyAgent: boolean) =>
   db.select({ total: count() }).from(agents).where(inList(anyFolder, anyAgent)).prepare(''),
 )
 
+/** For a page behind the end, which has no row to tell it. */
 export async function countAgents(db: Db, clientId: string, { folderId, agentId }: AgentFilter): Promise<number> {
   const [row] = await agentCount(db, folderId === undefined, agentId === null).execute({ clientId, folderId, agentId })
   return row?.total ?? 0
@@ -144,6 +150,16 @@ export async function lockAgent(db: Db, reach: Reach, id: string): Promise<Agent
   const [agent] = await db.select(view).from(agents).where(within(reach, id)).for('update')
   return agent
 }
+
+/** Those of a client that name an agent, locked in the order of their ids. `agent_targets` knows where agents are named. */
+export const lockReferrers = (db: Db, clientId: string, id: string, limit: number): Promise<AgentRow[]> =>
+  db
+    .select(view)
+    .from(agents)
+    .where(and(eq(agents.clientId, clientId), sql`agent_targets(${agents.type}, ${agents.config}) @> array[${id.toLowerCase()}]`))
+    .orderBy(asc(agents.id))
+    .limit(limit)
+    .for('update')
 
 export async function updateAgent(db: Db, id: string, change: Partial<typeof agents.$inferInsert>): Promise<AgentRow> {
   const [updated] = await db

@@ -114,7 +114,13 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
       },
       {
         params: Params,
-        detail: { summary: 'Delete an agent with its sessions', parameters: [ifMatch], responses: problemsOf(412) },
+        detail: {
+          summary: 'Delete an agent with its sessions',
+          description:
+            'Agents that name it go on without it: it leaves their lists and tasks, and the nodes of their workflows have no agent then.',
+          parameters: [ifMatch],
+          responses: problemsOf(409, 412),
+        },
       },
     )
 

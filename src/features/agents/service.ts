@@ -5,7 +5,7 @@ import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, notFound } from '~/platform/errors'
 import { checkIfMatch } from '~/platform/http/if-match'
 import type { Page } from '~/platform/http/schema'
-import { type Listed, pageFrom } from '~/platform/keyset'
+import { endOf, type Listed } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
@@ -16,6 +16,7 @@ import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
 import { maskSecrets, openSecrets, sealSecrets } from './config-secrets'
 import type { Drafts } from './drafts'
+import { forgetAgent } from './forget-agent'
 import { withHttpTools } from './llm-config'
 import { cardOf, merge, withoutCard } from './merge-change'
 import {
@@ -144,13 +145,8 @@ export function createAgentService({
       authorize(principal, 'read', { kind: 'agents', clientId, agentId })
       const filter = { ...page, agentId }
       const rows = await listAgents(db, clientId, filter)
-      // A short page tells the total by itself.
-      const total =
-        page.after === undefined && rows.length < page.limit && (rows.length > 0 || page.skip === 0)
-          ? page.skip + rows.length
-          : await countAgents(db, clientId, filter)
-      const { items, last } = pageFrom(rows, page.limit)
-      return { items: await Promise.all(items.map((row) => shownTo(principal, row))), total, last }
+      const total = rows[0]?.total ?? (await countAgents(db, clientId, filter))
+      return { items: await Promise.all(rows.map((row) => shownTo(principal, row))), total, last: endOf(rows, page.limit) }
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */
@@ -209,7 +205,7 @@ export function createAgentService({
     async move(principal: Principal, clientId: string, id: string, folderId: string | null): Promise<ShownAgent> {
       const { agentId } = authorizeReach(principal, 'write', 'agents')
       authorize(principal, 'write', { kind: 'agents', clientId, agentId: agentId ?? id })
-      const moved = await write(principal, async ({ tx, audit }) => {
+      const moved = await write(principal, async ({ tx, audit, notify }) => {
         const before = await lockAgent(tx, { clientId, agentId }, id)
         if (before === undefined) throw notFound('Agent')
         await keepVersion(tx, before)
@@ -217,20 +213,24 @@ export function createAgentService({
           throw sqlState(error)?.code === '23503' ? notFound('Folder') : error
         })
         audit({ action: 'update', resourceType: 'agent', resourceId: id, clientId, details: { name: row.name, folder_id: folderId } })
+        notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'update' } })
         return row
       })
       return show(principal, moved)
     },
 
+    /** With its sessions, and out of the agents that name it. @throws DomainError `precondition-failed`, `conflict` */
     remove(principal: Principal, id: string, { ifMatch }: { ifMatch?: string | null } = {}): Promise<void> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      return write(principal, async ({ tx, audit, notify }) => {
+      return write(principal, async (unit) => {
+        const { tx, audit, notify } = unit
         const before = ifMatch ? await lockAgent(tx, reach, id) : undefined
         if (before !== undefined) checkIfMatch(ifMatch, etagOf(before))
         const gone = await deleteAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
         notify({ type: 'agent.changed', clientId: gone.clientId, data: { agent_id: id, change: 'delete' } })
+        await forgetAgent(unit, { clientId: gone.clientId, id })
       })
     },
 

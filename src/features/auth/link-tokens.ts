@@ -1,6 +1,7 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import { deriveToken, hashToken, issueToken, type MailedPurpose } from './one-time-token'
+import type { DerivedKeys } from '~/platform/secrets'
+import { deriveToken, findToken, issueToken, type MailedPurpose } from './one-time-token'
 import { oneTimeTokens } from './table'
 
 export interface LinkRequest {
@@ -18,11 +19,11 @@ export interface LinkTokens {
 }
 
 export interface LinkTokenSettings {
-  key: Buffer
+  keys: DerivedKeys
   ttlSeconds: Record<MailedPurpose, number>
 }
 
-export const createLinkTokens = ({ key, ttlSeconds }: LinkTokenSettings): LinkTokens => ({
+export const createLinkTokens = ({ keys, ttlSeconds }: LinkTokenSettings): LinkTokens => ({
   async forMail(tx, { tokenId, userId, purpose }) {
     const [row] = await tx
       .select({
@@ -38,9 +39,10 @@ export const createLinkTokens = ({ key, ttlSeconds }: LinkTokenSettings): LinkTo
       .where(eq(oneTimeTokens.id, tokenId))
     if (row === undefined || row.userId !== userId || row.purpose !== purpose) return { skip: 'a newer link has taken its place' }
     if (row.used) return { skip: 'the link was used already' }
-    const token = deriveToken(key, tokenId)
-    // Another hash: the row is from the time of a former key.
-    if (!row.expired && hashToken(token).equals(row.hash)) return { id: tokenId, token, newEmail: row.newEmail }
+    // None: the row is from the time of a key that is gone.
+    const token = row.expired ? undefined : findToken(keys, tokenId, row.hash)
+    if (token !== undefined) return { id: tokenId, token, newEmail: row.newEmail }
+    const [key] = keys
     const { newEmail, formerEmail } = row
     const change = newEmail === null || formerEmail === null ? {} : { change: { newEmail, formerEmail } }
     const { id } = await issueToken(tx, { key, userId, purpose, ttlSeconds: ttlSeconds[purpose], ...change })

@@ -2,6 +2,7 @@ import { createHash, createHmac } from 'node:crypto'
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
+import type { DerivedKeys } from '~/platform/secrets'
 import { oneTimeTokens } from './table'
 
 export type OneTimePurpose = (typeof oneTimeTokens.$inferSelect)['purpose']
@@ -25,6 +26,10 @@ export function deriveToken(key: Buffer, tokenId: string): string {
     }
   }
 }
+
+/** The token of a row by its hash, whichever of the keys it was made with; undefined if none of those that are left. */
+export const findToken = (keys: DerivedKeys, tokenId: string, hash: Buffer): string | undefined =>
+  keys.map((key) => deriveToken(key, tokenId)).find((token) => hashToken(token).equals(hash))
 
 /** What is stored and looked up. The token is random enough for a plain hash. */
 export const hashToken = (token: string): Buffer => createHash('sha256').update(token).digest()

@@ -2,6 +2,7 @@ import { deleteClient, findUser, findUserByEmail, insertClient, insertUser, mark
 import type { User } from '~/features/users/schema'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
+import type { Locale } from '~/platform/locale'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Actor } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
@@ -19,14 +20,17 @@ interface Deps {
 
 /** Signing up, and showing that the address is one's own. */
 export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) => ({
-  /** The answer does not tell whether the address was known, nor does its time: its owner is told by mail. */
-  async register(actor: Actor, { email, password, name }: Registration): Promise<User> {
+  /**
+   * The answer does not tell whether the address was known, nor does its time: its owner is told by mail.
+   * @param locale of the mails to come
+   */
+  async register(actor: Actor, { email, password, name }: Registration, locale: Locale): Promise<User> {
     const passwordHash = await hashNewPassword('/password', { chosen: password, about: { email, names: [name] } })
     return write(actor, async (unit) => {
       const { tx, audit, mail } = unit
       const known = await findUserByEmail(tx, email)
       const client = known === undefined ? await insertClient(tx, { name, email }) : undefined
-      const user = client && (await insertUser(tx, { email, name, passwordHash, clientId: client.id }))
+      const user = client && (await insertUser(tx, { email, name, passwordHash, locale, clientId: client.id }))
       if (user !== undefined) {
         await links.send(unit, email, user, 'verify-email')
         audit({ action: 'register', resourceType: 'user', resourceId: user.id, clientId: user.client_id })
@@ -38,7 +42,7 @@ export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) 
       if (owner !== undefined && (await links.allowsMail(tx, email))) mail({ template: 'already-registered', user_id: owner.id })
       await passTime(tx, STATEMENTS_OF_AN_ACCOUNT)
       audit({ action: 'register_refused', resourceType: 'user', resourceId: owner?.id ?? null, clientId: owner?.client_id ?? null })
-      return pretended(email, name)
+      return pretended(email, name, locale)
     })
   },
 
@@ -68,7 +72,7 @@ export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) 
 const STATEMENTS_OF_AN_ACCOUNT = 5
 
 /** What a new account would look like, for an address that has one. */
-const pretended = (email: string, name: string): User => ({
+const pretended = (email: string, name: string, locale: Locale): User => ({
   id: crypto.randomUUID(),
   email: email.toLowerCase(),
   name,
@@ -76,6 +80,7 @@ const pretended = (email: string, name: string): User => ({
   is_admin: false,
   client_id: crypto.randomUUID(),
   email_verified: false,
+  locale,
   created_at: new Date().toISOString(),
   updated_at: null,
 })

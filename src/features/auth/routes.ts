@@ -2,7 +2,9 @@ import { Elysia } from 'elysia'
 import { SecondStep } from '~/features/second-factors/schema'
 import { SignedIn } from '~/features/sign-ins/schema'
 import { User } from '~/features/users/schema'
+import { acceptLanguage } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
+import { localeOf } from '~/platform/http/locale'
 import { Message } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { Stranger } from '~/platform/http/stranger'
@@ -25,10 +27,14 @@ export const authRoutes = ({
   return new Elysia({ prefix: '/auth', tags: ['auth'] })
     .use(signedIn({ auth, session, passwordMinLength }))
     .use(stranger)
-    .post('/register', async ({ actor, body, status }) => status(201, await auth.register(actor, body)), {
+    .post('/register', async ({ actor, body, request, status }) => status(201, await auth.register(actor, body, localeOf(request))), {
       body: Registration,
       response: { 201: User },
-      detail: { summary: 'Register an organisation and its first user; a mail with a link follows', security: [] },
+      detail: {
+        summary: 'Register an organisation and its first user; a mail with a link follows',
+        parameters: [acceptLanguage],
+        security: [],
+      },
     })
     .get(
       '/verify-email/:token',

@@ -1,27 +1,13 @@
 import { type Static, t } from 'elysia'
+import { SentFiles } from '~/features/files/schema'
 import { SessionEvent } from '~/features/sessions/event-view'
-import { Base64, Uuid } from '~/platform/http/schema'
+import { Uuid } from '~/platform/http/schema'
 
 export const ChatMessage = t.Object({
   message: t.String({ maxLength: 200_000 }),
   agent_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
   external_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
-  files: t.Optional(
-    t.Nullable(
-      t.Array(
-        t.Object(
-          {
-            filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
-            content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
-            data: Base64,
-          },
-          // Elysia closes a body's top level alone.
-          { additionalProperties: false },
-        ),
-        { maxItems: 10 },
-      ),
-    ),
-  ),
+  files: t.Optional(t.Nullable(SentFiles)),
 })
 export type ChatMessage = Static<typeof ChatMessage>
 

@@ -1,4 +1,5 @@
 import type { AgentService } from '~/features/agents/service'
+import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
 import type { LogEvent, RunFailure } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
@@ -26,14 +27,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
-    const files = (message.files ?? []).map(({ filename, content_type, data }) => ({
-      type: 'file' as const,
-      filename,
-      mediaType: content_type,
-      data,
-    }))
-    const text = message.message === '' && files.length > 0 ? 'Analyze the provided files' : message.message
-    return runs.start(principal, { clientId, agentId, externalId, input: { text, files }, onDisconnect })
+    return runs.start(principal, { clientId, agentId, externalId, input: inputOf(message.message, message.files), onDisconnect })
   }
 
   return {

@@ -1,5 +1,32 @@
 import { type Static, t } from 'elysia'
-import { choice, Timestamp, Uuid } from '~/platform/http/schema'
+import { Base64, choice, Timestamp, Uuid } from '~/platform/http/schema'
+import type { RunInput } from '~/runtime/types'
+
+/** What comes with a message. */
+export const SentFiles = t.Array(
+  t.Object(
+    {
+      filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
+      content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
+      data: Base64,
+    },
+    // Elysia closes a body's top level alone.
+    { additionalProperties: false },
+  ),
+  { maxItems: 10 },
+)
+export type SentFiles = Static<typeof SentFiles>
+
+/** What a turn is given: with nothing said, the files speak. */
+export const inputOf = (message: string, files: SentFiles | null | undefined): RunInput => {
+  const parts = (files ?? []).map(({ filename, content_type, data }) => ({
+    type: 'file' as const,
+    filename,
+    mediaType: content_type,
+    data,
+  }))
+  return { text: message === '' && parts.length > 0 ? 'Analyze the provided files' : message, files: parts }
+}
 
 /** One version of a file of a conversation. */
 export const Artifact = t.Object(

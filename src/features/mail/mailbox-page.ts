@@ -3,11 +3,11 @@ import { Elysia, t } from 'elysia'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { choice } from '~/platform/http/schema'
+import { LOCALES } from '~/platform/locale'
 import { escapeHtml } from './layout'
 import { TEMPLATES } from './schema'
 import { deliveries } from './table'
 import type { RenderMail } from './templates'
-import { LOCALES } from './texts'
 
 const SHOWN = 100
 const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'"

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
+import { LOCALES } from '~/platform/locale'
 import { TEMPLATES } from './schema'
 import { createTemplates } from './templates'
-import { LOCALES } from './texts'
 
 const render = createTemplates({
   appUrl: 'https://app.example',

@@ -1,3 +1,4 @@
+import type { Locale } from '~/platform/locale'
 import type { MailTemplate } from './schema'
 import { english } from './texts/english'
 import { portuguese } from './texts/portuguese'
@@ -43,9 +44,6 @@ export interface Texts {
   hours(count: number): string
   mails: Record<MailTemplate, (about: About) => Wording>
 }
-
-export const LOCALES = ['en', 'pt'] as const
-export type Locale = (typeof LOCALES)[number]
 
 const TEXTS: Record<Locale, Texts> = { en: english, pt: portuguese }
 

@@ -66,7 +66,7 @@ export async function countMcpServers(db: Db): Promise<number> {
   return row?.total ?? 0
 }
 
-export async function insertMcpServer(db: Db, fields: Fields): Promise<McpServer> {
+export async function insertMcpServer(db: Db, fields: Fields & { id: string }): Promise<McpServer> {
   const [inserted] = await db.insert(mcpServers).values(fields).returning(view)
   return shown(inserted as Row)
 }

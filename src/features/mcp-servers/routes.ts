@@ -16,7 +16,11 @@ export const mcpServerRoutes = ({ mcpServers, session }: { mcpServers: McpServer
     .use(session)
     .post(
       '/',
-      async ({ principal, body, request, status }) => status(201, await mcpServers.create(idempotent(principal, request, body), body)),
+      async ({ principal, body, request, server, status }) => {
+        // MCP_CONNECT_TIMEOUT_MS may be longer than the server's idle time, which would end the request without an answer.
+        server?.timeout(request, 0)
+        return status(201, await mcpServers.create(idempotent(principal, request, body), body))
+      },
       {
         body: NewMcpServer,
         response: { 201: McpServer },
@@ -48,12 +52,19 @@ export const mcpServerRoutes = ({ mcpServers, session }: { mcpServers: McpServer
       response: { 200: McpServer },
       detail: { summary: 'Read an MCP server' },
     })
-    .put('/:server_id', ({ principal, params, body }) => mcpServers.replace(principal, params.server_id, body), {
-      params: Params,
-      body: NewMcpServer,
-      response: { 200: McpServer },
-      detail: { summary: 'Replace an MCP server; admins only', responses: problemsOf(502, 504) },
-    })
+    .put(
+      '/:server_id',
+      ({ principal, params, body, request, server }) => {
+        server?.timeout(request, 0) // as above
+        return mcpServers.replace(principal, params.server_id, body)
+      },
+      {
+        params: Params,
+        body: NewMcpServer,
+        response: { 200: McpServer },
+        detail: { summary: 'Replace an MCP server; admins only', responses: problemsOf(502, 504) },
+      },
+    )
     .delete(
       '/:server_id',
       async ({ principal, params, set }) => {

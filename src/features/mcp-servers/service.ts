@@ -1,10 +1,12 @@
 import { authorize, can } from '~/platform/access'
+import { hideConfig, maskConfig, openConfig, restoreConfig, sealConfig } from '~/platform/catalogue-secrets'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
+import type { PlatformSecrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
 import type { DiscoverTools } from '~/runtime/mcp/types'
 import { checkServer } from './check-server'
@@ -24,6 +26,7 @@ export type McpServerService = ReturnType<typeof createMcpServerService>
 interface Deps {
   db: Db
   write: Write
+  secrets: PlatformSecrets
   outbound: Outbound
   discoverTools: DiscoverTools
   /** That entries may start on our host. */
@@ -35,9 +38,11 @@ interface Deps {
 const MODES = ['text']
 
 /** The catalogue of MCP servers: kept by admins, read by everybody who signs in. */
-export function createMcpServerService({ db, write, outbound, discoverTools, commands, startsCommands }: Deps) {
-  const shownTo = (principal: Principal, server: McpServer): McpServer =>
-    can(principal, 'write', { kind: 'catalogue' }) ? server : { ...server, config_json: withoutSecrets(server.config_json) }
+export function createMcpServerService({ db, write, secrets, outbound, discoverTools, commands, startsCommands }: Deps) {
+  const shownTo = (principal: Principal, server: McpServer): McpServer => ({
+    ...server,
+    config_json: can(principal, 'write', { kind: 'catalogue' }) ? maskConfig(server.config_json) : hideConfig(server.config_json),
+  })
 
   const discovered = async (configJson: Record<string, unknown>): Promise<CatalogueTool[]> =>
     (await discoverTools({ configJson })).map(({ name, description }) => ({
@@ -51,15 +56,20 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
     }))
 
   /** Asks the server for its tools where none are given: before the transaction, which must not wait for others. */
-  const fieldsOf = async ({ name, description, config_type, config_json = {}, environments = {}, tools, type, trusted }: NewMcpServer) => {
-    checkServer(config_json, { outbound, commands })
+  const fieldsOf = async (
+    id: string,
+    { name, description, config_type, config_json = {}, environments = {}, tools, type, trusted }: NewMcpServer,
+    before?: Record<string, unknown>,
+  ) => {
+    const clear = restoreConfig(secrets, contextOf(id), config_json, before)
+    checkServer(clear, { outbound, commands })
     return {
       name,
       description: description ?? null,
       configType: config_type ?? 'studio',
-      configJson: config_json,
+      configJson: sealConfig(secrets, contextOf(id), clear),
       environments,
-      tools: tools ?? (await discovered(config_json)),
+      tools: tools ?? (await discovered(clear)),
       type: type ?? 'official',
       trusted: trusted ?? false,
     }
@@ -81,12 +91,14 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
     /** @throws DomainError `validation-failed`, `url-not-allowed`; `upstream-error`, `upstream-timeout` where the server is asked and does not answer */
     async create(principal: Principal, input: NewMcpServer): Promise<McpServer> {
       authorize(principal, 'write', { kind: 'catalogue' })
-      const fields = await fieldsOf(input)
-      return write(principal, async ({ tx, audit }) => {
-        const server = await insertMcpServer(tx, fields)
+      const id = crypto.randomUUID()
+      const fields = await fieldsOf(id, input)
+      const created = await write(principal, async ({ tx, audit }) => {
+        const server = await insertMcpServer(tx, { id, ...fields })
         audit({ action: 'create', resourceType: 'mcp_server', resourceId: server.id, details: summaryOf(server) })
         return server
       })
+      return shownTo(principal, created)
     },
 
     async list(principal: Principal, page: Page): Promise<Listed<McpServer>> {
@@ -106,20 +118,26 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
     /** Why each of these entries cannot be reached as things are; those that can are left out. */
     async faults(ids: string[]): Promise<Map<string, string>> {
       const servers = ids.length === 0 ? [] : await findMcpServers(db, ids)
-      return new Map(servers.flatMap(({ id, config_json }) => faultOf(config_json).map((fault) => [id, fault] as const)))
+      return new Map(
+        servers.flatMap(({ id, config_json }) =>
+          faultOf(openConfig(secrets, contextOf(id), config_json)).map((fault) => [id, fault] as const),
+        ),
+      )
     },
 
     /** Replaces the whole entry. */
     async replace(principal: Principal, id: string, input: NewMcpServer): Promise<McpServer> {
       authorize(principal, 'write', { kind: 'catalogue' })
-      if ((await findMcpServer(db, id)) === undefined) throw notFound('MCP server')
-      const fields = await fieldsOf(input)
-      return write(principal, async ({ tx, audit }) => {
+      const before = await findMcpServer(db, id)
+      if (before === undefined) throw notFound('MCP server')
+      const fields = await fieldsOf(id, input, before.config_json)
+      const replaced = await write(principal, async ({ tx, audit }) => {
         const server = await updateMcpServer(tx, id, fields)
         if (server === undefined) throw notFound('MCP server')
         audit({ action: 'update', resourceType: 'mcp_server', resourceId: id, details: summaryOf(server) })
         return server
       })
+      return shownTo(principal, replaced)
     },
 
     remove(principal: Principal, id: string): Promise<void> {
@@ -133,6 +151,9 @@ export function createMcpServerService({ db, write, outbound, discoverTools, com
   }
 }
 
+/** What the secrets of an entry are sealed for. */
+export const contextOf = (id: string) => `mcp_servers:${id}`
+
 /** What runs on our host is worth a note; values are not. */
 const summaryOf = ({ name, config_json: { command, args, url }, trusted, tools }: McpServer) => ({
   name,
@@ -140,21 +161,3 @@ const summaryOf = ({ name, config_json: { command, args, url }, trusted, tools }
   tools: tools.length,
   ...(url === undefined || url === null ? { command: command ?? 'npx', args } : { url: String(url).split('?')[0] }),
 })
-
-/** Names and placeholders stay, so that an agent's owner sees what to supply. */
-export function withoutSecrets(configJson: Record<string, unknown>): Record<string, unknown> {
-  const { url, env, headers } = configJson
-  return {
-    ...configJson,
-    ...(typeof url === 'string' ? { url: url.split('?')[0] } : {}),
-    ...(env === undefined ? {} : { env: hidden(env) }),
-    ...(headers === undefined ? {} : { headers: hidden(headers) }),
-  }
-}
-
-const PLACEHOLDER = /^env@@[A-Za-z_][A-Za-z0-9_]*$/
-
-const hidden = (values: unknown) =>
-  Object.fromEntries(
-    Object.entries(Object(values)).map(([name, value]) => [name, typeof value === 'string' && PLACEHOLDER.test(value) ? value : '***']),
-  )

@@ -1,9 +1,11 @@
 import type { Db } from '~/platform/db'
-import { findInvitationToMail } from './queries'
+import { findInvitationToMail, renewInvitation } from './queries'
 
 /** How the token of an invitation is made from its id, and what of it is stored. */
 export interface InvitationTokens {
   derive(invitationId: string): string
+  /** The one that was made then; undefined where the key of that time is gone. */
+  find(invitationId: string, hash: Buffer): string | undefined
   hash(token: string): Buffer
 }
 
@@ -16,6 +18,10 @@ export const createInvitationLinks = ({ tokens }: { tokens: InvitationTokens }):
   async forMail(tx, invitationId) {
     const found = await findInvitationToMail(tx, invitationId)
     if (found === undefined) return { skip: 'the invitation was accepted, withdrawn or has expired' }
-    return { ...found, token: tokens.derive(invitationId) }
+    const { tokenHash, ...invitation } = found
+    const token = tokens.find(invitationId, tokenHash) ?? tokens.derive(invitationId)
+    const hash = tokens.hash(token)
+    if (!hash.equals(tokenHash)) await renewInvitation(tx, invitationId, hash)
+    return { ...invitation, token }
   },
 })

@@ -4,6 +4,7 @@ import type { User } from '~/features/users/schema'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import type { Locale } from '~/platform/locale'
 import type { MemberRole } from '~/platform/principal'
 import type { Invitation, Member } from './schema'
 import { invitations } from './table'
@@ -71,6 +72,7 @@ export interface NewMember {
   name: string
   role: MemberRole
   passwordHash: string
+  locale: Locale
 }
 
 /** Active and verified: the invitation came to that address. Undefined when the address has an account already. */
@@ -87,6 +89,7 @@ export async function insertMember(db: Db, { email, ...user }: NewMember): Promi
       is_admin: users.isAdmin,
       client_id: users.clientId,
       email_verified: users.emailVerified,
+      locale: users.locale,
       created_at: users.createdAt,
       updated_at: users.updatedAt,
     })
@@ -171,11 +174,15 @@ export async function acceptInvitation(db: Db, tokenHash: Buffer): Promise<Invit
 export async function findInvitationToMail(
   db: Db,
   id: string,
-): Promise<{ email: string; clientId: string; clientName: string } | undefined> {
+): Promise<{ email: string; clientId: string; clientName: string; tokenHash: Buffer } | undefined> {
   const [row] = await db
-    .select({ email: invitations.email, clientId: invitations.clientId, clientName: clients.name })
+    .select({ tokenHash: invitations.tokenHash, email: invitations.email, clientId: invitations.clientId, clientName: clients.name })
     .from(invitations)
     .innerJoin(clients, eq(clients.id, invitations.clientId))
     .where(and(eq(invitations.id, id), isValid))
   return row
 }
+
+/** It opens with another token from now on: the one of before was not mailed yet. */
+export const renewInvitation = (tx: Db, id: string, tokenHash: Buffer) =>
+  tx.update(invitations).set({ tokenHash }).where(eq(invitations.id, id))

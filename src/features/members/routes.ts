@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
 import { User } from '~/features/users/schema'
-import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { acceptLanguage, idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
+import { localeOf } from '~/platform/http/locale'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { Stranger } from '~/platform/http/stranger'
@@ -97,8 +98,17 @@ export const acceptanceRoutes = ({
 }) =>
   new Elysia({ prefix: '/auth', tags: ['auth'] })
     .use(stranger)
-    .post('/accept-invitation', async ({ actor, body, status }) => status(201, await members.accept(actor, body)), {
-      body: acceptanceSchema({ passwordMinLength }),
-      response: { 201: User },
-      detail: { summary: 'Join a client with the link of an invitation', security: [], responses: problemsOf(409) },
-    })
+    .post(
+      '/accept-invitation',
+      async ({ actor, body, request, status }) => status(201, await members.accept(actor, body, localeOf(request))),
+      {
+        body: acceptanceSchema({ passwordMinLength }),
+        response: { 201: User },
+        detail: {
+          summary: 'Join a client with the link of an invitation',
+          parameters: [acceptLanguage],
+          security: [],
+          responses: problemsOf(409),
+        },
+      },
+    )

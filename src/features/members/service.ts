@@ -4,6 +4,7 @@ import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import type { Locale } from '~/platform/locale'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Actor, MemberRole, Principal, UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
@@ -121,7 +122,7 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
   },
 
   /** @throws DomainError `invalid-one-time-token`, the same for every reason; `conflict` when the address has an account */
-  async accept(actor: Actor, { token, name, password }: Acceptance): Promise<User> {
+  async accept(actor: Actor, { token, name, password }: Acceptance, locale: Locale): Promise<User> {
     const tokenHash = tokens.hash(token)
     // Looked at before the password is hashed: a guess must not cost more than a look.
     const valid = await findValidInvitation(db, tokenHash)
@@ -132,7 +133,7 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
       const invitation = await acceptInvitation(tx, tokenHash)
       if (invitation === undefined) throw invalidToken()
       const { client_id: clientId, email, role } = invitation
-      const user = await insertMember(tx, { clientId, email, name, role, passwordHash })
+      const user = await insertMember(tx, { clientId, email, name, role, passwordHash, locale })
       if (user === undefined) throw new DomainError('conflict', 'Email already registered')
       audit({ action: 'accept', resourceType: 'invitation', resourceId: invitation.id, clientId, details: { user_id: user.id, role } })
       return user

@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { SentFiles } from '~/features/files/schema'
 import { CursorQuery } from '~/platform/http/cursor'
 import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 import { RUN_STATUSES } from './table'
@@ -80,6 +81,7 @@ export type Reconciliation = Static<typeof Reconciliation>
 
 export const NewRun = t.Object({
   message: t.String({ maxLength: 200_000 }),
+  files: t.Optional(t.Nullable(SentFiles)),
   external_id: t.Optional(t.String({ maxLength: 128, description: 'Whose conversation it is; a new one without.' })),
   mode: t.Optional(
     choice(['wait', 'stream', 'background'], {

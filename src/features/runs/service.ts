@@ -1,3 +1,4 @@
+import { inputOf } from '~/features/files/schema'
 import { authorizeReach, type Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
@@ -63,7 +64,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
     async begin(
       principal: Principal,
       agentId: string,
-      { message, mode, on_busy, on_disconnect, ...run }: NewRun,
+      { message, files, mode, on_busy, on_disconnect, ...run }: NewRun,
     ): Promise<{ runId: string }> {
       const { client_id: clientId, config } = await findAgent(authorizeReach(principal, 'write', 'runs'), agentId)
       const own = config.run_timeout_seconds
@@ -71,7 +72,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
         clientId,
         agentId,
         externalId: run.external_id ?? `run-${crypto.randomUUID()}`,
-        input: { text: message, files: [] },
+        input: inputOf(message, files),
         onDisconnect: on_disconnect ?? 'continue',
         onBusy: on_busy ?? 'enqueue',
         isBackground: mode === 'background',

@@ -8,7 +8,7 @@ import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
 import { insertUserEvent } from './queries/events'
 import type { OwnedRun } from './queries/owned'
-import { countActiveRuns, insertRun, interruptSession, upsertSession } from './queries/runs'
+import { countRunsToAdd, insertRun, interruptSession, upsertSession } from './queries/runs'
 import type { Runner } from './runner'
 import type { OnBusy } from './schema'
 import type { Groundwork } from './turn'
@@ -64,7 +64,7 @@ export const createStart =
       // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
       const [, active, run] = await Promise.all([
         locked,
-        countActiveRuns(tx, clientId),
+        countRunsToAdd(tx, clientId, concurrentPerClient),
         insertRun(tx, { ...owned, input: kept, content: said.content }),
         insertUserEvent(tx, { id, ...said }),
       ])

@@ -39,7 +39,7 @@ export async function countTools(db: Db): Promise<number> {
   return row?.total ?? 0
 }
 
-export async function insertTool(db: Db, fields: Fields): Promise<Tool> {
+export async function insertTool(db: Db, fields: Fields & { id: string }): Promise<Tool> {
   const [inserted] = await db.insert(tools).values(fields).returning(view)
   return inserted as Tool
 }

@@ -1,4 +1,5 @@
 import { authorize, can } from '~/platform/access'
+import { hideConfig, maskConfig, openConfig, restoreConfig, sealConfig } from '~/platform/catalogue-secrets'
 import type { Db } from '~/platform/db'
 import type { DefinitionCache } from '~/platform/definition-cache'
 import { notFound } from '~/platform/errors'
@@ -6,6 +7,7 @@ import type { Page } from '~/platform/http/schema'
 import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
+import type { PlatformSecrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
 import type { HttpToolSpec } from '~/runtime/tools/http-tool'
 import { bindSpec, checkSpec, specOf } from './http-spec'
@@ -18,31 +20,44 @@ export type ToolService = ReturnType<typeof createToolService>
 export function createToolService({
   db,
   write,
+  secrets,
   outbound,
   definitions,
 }: {
   db: Db
   write: Write
+  secrets: PlatformSecrets
   outbound: Outbound
   definitions: DefinitionCache
 }) {
-  const shownTo = (principal: Principal, tool: Tool): Tool =>
-    can(principal, 'write', { kind: 'catalogue' }) ? tool : { ...tool, config_json: withoutSecrets(tool.config_json) }
+  const shownTo = (principal: Principal, tool: Tool): Tool => ({
+    ...tool,
+    config_json: can(principal, 'write', { kind: 'catalogue' }) ? maskConfig(tool.config_json) : hideConfig(tool.config_json),
+  })
 
-  const fieldsOf = ({ name, description = null, config_json = {}, environments = {} }: NewTool) => {
-    checkSpec({ name, description, config_json }, outbound)
-    return { name, description, configJson: config_json, environments }
+  const opened = (tool: Tool): Tool => ({ ...tool, config_json: openConfig(secrets, contextOf(tool.id), tool.config_json) })
+
+  const fieldsOf = (
+    id: string,
+    { name, description = null, config_json = {}, environments = {} }: NewTool,
+    before?: Record<string, unknown>,
+  ) => {
+    const clear = restoreConfig(secrets, contextOf(id), config_json, before)
+    checkSpec({ name, description, config_json: clear }, outbound)
+    return { name, description, configJson: sealConfig(secrets, contextOf(id), clear), environments }
   }
 
   return {
     async create(principal: Principal, input: NewTool): Promise<Tool> {
       authorize(principal, 'write', { kind: 'catalogue' })
-      const fields = fieldsOf(input)
-      return write(principal, async ({ tx, audit }) => {
-        const tool = await insertTool(tx, fields)
+      const id = crypto.randomUUID()
+      const fields = fieldsOf(id, input)
+      const created = await write(principal, async ({ tx, audit }) => {
+        const tool = await insertTool(tx, { id, ...fields })
         audit({ action: 'create', resourceType: 'tool', resourceId: tool.id, details: { name: tool.name } })
         return tool
       })
+      return shownTo(principal, created)
     },
 
     async list(principal: Principal, page: Page): Promise<Listed<Tool>> {
@@ -64,7 +79,7 @@ export function createToolService({
       const found = ids.length === 0 ? [] : await findTools(db, ids)
       return new Map(
         found.flatMap((tool) =>
-          specOf(tool) === undefined ? [[tool.id, 'This entry is no HTTP tool: its config_json has no endpoint']] : [],
+          specOf(opened(tool)) === undefined ? [[tool.id, 'This entry is no HTTP tool: its config_json has no endpoint']] : [],
         ),
       )
     },
@@ -72,13 +87,16 @@ export function createToolService({
     /** Replaces the whole entry. */
     async replace(principal: Principal, id: string, input: NewTool): Promise<Tool> {
       authorize(principal, 'write', { kind: 'catalogue' })
-      const fields = fieldsOf(input)
-      return write(principal, async ({ tx, audit }) => {
+      const before = await findTool(db, id)
+      if (before === undefined) throw notFound('Tool')
+      const fields = fieldsOf(id, input, before.config_json)
+      const replaced = await write(principal, async ({ tx, audit }) => {
         const tool = await updateTool(tx, id, fields)
         if (tool === undefined) throw notFound('Tool')
         audit({ action: 'update', resourceType: 'tool', resourceId: id, details: { name: tool.name } })
         return tool
       })
+      return shownTo(principal, replaced)
     },
 
     remove(principal: Principal, id: string): Promise<void> {
@@ -101,25 +119,12 @@ export function createToolService({
       const found = new Map(tools.map((tool) => [tool.id, tool]))
       return chosen.flatMap(({ id, envs }) => {
         const tool = found.get(id.toLowerCase())
-        const spec = tool && specOf(tool)
+        const spec = tool && specOf(opened(tool))
         return (spec && bindSpec(spec, envs ?? {})) ?? []
       })
     },
   }
 }
 
-const PLACEHOLDER = /^env@@[A-Za-z_][A-Za-z0-9_]*$/
-
-/** Names and placeholders stay, so that an agent's owner sees what to supply. */
-function withoutSecrets(configJson: Record<string, unknown>): Record<string, unknown> {
-  const hidden = (values: unknown) =>
-    Object.fromEntries(
-      Object.entries(Object(values)).map(([name, value]) => [name, typeof value === 'string' && PLACEHOLDER.test(value) ? value : '***']),
-    )
-  const { headers, values } = configJson
-  return {
-    ...configJson,
-    ...(headers === undefined ? {} : { headers: hidden(headers) }),
-    ...(values === undefined ? {} : { values: hidden(values) }),
-  }
-}
+/** What the secrets of an entry are sealed for. */
+export const contextOf = (id: string) => `tools:${id}`

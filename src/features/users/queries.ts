@@ -2,6 +2,7 @@ import { and, asc, count, eq, sql } from 'drizzle-orm'
 import { clients } from '~/features/clients/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import type { Locale } from '~/platform/locale'
 import type { User } from './schema'
 import { secondFactors, users } from './table'
 
@@ -14,6 +15,7 @@ const view = {
   is_admin: users.isAdmin,
   client_id: users.clientId,
   email_verified: users.emailVerified,
+  locale: users.locale,
   created_at: users.createdAt,
   updated_at: users.updatedAt,
 }
@@ -109,6 +111,11 @@ export async function setEmail(db: Db, id: string, email: string): Promise<User 
     .set({ email: email.toLowerCase(), emailVerified: true, updatedAt: sql`now()` })
     .where(eq(users.id, id))
     .returning(view)
+  return user
+}
+
+export async function setLocale(db: Db, id: string, locale: Locale): Promise<User | undefined> {
+  const [user] = await db.update(users).set({ locale, updatedAt: sql`now()` }).where(eq(users.id, id)).returning(view)
   return user
 }
 

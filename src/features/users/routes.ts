@@ -5,12 +5,12 @@ import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
-import { NewAdmin, User } from './schema'
+import { NewAdmin, OwnLocale, User } from './schema'
 import type { UserService } from './service'
 
 const Params = t.Object({ user_id: Uuid })
 
-/** Admins make admins, and switch anybody off and on again. */
+/** Admins make admins, and switch anybody off and on again. Everybody says which language they read. */
 export const userRoutes = ({ users, session }: { users: UserService; session: Session }) =>
   new Elysia({ tags: ['admin'] })
     .use(session)
@@ -70,6 +70,11 @@ export const userRoutes = ({ users, session }: { users: UserService; session: Se
         detail: { summary: 'Create a platform admin who has to confirm the address by mail', parameters: [idempotencyKey], tags: ['auth'] },
       },
     )
+    .put('/auth/locale', ({ principal, body }) => users.changeLocale(principal, body), {
+      body: OwnLocale,
+      response: { 200: User },
+      detail: { summary: 'Choose the language of the mails to oneself', tags: ['auth'] },
+    })
 
 /** A fingerprint of a password that somebody made up could be guessed. */
 const withoutPassword = ({ email, name }: NewAdmin) => ({ email, name })

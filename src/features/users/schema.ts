@@ -1,5 +1,6 @@
 import { type Static, t } from 'elysia'
 import { Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { LOCALES } from '~/platform/locale'
 
 export const User = t.Object(
   {
@@ -10,12 +11,21 @@ export const User = t.Object(
     is_admin: t.Boolean(),
     client_id: t.Nullable(Uuid),
     email_verified: t.Boolean(),
+    locale: t.String({ description: 'The language of mails.' }),
     created_at: t.Nullable(Timestamp),
     updated_at: t.Nullable(Timestamp),
   },
   { title: 'User' },
 )
 export type User = Static<typeof User>
+
+export const OwnLocale = t.Object({
+  locale: t.Union(
+    LOCALES.map((locale) => t.Literal(locale)),
+    { description: 'The language of mails: English or Portuguese.' },
+  ),
+})
+export type OwnLocale = Static<typeof OwnLocale>
 
 /** A first password that one person gives another: replaced within days, so only its length is asked for. */
 export const InitialPassword = t.String({ minLength: 8, maxLength: 128, error: 'Must have 8 to 128 characters' })

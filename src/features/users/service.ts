@@ -8,8 +8,8 @@ import type { Page } from '~/platform/http/schema'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { UserPrincipal } from '~/platform/principal'
 import type { Unit, Write } from '~/platform/unit-of-work'
-import { countAdmins, findUser, insertClient, insertUser, listAdmins, listUserIds, lockActiveAdmins, setActive } from './queries'
-import { INITIAL_PASSWORD_DAYS, type NewAdmin, type User } from './schema'
+import { countAdmins, findUser, insertClient, insertUser, listAdmins, listUserIds, lockActiveAdmins, setActive, setLocale } from './queries'
+import { INITIAL_PASSWORD_DAYS, type NewAdmin, type OwnLocale, type User } from './schema'
 
 export type UserService = ReturnType<typeof createUserService>
 
@@ -97,6 +97,16 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
         const user = before && (await setActive(tx, id, true))
         if (user === undefined) throw notFound('User')
         audit({ action: 'activate', resourceType: user.is_admin ? 'admin_user' : 'user', resourceId: id, clientId: user.client_id })
+        return user
+      })
+    },
+
+    changeLocale(principal: UserPrincipal, { locale }: OwnLocale): Promise<User> {
+      authorize(principal, 'write', { kind: 'account', userId: principal.userId })
+      return write(principal, async ({ tx, audit }) => {
+        const user = await setLocale(tx, principal.userId, locale)
+        if (user === undefined) throw notFound('User')
+        audit({ action: 'update', resourceType: 'user', resourceId: user.id, details: { locale } })
         return user
       })
     },

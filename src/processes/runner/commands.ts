@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,11 +26,37 @@ const JUNK_BYTES = 262_144
 const MESSAGES_OF_A_LIFE = 32
 const MESSAGES_PER_TEN_SECONDS = 1000
 
+/** Followed by the number of the process that they belong to. */
+const FOLDERS = 'evo-mcp-'
+
+/** What runners left that were killed. A process with our number was before us. */
+function removeLeftOvers(log: Log) {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(new RegExp(`^${FOLDERS}(\\d+)-`).exec(name)?.[1])
+    if (!(pid > 0) || (pid !== process.pid && isAlive(pid))) continue
+    try {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true })
+    } catch (error) {
+      log.warn('a folder of a former runner cannot be removed', { name, error })
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    // Somebody else's.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
+}
+
 /** The commands that run here, each within its limits. */
 export function createCommands({ allowedCommands, path, maxCommands, maxSeconds, maxRssBytes, maxMessageBytes, log }: CommandsOptions) {
   const running = new Map<Command, { startedAt: number }>()
   let starting = 0
-  const root = mkdtempSync(join(tmpdir(), 'evo-mcp-'))
+  removeLeftOvers(log)
+  const root = mkdtempSync(join(tmpdir(), `${FOLDERS}${process.pid}-`))
   const home = join(root, 'home')
 
   const watch = async () => {

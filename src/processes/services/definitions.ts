@@ -26,10 +26,11 @@ export function createDefinitions(
   { db, write, secrets, clock, outbound, definitions, prices, operatorKeys }: Machinery,
   { discoverTools }: { discoverTools: DiscoverTools },
 ) {
-  const tools = createToolService({ db, write, outbound, definitions })
+  const tools = createToolService({ db, write, secrets: secrets.platform, outbound, definitions })
   const mcpServers = createMcpServerService({
     db,
     write,
+    secrets: secrets.platform,
     outbound,
     discoverTools,
     commands: config.mcp.commands,

@@ -1,6 +1,8 @@
 import type { Config } from '~/config'
+import { contextOf } from '~/features/mcp-servers/service'
 import { createToolPins } from '~/features/mcp-tools/pins'
 import { findCatalogueServers } from '~/features/mcp-tools/queries'
+import { openConfig } from '~/platform/catalogue-secrets'
 import { createDial } from '~/runtime/mcp/connection'
 import { createConnections } from '~/runtime/mcp/connections'
 import { createDiscoverTools } from '~/runtime/mcp/discover'
@@ -15,7 +17,7 @@ export type Mcp = ReturnType<typeof createMcp>
 const MAX_AGE_MS = 600_000
 
 /** What agents and the catalogue need of MCP servers. */
-export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound, definitions }: Machinery) {
+export function createMcp({ mcp, limits }: Config, { db, write, secrets, clock, outbound, definitions }: Machinery) {
   const dial = createDial({
     outbound,
     stdio: mcp.stdio && mcp.runnerUrl !== undefined ? toRunner({ url: mcp.runnerUrl, token: mcp.runnerToken ?? '' }) : undefined,
@@ -35,7 +37,12 @@ export function createMcp({ mcp, limits }: Config, { db, write, clock, outbound,
     discoverTools: createDiscoverTools({ dial, allowedCommands: mcp.commands }),
     createMcpSources: createMcpSources({
       connections,
-      findCatalogueServers: (ids) => definitions.get(null, `mcp-servers:${ids.join()}`, () => findCatalogueServers(db, ids)),
+      // Remembered sealed, opened for one run.
+      findCatalogueServers: async (ids) =>
+        (await definitions.get(null, `mcp-servers:${ids.join()}`, () => findCatalogueServers(db, ids))).map((server) => ({
+          ...server,
+          configJson: openConfig(secrets.platform, contextOf(server.id), server.configJson),
+        })),
       pins: createToolPins({ db, write }),
       allowedCommands: mcp.commands,
       clock,

@@ -2,7 +2,7 @@ import type { Config } from '~/config'
 import { createAuthenticator } from '~/features/auth/authenticator'
 import { createLinks } from '~/features/auth/links'
 import { createGuess, createUnlock, secondFactorOf } from '~/features/auth/lock'
-import { deriveToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
+import { deriveToken, findToken, hashToken, type MailedPurpose } from '~/features/auth/one-time-token'
 import { createOwnPasswordCheck, createPasswordCheck } from '~/features/auth/password-check'
 import { createAuthService } from '~/features/auth/service'
 import { createSignOut } from '~/features/auth/sign-out'
@@ -23,10 +23,11 @@ import type { Machinery } from './machinery'
 /** Who may come in, and the organisations they belong to. */
 export function createPeople(
   { access, rates }: Config,
-  { db, write, secrets, clock, passwords, tokens, admission, attempts, linkKey, refreshKey, log }: Machinery,
+  { db, write, secrets, clock, passwords, tokens, admission, attempts, linkKeys, refreshKeys, log }: Machinery,
 ) {
   const hashNewPassword = createHashNewPassword({ passwords })
   const ttlSeconds = linkSeconds(access)
+  const [linkKey] = linkKeys
   const sendVerification = createSendVerification({ linkKey, ttlSeconds: ttlSeconds['verify-email'] })
   const signOut = createSignOut({ admission })
   const guess = createGuess({ attempts, write })
@@ -48,14 +49,18 @@ export function createPeople(
     db,
     write,
     tokens,
-    refreshTokens: createRefreshTokens({ key: refreshKey }),
+    refreshTokens: createRefreshTokens({ keys: refreshKeys }),
     signOut,
     lifeSeconds: access.refreshMaxDays * 86_400,
     idleSeconds: access.refreshIdleHours * 3600,
     overlapSeconds: access.refreshOverlapSeconds,
   })
   const users = createUserService({ db, write, hashNewPassword, sendVerification, signOut, unlock })
-  const invitationTokens = { derive: (id: string) => deriveToken(linkKey, id), hash: hashToken }
+  const invitationTokens = {
+    derive: (id: string) => deriveToken(linkKey, id),
+    find: (id: string, hash: Buffer) => findToken(linkKeys, id, hash),
+    hash: hashToken,
+  }
   return {
     authenticator: createAuthenticator({
       db,

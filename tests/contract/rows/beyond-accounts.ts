@@ -68,6 +68,7 @@ export const links = table('3.2 What mails lead to', [
     body: { message: 'Password reset successfully. You can now login with your new password.' },
   }),
   row('POST /auth/reset-password', 'nobody', 400, 'the same link again', body({ token: '{token}', new_password: password })),
+  row('PUT /auth/locale', 'ada', 200, 'the language of mails', { ...body({ locale: 'pt' }), body: { locale: 'pt' } }),
   row('POST /auth/change-email', 'ada', 200, 'a new address, to be confirmed', {
     ...body({ current_password: PASSWORD, new_email: 'ada2@example.com' }),
   }),

@@ -10,6 +10,8 @@ import { Agent } from '../schema'
 import { Export, ImportRequest } from './schema'
 import type { AgentTransferService } from './service'
 
+const LEFT_OUT =
+  'Left out are the agents’ own keys, `api_key_id` (a provider key stays with its client, so whoever imports chooses one) and every secret within `config`, where an empty text shows its place.'
 const attachment = 'attachment; filename="agents.json"'
 
 export const agentTransferRoutes = ({ transfer, session }: { transfer: AgentTransferService; session: OpenSession }) =>
@@ -29,6 +31,7 @@ export const agentTransferRoutes = ({ transfer, session }: { transfer: AgentTran
         response: { 200: described(Export) },
         detail: {
           summary: "A client's agents as a file for import, secrets left out: 1000 unless `limit` says less",
+          description: LEFT_OUT,
           responses: countedList,
         },
       },
@@ -42,7 +45,7 @@ export const agentTransferRoutes = ({ transfer, session }: { transfer: AgentTran
       {
         params: t.Object({ agent_id: Uuid }),
         response: { 200: Export },
-        detail: { summary: 'An agent and all that it leads to as a file for import, secrets left out' },
+        detail: { summary: 'An agent and all that it leads to as a file for import, secrets left out', description: LEFT_OUT },
       },
     )
     .post(

@@ -2,7 +2,7 @@ import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { agents } from '~/features/agents/table'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
-import { builtOnce } from '~/platform/built-once'
+import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
@@ -101,18 +101,14 @@ export async function insertRun(db: Db, run: NewRun): Promise<Inserted> {
   return inserted as NonNullable<typeof inserted>
 }
 
-const activeRuns = builtOnce((db) =>
-  db
-    .select({ total: sql<number>`count(*)::int` })
-    .from(runs)
-    .where(and(eq(runs.clientId, sql.placeholder('clientId')), sql`${runs.status} in ('queued', 'running')`))
-    .prepare(''),
+const activeRuns = sqlOnce<{ active: number }>(
+  () => sql`select evo_count_runs_to_add(${sql.placeholder('clientId')}::uuid, ${sql.placeholder('most')}::int) as active`,
 )
 
-/** Sent when called. */
-export async function countActiveRuns(db: Db, clientId: string): Promise<number> {
-  const [row] = await activeRuns(db).execute({ clientId })
-  return row?.total ?? 0
+/** Exact for whoever adds a run to fewer than `most` in the same transaction: near the limit others wait for its end. Sent when called. */
+export async function countRunsToAdd(tx: Db, clientId: string, most: number): Promise<number> {
+  const [row] = await activeRuns(tx, { clientId, most })
+  return row?.active ?? 0
 }
 
 /**

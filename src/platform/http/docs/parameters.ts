@@ -2,6 +2,7 @@ import type { Parameter, Reference } from './openapi'
 
 /** For `detail.parameters` of routes that honour the header: what a route reads without a schema, the document cannot know. */
 export const idempotencyKey: Reference = { $ref: '#/components/parameters/IdempotencyKey' }
+export const acceptLanguage: Reference = { $ref: '#/components/parameters/AcceptLanguage' }
 export const ifMatch: Reference = { $ref: '#/components/parameters/IfMatch' }
 export const lastEventId: Reference = { $ref: '#/components/parameters/LastEventId' }
 
@@ -12,6 +13,12 @@ export const sharedParameters: Record<string, Parameter> = {
     description:
       'A name of your choice for this request. Sent again with the same key and body, it is done once and answered the same; with another body it is refused.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
+  },
+  AcceptLanguage: {
+    name: 'Accept-Language',
+    in: 'header',
+    description: 'The languages that the person reads: mails are written in the first that we speak, English or Portuguese.',
+    schema: { type: 'string', maxLength: 1000 },
   },
   IfMatch: {
     name: 'If-Match',

@@ -1,0 +1,63 @@
+import { afterAll, expect, test } from 'bun:test'
+import { createLiveLog, type LiveLog } from '~/features/runs/live-log'
+import type { LogEvent } from '~/features/runs/log-event'
+import { silentLog } from '~/platform/log'
+import { createRedis } from '~/platform/redis'
+import { services } from '../support/services'
+
+/** Two processes of one server. */
+const redis = createRedis({
+  url: services.redisUrl,
+  keyPrefix: `test-${crypto.randomUUID().slice(0, 8)}:`,
+  commandTimeoutMs: 500,
+  name: 'test',
+  log: silentLog,
+})
+const [here, there] = [1, 2].map(() => createLiveLog({ redis, log: silentLog })) as [LiveLog, LiveLog]
+await redis.ready(2000)
+afterAll(async () => {
+  here.close()
+  there.close()
+  await redis.close()
+})
+
+const entry = (seq: number): LogEvent => ({ seq, type: 'text-delta', data: { text: String(seq) } })
+
+async function write(live: LiveLog, run: { id: string; leaseToken: number }, from: number, to: number) {
+  live.open(run.id, from - 1)
+  const entries = Array.from({ length: to - from + 1 }, (_, index) => entry(from + index))
+  expect(await live.append(run, entries)).toBe(true)
+  live.show(run.id, entries)
+}
+
+test('a run that comes back to a process: its follower there also has what another process wrote in between', async () => {
+  const id = crypto.randomUUID()
+  const follower = here.follow(id)
+  try {
+    await write(here, { id, leaseToken: 1 }, 1, 3)
+    here.forget(id)
+    await write(there, { id, leaseToken: 2 }, 4, 4)
+    there.forget(id)
+    await write(here, { id, leaseToken: 3 }, 5, 6)
+    const seen: number[] = []
+    for (let more = await follower.read(2); more.length > 0; more = await follower.read(seen.at(-1) ?? 0))
+      seen.push(...more.map(({ seq }) => seq))
+    expect(seen).toEqual([3, 4, 5, 6])
+  } finally {
+    follower.close()
+  }
+})
+
+test('an entry that Redis missed: what comes behind it waits for PostgreSQL to tell', async () => {
+  const run = { id: crypto.randomUUID(), leaseToken: 1 }
+  await here.append(run, [entry(1), entry(2)])
+  await here.append(run, [entry(4)])
+  const follower = there.follow(run.id)
+  try {
+    expect(await follower.read(0)).toEqual([entry(1), entry(2)])
+    expect(await follower.read(2)).toEqual([])
+    expect(await follower.read(3)).toEqual([entry(4)])
+  } finally {
+    follower.close()
+  }
+})
