@@ -7,6 +7,6 @@ test('a moment is shown as a Date would show it, however many digits PostgreSQL 
   )
   for (const text of moments) expect(`${text} ${toIso(text)}`).toBe(`${text} ${new Date(text).toISOString()}`)
   expect(toIso('2026-02-28 23:59:59.999999+00')).toBe('2026-02-28T23:59:59.999Z')
-  // As long as the usual one, and not made of the same parts.
-  expect(() => toIso('12026-02-28 23:59:59.99999+00')).toThrow(RangeError)
+  // As long as the usual one, with a year of five digits.
+  expect(toIso('12026-02-28 23:59:59.99999+00')).toBe('+012026-02-28T23:59:59.999Z')
 })

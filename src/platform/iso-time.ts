@@ -9,7 +9,6 @@ export const isoTime = <C extends PgColumn>(column: C) =>
 /** As PostgreSQL writes nearly all of them, `2026-11-25 13:21:39.445123+00`: cut to size, which takes a quarter of the time of a Date. */
 const USUAL = '2026-11-25 13:21:39.445123+00'
 
-/** @throws RangeError for what no Date can be */
 export const toIso = (text: string): string =>
   text.length === USUAL.length && text[10] === ' ' && text.endsWith('+00')
     ? `${text.slice(0, 10)}T${text.slice(11, 23)}Z`

@@ -62,6 +62,10 @@ test("an invitation's mail goes to the invited with its link; a withdrawn one is
       { ...composing, invitations: app.services.invitationLinks },
       parseMailRequest({ template: 'invitation', invitation_id: id }) as MailRequest,
     )
+  await app.ada.call('PUT', '/api/v1/auth/locale', { locale: 'pt' })
+  expect(await mailOf(kept.id)).toMatchObject({ html: expect.stringContaining('lang="pt') })
+  await app.ada.call('PUT', '/api/v1/auth/locale', { locale: 'en' })
+  expect(await mailOf(kept.id)).toMatchObject({ html: expect.stringContaining('lang="en') })
   expect(await mailOf(kept.id)).toMatchObject({
     to: kept.email,
     clientId: app.ada.clientId,

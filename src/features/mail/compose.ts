@@ -104,10 +104,10 @@ async function composeInvitation(
 ): Promise<Composition> {
   const found = await invitations.forMail(tx, invitationId)
   if ('skip' in found) return { ...found, to: '', userId: null, clientId: null }
-  const { email, clientId, clientName, token } = found
+  const { email, clientId, clientName, locale, token } = found
   const recipient = { to: email, userId: null, clientId }
   if (!isOneAddress(email)) return { skip: 'the address is not one that can be written to', ...recipient }
-  return { ...recipient, ...render('invitation', { email, token, clientName }) }
+  return { ...recipient, ...render('invitation', { email, locale, token, clientName }) }
 }
 
 /** One mailbox: no list, no display name, nothing that ends a header (QUEUE-01). */

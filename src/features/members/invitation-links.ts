@@ -11,7 +11,10 @@ export interface InvitationTokens {
 
 /** What a worker needs to write the mail of an invitation. */
 export interface InvitationLinks {
-  forMail(tx: Db, invitationId: string): Promise<{ email: string; clientId: string; clientName: string; token: string } | { skip: string }>
+  forMail(
+    tx: Db,
+    invitationId: string,
+  ): Promise<{ email: string; clientId: string; clientName: string; locale: string; token: string } | { skip: string }>
 }
 
 export const createInvitationLinks = ({ tokens }: { tokens: InvitationTokens }): InvitationLinks => ({

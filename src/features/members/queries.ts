@@ -4,7 +4,7 @@ import type { User } from '~/features/users/schema'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
-import type { Locale } from '~/platform/locale'
+import { LOCALES, type Locale } from '~/platform/locale'
 import type { MemberRole } from '~/platform/principal'
 import type { Invitation, Member } from './schema'
 import { invitations } from './table'
@@ -170,15 +170,22 @@ export async function acceptInvitation(db: Db, tokenHash: Buffer): Promise<Invit
   return row
 }
 
-/** What the mail of an invitation says, as long as it is worth sending. */
+/** What the mail of an invitation says, as long as it is worth sending. Its language is the inviter's: that of the invited is not known yet. */
 export async function findInvitationToMail(
   db: Db,
   id: string,
-): Promise<{ email: string; clientId: string; clientName: string; tokenHash: Buffer } | undefined> {
+): Promise<{ email: string; clientId: string; clientName: string; locale: string; tokenHash: Buffer } | undefined> {
   const [row] = await db
-    .select({ tokenHash: invitations.tokenHash, email: invitations.email, clientId: invitations.clientId, clientName: clients.name })
+    .select({
+      tokenHash: invitations.tokenHash,
+      email: invitations.email,
+      clientId: invitations.clientId,
+      clientName: clients.name,
+      locale: sql<string>`coalesce(${users.locale}, ${LOCALES[0]})`,
+    })
     .from(invitations)
     .innerJoin(clients, eq(clients.id, invitations.clientId))
+    .leftJoin(users, eq(users.id, invitations.invitedBy))
     .where(and(eq(invitations.id, id), isValid))
   return row
 }
