@@ -211,9 +211,9 @@ function toAgentTool(tool: OfferedTool, name: string, { selected, call }: Line):
     description,
     inputSchema,
     effect,
-    async execute(args, { idempotencyKey, signal }) {
+    async execute(args, { idempotencyKey, signal, keep }) {
       try {
-        return await call(tool, { name: tool.name, args, signal, ...(effect === 'read-only' ? {} : { idempotencyKey }) })
+        return await call(tool, { name: tool.name, args, signal, keep, ...(effect === 'read-only' ? {} : { idempotencyKey }) })
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof DomainError) return toolError(error.message, error.problem)
