@@ -23,14 +23,17 @@ export const toBeAnswered = (messages: ModelMessage[]): ModelMessage[] =>
 
 /** What the user sent, as an event of the session; a file whose bytes are kept elsewhere is named there with its version. */
 export function userEvent({ text, files }: RunInput): Pick<AgentEvent, 'content' | 'actions'> {
-  const kept = files.flatMap(({ kept, filename = 'file' }) => (kept === undefined ? [] : [[filename, kept.version] as const]))
-  return {
-    content: { role: 'user', parts: [{ text }, ...files.map(filePart)] },
-    ...(kept.length === 0 ? {} : { actions: { artifact_delta: Object.fromEntries(kept) } }),
-  }
+  const actions = artifactDelta(files)
+  return { content: { role: 'user', parts: [{ text }, ...files.map(filePart)] }, ...(actions && { actions }) }
 }
 
-const filePart = ({ data, mediaType, filename, kept }: FilePart): Part =>
+/** Says which version of which file an event brings. Undefined where it brings none. */
+export function artifactDelta(files: FilePart[]): { artifact_delta: Record<string, number> } | undefined {
+  const kept = files.flatMap(({ kept, filename = 'file' }) => (kept === undefined ? [] : [[filename, kept.version] as const]))
+  return kept.length === 0 ? undefined : { artifact_delta: Object.fromEntries(kept) }
+}
+
+export const filePart = ({ data, mediaType, filename, kept }: FilePart): Part =>
   kept !== undefined && data === ''
     ? { file_data: { id: kept.id, file_uri: kept.uri, mime_type: mediaType, display_name: filename ?? 'file' } }
     : { inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) } }

@@ -1,6 +1,6 @@
 import { DomainError } from '~/platform/errors'
 import { callTools } from './call-tools'
-import { replyParts, toBeAnswered, toMessages, userEvent } from './conversation'
+import { artifactDelta, filePart, replyParts, toBeAnswered, toMessages, userEvent } from './conversation'
 import { type Persona, systemPrompt } from './instruction'
 import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
 import type { ModelClient, ModelMessage, ModelReply } from './model/types'
@@ -52,12 +52,15 @@ async function* converse(agent: LlmAgent, deps: LlmDeps, talk: Talk): AsyncGener
     if (reply.toolCalls.length === 0) return yield* answer(agent, deps, { ...talk, turn, messages, reply })
     const call = context.event(said(agent, replyParts(reply)))
     yield call
-    const { answers, transfer, escalate } = await callTools(agent, { context, tools, turn, calls: reply.toolCalls })
+    const { answers, files, transfer, escalate } = await callTools(agent, { context, tools, turn, calls: reply.toolCalls })
+    const actions = {
+      ...(transfer && { transfer_to_agent: transfer.name }),
+      ...(escalate && { escalate: true }),
+      ...artifactDelta(files),
+    }
     const response = context.event({
-      ...said(agent, answers),
-      ...(transfer === undefined && !escalate
-        ? {}
-        : { actions: { ...(transfer && { transfer_to_agent: transfer.name }), ...(escalate && { escalate: true }) } }),
+      ...said(agent, [...answers, ...files.map(filePart)]),
+      ...(Object.keys(actions).length > 0 ? { actions } : {}),
     })
     yield response
     if (transfer !== undefined) return yield* transfer.run(context.nested(`transfer:${turn}`))

@@ -47,7 +47,13 @@ export function createMemoryRun(text: string, { history = [] as AgentEvent[], ma
       }
       if (left === 0) throw new Crash()
       run.performed.push(spec.key)
-      const result = await work({ idempotencyKey: spec.key, signal, maxOutputTokens: undefined, emit: () => {} })
+      const result = await work({
+        idempotencyKey: spec.key,
+        signal,
+        maxOutputTokens: undefined,
+        emit: () => {},
+        keep: async (file) => file,
+      })
       if (left === 0) throw new Crash()
       left -= 1
       journal.set(spec.key, { input, result: structuredClone(result) })

@@ -55,6 +55,8 @@ export interface Step {
   maxOutputTokens: number | undefined
   /** Shows a piece of text to whoever watches. It is not history: that is what the agent yields. */
   emit(delta: { type: 'text' | 'reasoning'; text: string }): void
+  /** Makes a file one of the conversation. @throws DomainError when it cannot be kept */
+  keep(file: FilePart): Promise<FilePart>
 }
 
 /** An event of this turn. Its key is the same whenever the run is executed again: by it a successor knows what was said already. */

@@ -1,47 +1,23 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import { createDefinitionCache, type Definer } from '~/platform/definition-cache'
 import { RedisUnavailable } from '~/platform/redis'
-import { type RunningServer, startServer, until } from '../start/running-server'
-import { startApp, type TestApp } from '../support/start-app'
+import { startFake } from '../support/mcp-servers'
+import type { TestApp } from '../support/start-app'
+import { startTwoProcesses, type TwoProcesses } from '../support/two-processes'
 
-/** Two API processes that share nothing but the stores: the app of this process, and a server of its own. */
+let both: TwoProcesses
 let here: TestApp
-let there: RunningServer
 let url: string
-const READY = /"message":"ready".*"url":"([^"]+)"/
-const folder = mkdtempSync(join(tmpdir(), 'evo-definitions-'))
+const fake = startFake([{ name: 'look' }])
 beforeAll(async () => {
-  const rates = {
-    RATE_REQUESTS_PER_MINUTE: '1000000',
-    RATE_CHATS_PER_MINUTE: '100000',
-    RATE_WRITES_PER_MINUTE: '1000000',
-    REDIS_KEY_PREFIX: 'definitions:',
-  }
-  here = await startApp(rates)
-  const { access, database, redis } = here.config
-  there = startServer({
-    ...rates,
-    EVO_ROLE: 'api',
-    EVO_DATA_DIR: folder,
-    DATABASE_URL: database.url ?? '',
-    REDIS_URL: redis.url ?? '',
-    JWT_SECRET_KEY: access.jwtSecret ?? '',
-    ENCRYPTION_KEY: access.encryptionKeys ?? '',
-    JWT_ISSUER: access.issuer,
-    BCRYPT_COST: '4',
-  })
-  await until(() => READY.test(there.out()), 50_000)
-  url = READY.exec(there.out())?.[1] ?? ''
+  both = await startTwoProcesses('definitions', { OUTBOUND_ALLOW: '127.0.0.1' })
+  here = both.here
+  url = both.url
 }, 60_000)
 afterAll(async () => {
-  there.kill('SIGTERM')
-  await there.exited()
-  await here.close()
-  rmSync(folder, { recursive: true, force: true })
+  await both.close()
+  await fake.close()
 })
 
 const own = () => ({ 'x-client-id': here.ada.clientId })
@@ -151,3 +127,56 @@ test('whatever a route changes of what a client or the platform defines moves th
   await platform(() => here.admin.call('PUT', `/api/v1/mcp-servers/${serverId}`, { ...server, name: 'find' }))
   await platform(() => here.admin.call('DELETE', `/api/v1/mcp-servers/${serverId}`))
 })
+
+test('a card is remembered by each process until its agent changes on any, and a deleted agent has none', async () => {
+  const id = await makeAgent()
+  const card = async (at: string) => {
+    const response = await fetch(`${at}/api/v1/a2a/${id}/.well-known/agent.json`)
+    return [response.status, ((await response.json()) as { name?: string }).name]
+  }
+  for (let round = 0; round < 50; round++) {
+    const name = `guide_${round}`
+    expect((await here.ada.call('PUT', `/api/v1/agents/${id}`, { name })).status).toBe(200)
+    // The second answer of each is the remembered one.
+    for (const at of [url, here.url, url, here.url]) expect(await card(at)).toEqual([200, name])
+  }
+  expect((await here.ada.call('DELETE', `/api/v1/agents/${id}`)).status).toBe(204)
+  for (const at of [url, here.url]) expect((await card(at))[0]).toBe(404)
+}, 60_000)
+
+test('what an MCP server offers is asked for once by all processes together, anew for other credentials, and when Redis has forgotten it', async () => {
+  const config = (key: string) => ({ custom_mcp_servers: [{ url: fake.url, headers: { 'x-key': key } }] })
+  const { call, clientId, token } = here.ada
+  const agent = { client_id: clientId, name: 'looks', type: 'llm', model: 'demo/echo', config: config('one') }
+  const id = (await call('POST', '/api/v1/agents/', agent)).body.id
+  const asked = () => fake.seen.filter(({ message }) => message.method === 'tools/list').map(({ headers }) => headers.get('x-key'))
+  let turns = 0
+  const turn = async (at: string) => {
+    const response = await fetch(`${at}/api/v1/chat/${id}/user-${turns++}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ message: 'hello' }),
+    })
+    await response.bytes()
+    expect(response.status).toBe(200)
+  }
+  await turn(here.url)
+  await turn(url)
+  await turn(here.url)
+  expect(asked()).toEqual(['one'])
+  const { redis } = here.services.stores
+  const names = await redis.run((client) => client.keys(redis.key('mcp-tools', '*')))
+  expect(names).toHaveLength(1)
+  expect(await redis.run((client) => client.get(names[0] ?? ''))).not.toContain('one')
+
+  expect((await call('PUT', `/api/v1/agents/${id}`, { config: config('two') })).status).toBe(200)
+  await turn(url)
+  await turn(here.url)
+  expect(asked()).toEqual(['one', 'two'])
+
+  expect((await call('PUT', `/api/v1/agents/${id}`, { config: config('three') })).status).toBe(200)
+  await turn(here.url)
+  for (const name of await redis.run((client) => client.keys(redis.key('mcp-tools', '*')))) await redis.run((client) => client.del(name))
+  await turn(url)
+  expect(asked()).toEqual(['one', 'two', 'three', 'three'])
+}, 60_000)

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mcpServers } from '~/features/mcp-servers/table'
 import { readEvents, type StreamedEvent } from '../support/events'
-import { startFake } from '../support/mcp-servers'
+import { reply, startFake } from '../support/mcp-servers'
 import { startApp, type TestApp } from '../support/start-app'
 
 let app: TestApp
@@ -46,6 +46,67 @@ test('an agent calls a tool of its MCP server, and the answer is in the form tha
   const run = await app.ada.call('GET', `/api/v1/runs/${events[0]?.data.run_id}`)
   const step = run.body.steps.find(({ kind }: { kind: string }) => kind === 'tool')
   expect(step).toMatchObject({ effect: 'unsafe', state: 'done' })
+})
+
+test('images, sounds and files that a tool brings become files of the conversation, with versions; what is none is said and costs nothing else', async () => {
+  const agentId = await agentWith([{ url: fake.url }])
+  const png = Buffer.from('\x89PNG\r\n\x1a\nand so on', 'latin1').toString('base64')
+  const pdf = Buffer.from('%PDF-1.7 and so on').toString('base64')
+  const content = [
+    { type: 'text', text: 'here' },
+    { type: 'image', mimeType: 'image/png', data: png },
+    { type: 'audio', mimeType: 'audio/mpeg', data: 'SUQz' },
+    { type: 'resource', resource: { uri: 'file:///reports/may.pdf?x=1', mimeType: 'application/pdf', blob: pdf } },
+    { type: 'image', mimeType: 'image/jpeg', data: png },
+  ]
+  fake.answer = (message) => (message.method === 'tools/call' ? reply(message, { content }) : undefined)
+  const tell = (message: string) => app.ada.call('POST', `/api/v1/chat/${agentId}/viewer`, { message })
+  const { body } = await tell('/tool look {}')
+  await tell('/tool look {}')
+  fake.answer = undefined
+  const told = body.message_history.find(
+    ({ actions }: { actions: { artifact_delta?: object } }) => Object.keys(actions.artifact_delta ?? {}).length > 0,
+  )
+  expect(told.actions.artifact_delta).toEqual({ 'look-1.png': 0, 'look-2.mp3': 0, 'may.pdf': 0 })
+  const [answer, ...files] = told.content.parts
+  expect(answer.function_response.response.result.content).toMatchObject([
+    { type: 'text', text: 'here' },
+    { type: 'image', mime_type: 'image/png', filename: 'look-1.png', version: 0 },
+    { type: 'audio', filename: 'look-2.mp3' },
+    { type: 'file', mime_type: 'application/pdf', filename: 'may.pdf' },
+    { type: 'image', mime_type: 'image/jpeg', not_kept: 'The file is not of the type it claims to be' },
+  ])
+  expect(files.map(({ file_data }: { file_data: { display_name: string } }) => file_data.display_name)).toEqual([
+    'look-1.png',
+    'look-2.mp3',
+    'may.pdf',
+  ])
+  // The model reads names, not bytes.
+  expect(JSON.stringify(answer)).not.toContain(png)
+  const session = `/api/v1/sessions/viewer_${agentId}`
+  const { body: kept } = await app.ada.call('GET', `${session}/artifacts`)
+  const shown = kept.map(({ filename, version, author, content_type }: Record<string, unknown>) => [
+    filename,
+    version,
+    author,
+    content_type,
+  ])
+  expect(shown).toEqual([
+    ['look-1.png', 0, 'agent', 'image/png'],
+    ['look-1.png', 1, 'agent', 'image/png'],
+    ['look-2.mp3', 0, 'agent', 'audio/mpeg'],
+    ['look-2.mp3', 1, 'agent', 'audio/mpeg'],
+    ['may.pdf', 0, 'agent', 'application/pdf'],
+    ['may.pdf', 1, 'agent', 'application/pdf'],
+  ])
+  const headers = { authorization: `Bearer ${app.ada.token}` }
+  const whole = await fetch(`${app.url}${session}/artifacts/look-1.png?version=0`, { headers })
+  expect(Buffer.from(await whole.arrayBuffer()).toString('base64')).toBe(png)
+  // The web frontend finds them with the message that brought them.
+  const { body: messages } = await app.ada.call('GET', `${session}/messages`)
+  const withArtifacts = messages.filter(({ artifacts }: { artifacts: object }) => Object.keys(artifacts).length > 0)
+  expect(withArtifacts).toHaveLength(2)
+  expect(withArtifacts[0].artifacts['look-1.png']).toEqual({ data: png, mimeType: 'image/png', version: 0 })
 })
 
 test('a dead server is said in an event, and the run goes on without its tools', async () => {

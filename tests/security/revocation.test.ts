@@ -1,44 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import { createTokens } from '~/platform/tokens'
-import { type RunningServer, startServer, until } from '../start/running-server'
-import { PASSWORD, startApp, type TestApp } from '../support/start-app'
+import { PASSWORD, type TestApp } from '../support/start-app'
+import { startTwoProcesses, type TwoProcesses } from '../support/two-processes'
 
-/** Two API processes that share nothing but the stores: the app of this process, and a server of its own. */
+let both: TwoProcesses
 let here: TestApp
-let there: RunningServer
 let url: string
-const READY = /"message":"ready".*"url":"([^"]+)"/
-const folder = mkdtempSync(join(tmpdir(), 'evo-revocation-'))
 beforeAll(async () => {
-  const rates = { RATE_REQUESTS_PER_MINUTE: '1000000', RATE_WRITES_PER_MINUTE: '1000000', REDIS_KEY_PREFIX: 'revocation:' }
-  here = await startApp(rates)
-  const { access, database, redis } = here.config
-  there = startServer({
-    ...rates,
-    EVO_ROLE: 'api',
-    EVO_DATA_DIR: folder,
-    DATABASE_URL: database.url ?? '',
-    REDIS_URL: redis.url ?? '',
-    JWT_SECRET_KEY: access.jwtSecret ?? '',
-    ENCRYPTION_KEY: access.encryptionKeys ?? '',
-    JWT_ISSUER: access.issuer,
-    RATE_SIGN_IN_PER_MINUTE: '100000',
-    RATE_REFUSED_PER_MINUTE: '100000',
-    BCRYPT_COST: '4',
-  })
-  await until(() => READY.test(there.out()), 50_000)
-  url = READY.exec(there.out())?.[1] ?? ''
+  both = await startTwoProcesses('revocation')
+  here = both.here
+  url = both.url
 }, 60_000)
-afterAll(async () => {
-  there.kill('SIGTERM')
-  await there.exited()
-  await here.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+afterAll(() => both.close())
 
 const ask = async (at: string, method: string, path: string, token: string, headers: Record<string, string> = {}) => {
   const response = await fetch(at + path, { method, headers: { authorization: `Bearer ${token}`, ...headers } })

@@ -113,12 +113,20 @@ export function createAgentService({
     etag: etagOf(row),
   })
 
-  /** For runs and what belongs to them. Who reaches all clients does not know whose mark to ask for. */
+  const rememberOwner = (id: string, clientId: string) => {
+    if (owners.size >= MAX_OWNERS) owners.clear()
+    owners.set(id, clientId)
+  }
+
+  /** For runs, cards and what belongs to them. Who reaches all clients learns with the first look whose mark to ask for. */
   const recall = async ({ clientId, agentId }: Reach, given: string): Promise<AgentRow | undefined> => {
     const id = given.toLowerCase()
-    if (clientId === null) return findAgent(db, { clientId, agentId }, id)
+    const owner = clientId ?? owners.get(id)
     if ((agentId ?? id) !== id) return undefined
-    return definitions.get(clientId, `agent:${id}`, () => findAgent(db, { clientId, agentId: null }, id))
+    if (owner !== undefined) return definitions.get(owner, `agent:${id}`, () => findAgent(db, { clientId: owner, agentId: null }, id))
+    const agent = await findAgent(db, { clientId, agentId }, id)
+    if (agent !== undefined) rememberOwner(id, agent.client_id)
+    return agent
   }
 
   return {
@@ -264,8 +272,7 @@ export function createAgentService({
       const known = owners.get(id)
       if (known !== undefined && (reach.clientId ?? known) === known && (reach.agentId ?? id) === id) return known
       const { client_id: owner } = await this.find(reach, id)
-      if (owners.size >= MAX_OWNERS) owners.clear()
-      owners.set(id, owner)
+      rememberOwner(id, owner)
       return owner
     },
   }

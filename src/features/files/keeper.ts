@@ -21,7 +21,7 @@ export interface FileKeeper {
   /** Before the transaction that keeps them: checks them, and hands them to the object store. @throws DomainError `validation-failed` */
   prepare(clientId: string, files: FilePart[]): Promise<PreparedFile[]>
   /** Within it, with the session locked: each becomes the next version under its name. The parts refer to the bytes and have none. */
-  keep(tx: Db, session: { clientId: string; sessionId: string }, prepared: PreparedFile[]): Promise<FilePart[]>
+  keep(tx: Db, session: { clientId: string; sessionId: string; author: 'user' | 'agent' }, prepared: PreparedFile[]): Promise<FilePart[]>
   /** The files themselves in place of references to them. */
   open(clientId: string, files: FilePart[]): Promise<FilePart[]>
   /**
@@ -80,13 +80,13 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
 
     async keep(tx, session, prepared) {
       if (prepared.length === 0) return []
-      const { clientId, sessionId } = session
+      const { clientId, sessionId, author } = session
       const names = [...new Set(prepared.map(({ filename }) => filename))]
       const versions = await findVersions(tx, clientId, sessionId, names)
       const rows = prepared.map(({ id, filename, mediaType, bytes, sha256 }) => {
         const version = (versions.get(filename) ?? -1) + 1
         versions.set(filename, version)
-        return { ...session, id, filename, version, contentType: mediaType, size: bytes.byteLength, sha256, author: 'user' as const, store }
+        return { clientId, sessionId, id, filename, version, contentType: mediaType, size: bytes.byteLength, sha256, author, store }
       })
       await insertFiles(tx, rows)
       if (objects === undefined) for (const { id, bytes } of prepared) await insertPieces(tx, { clientId, id }, bytes)

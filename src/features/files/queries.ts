@@ -24,6 +24,16 @@ export async function findSession(db: Db, { clientId, agentId }: Reach, id: stri
   return session
 }
 
+/** Until the transaction ends nobody else gives its files versions. False when it is gone. */
+export async function lockSession(tx: Db, { clientId, sessionId }: { clientId: string; sessionId: string }): Promise<boolean> {
+  const rows = await tx
+    .select({ id: sessions.id })
+    .from(sessions)
+    .where(and(eq(sessions.id, sessionId), eq(sessions.clientId, clientId)))
+    .for('no key update')
+  return rows.length > 0
+}
+
 const ofSession = (clientId: string, sessionId: string) => and(eq(files.clientId, clientId), eq(files.sessionId, sessionId))
 
 /** The newest version of each of these names, as far as there is one. Holds while the session is locked. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
-import type { ModelReply } from '~/runtime/model/types'
+import type { FilePart, ModelReply } from '~/runtime/model/types'
 import { HandedOver, OutcomeUnknown } from '~/runtime/pause'
 import type { Step, StepSpec } from '~/runtime/types'
 import type { Persist } from './persist'
@@ -21,6 +21,7 @@ interface Deps {
   shown: ShownText
   persist: Persist
   spending: Spending
+  keepFile(file: FilePart): Promise<FilePart>
   /** Aborts when this process stops: what is under way is finished, nothing new is begun. */
   handOver: AbortSignal
 }
@@ -51,7 +52,7 @@ export async function openJournal(deps: Deps): Promise<Journal> {
 
 /** The intent of whatever changes the world is committed before it is done, its result before the run goes on. */
 async function perform<T>(
-  { db, run, runLog, shown, persist, spending }: Deps,
+  { db, run, runLog, shown, persist, spending, keepFile }: Deps,
   spec: StepSpec,
   { signal, silent, inputHash }: { signal: AbortSignal; silent: boolean; inputHash: string },
   work: (step: Step) => Promise<T>,
@@ -66,7 +67,7 @@ async function perform<T>(
     wasHeard = true
     pieces.emit(delta)
   }
-  const step = { idempotencyKey: `${run.id}:${spec.key}`, signal, emit, maxOutputTokens: hold?.maxOutputTokens }
+  const step = { idempotencyKey: `${run.id}:${spec.key}`, signal, emit, maxOutputTokens: hold?.maxOutputTokens, keep: keepFile }
   const result = await work(step).catch(async (error) => {
     // A call that failed before it said anything costs nothing; of one that broke off, nobody knows.
     await hold?.release({ wasHeard })

@@ -59,7 +59,7 @@ export const createStart =
       const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
       if (onBusy === 'interrupt' || prepared.length > 0) await locked
       const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
-      if (prepared.length > 0) kept = { ...input, files: await files.keep(tx, { clientId, sessionId }, prepared) }
+      if (prepared.length > 0) kept = { ...input, files: await files.keep(tx, { clientId, sessionId, author: 'user' }, prepared) }
       const said = userEvent(kept)
       // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
       const [, active, run] = await Promise.all([

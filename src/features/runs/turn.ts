@@ -1,3 +1,4 @@
+import type { KeepAgentFile } from '~/features/files/agent-files'
 import type { FileKeeper } from '~/features/files/keeper'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
@@ -5,6 +6,7 @@ import type { Log } from '~/platform/log'
 import { patiently } from '~/platform/patience'
 import { isAside, textOf, userEvent } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
+import type { FilePart } from '~/runtime/model/types'
 import type { Agent, RunLimits } from '~/runtime/types'
 import { createBudgetGuard } from './budget-guard'
 import { createContext } from './context'
@@ -28,6 +30,7 @@ export interface TurnDeps {
   loadAgent(clientId: string, agentId: string): Promise<Agent>
   /** Runs and events refer to files; an agent reads them. */
   files: FileKeeper
+  keepFile: KeepAgentFile
   approvalsOf: ApprovalsOf
   prices: Prices
   limits: RunLimits
@@ -89,7 +92,8 @@ export async function takeTurn(
   const { guard, agent, history, opened, stored, usedTokens } = await patiently(prepare, { clock, signal, onFirst })
   const { prices, maxTokens, defaultOutputTokens, limits } = deps
   const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
-  const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, handOver })
+  const keepFile = (file: FilePart) => deps.keepFile(run, file)
+  const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, keepFile, handOver })
   const journal = await patiently(open, { clock, signal, onFirst })
   const context = createContext(
     { runId: id, sessionId, traceId: run.traceId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },

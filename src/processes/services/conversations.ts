@@ -3,6 +3,7 @@ import { createAgentLoader } from '~/features/agents/runnable'
 import { createApprovalService } from '~/features/approvals/service'
 import { createChatService } from '~/features/chat/service'
 import { createErasureService } from '~/features/erasures/service'
+import { createKeepAgentFile } from '~/features/files/agent-files'
 import { createFileKeeper } from '~/features/files/keeper'
 import { createObjects } from '~/features/files/objects'
 import { createFileService } from '~/features/files/service'
@@ -24,7 +25,7 @@ const HEARTBEAT_MS = 10_000
 /** What happens when somebody talks to an agent: `owner` names this process in the leases of its runs. */
 export function createConversations(
   config: Config,
-  { db, redis, write, log, clock, outbound, prices, operatorKeys }: Machinery,
+  { stores: { database }, db, redis, write, log, clock, outbound, prices, operatorKeys }: Machinery,
   { agents, providerKeys }: Definitions,
   { createMcpSources }: Mcp,
   { owner, recoverEveryMs }: { owner: string; recoverEveryMs: number },
@@ -62,6 +63,7 @@ export function createConversations(
       log,
       loadAgent,
       files,
+      keepFile: createKeepAgentFile({ database, files }),
       approvalsOf: approvals.of,
       prices,
       limits: { maxSteps: runSettings.maxSteps, maxFanOut: runSettings.maxFanOut },

@@ -1,18 +1,27 @@
 import type { CallToolResult } from '@modelcontextprotocol/client'
-import { toolError } from '../tools/tool'
+import { DomainError } from '~/platform/errors'
+import type { FilePart } from '../model/types'
+import { type KeepFile, toolError } from '../tools/tool'
 
 type Block = CallToolResult['content'][number]
 
+/** Of one answer. */
+const MAX_FILES = 10
+
 /**
- * A tool's answer as the model reads it, and as the web frontend shows it (`result.content[].text`). Bytes are named, not repeated: a model cannot
- * read base64, and a run's rows are no place for it.
+ * A tool's answer as the model reads it, and as the web frontend shows it (`result.content[].text`). Bytes become files of the conversation and are
+ * named, not repeated: a model cannot read base64, and a run's rows are no place for it.
  */
-export function toAnswer({
-  content,
-  structuredContent,
-  isError,
-}: Pick<CallToolResult, 'content' | 'structuredContent' | 'isError'>): unknown {
-  const blocks = content.map(toBlock)
+export async function toAnswer(
+  { content, structuredContent, isError }: Pick<CallToolResult, 'content' | 'structuredContent' | 'isError'>,
+  { tool, keep }: { tool: string; keep: KeepFile | undefined },
+): Promise<unknown> {
+  const blocks: Shown[] = []
+  let count = 0
+  for (const block of content) {
+    const file = fileOf(block)
+    blocks.push(file === undefined ? toBlock(block) : await keepBlock(file, tool, ++count, keep))
+  }
   // Servers repeat structured content as text, for those who read only that.
   if (structuredContent !== undefined && !blocks.some(({ type }) => type === 'text'))
     blocks.push({ type: 'text', text: JSON.stringify(structuredContent) })
@@ -21,27 +30,59 @@ export function toAnswer({
   return toolError(message === '' ? 'The tool failed without a word.' : message)
 }
 
+interface SentFile {
+  type: 'image' | 'audio' | 'file'
+  mediaType: string
+  data: string
+  name?: string | undefined
+}
+
 type Shown =
   | { type: 'text'; text: string }
-  | { type: string; mime_type: string; bytes: number }
+  | { type: SentFile['type']; mime_type: string; bytes: number; filename?: string; version?: number; uri?: string; not_kept?: string }
   | { type: 'link'; uri: string; name: string }
 
+function fileOf(block: Block): SentFile | undefined {
+  if (block.type === 'image' || block.type === 'audio') return { type: block.type, mediaType: block.mimeType, data: block.data }
+  if (block.type !== 'resource' || 'text' in block.resource) return undefined
+  const { uri, mimeType = 'application/octet-stream', blob } = block.resource
+  return { type: 'file', mediaType: mimeType, data: blob, name: nameIn(uri) }
+}
+
 function toBlock(block: Block): Shown {
-  switch (block.type) {
-    case 'text':
-      return { type: 'text', text: block.text }
-    case 'image':
-    case 'audio':
-      return { type: block.type, mime_type: block.mimeType, bytes: Math.floor((block.data.length * 3) / 4) }
-    case 'resource_link':
-      return { type: 'link', uri: block.uri, name: block.name }
-    case 'resource':
-      return 'text' in block.resource
-        ? { type: 'text', text: block.resource.text }
-        : {
-            type: 'file',
-            mime_type: block.resource.mimeType ?? 'application/octet-stream',
-            bytes: Math.floor((block.resource.blob.length * 3) / 4),
-          }
+  if (block.type === 'text') return { type: 'text', text: block.text }
+  if (block.type === 'resource_link') return { type: 'link', uri: block.uri, name: block.name }
+  // Others hold bytes, and were kept.
+  return { type: 'text', text: block.type === 'resource' && 'text' in block.resource ? block.resource.text : '' }
+}
+
+/** What cannot be kept is said with its reason: the tool has done its work all the same. */
+async function keepBlock(file: SentFile, tool: string, number: number, keep: KeepFile | undefined): Promise<Shown> {
+  const { type, mediaType, data, name } = file
+  const told = { type, mime_type: mediaType, bytes: Math.floor((data.length * 3) / 4) }
+  if (keep === undefined) return told
+  if (number > MAX_FILES) return { ...told, not_kept: `Of one answer ${MAX_FILES} files are kept.` }
+  if (!MEDIA_TYPE.test(mediaType)) return { ...told, not_kept: 'Its media type is none.' }
+  const part: FilePart = { type: 'file', mediaType, data, filename: name ?? `${tool}-${number}.${endingOf(mediaType)}` }
+  try {
+    const { filename = '', kept } = await keep(part)
+    return { ...told, filename, ...(kept && { version: kept.version, uri: kept.uri }) }
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error
+    return { ...told, not_kept: error.message }
   }
+}
+
+const MEDIA_TYPE = /^[\w.+-]{1,100}\/[\w.+-]{1,100}$/
+
+const ENDINGS: Record<string, string> = { 'image/jpeg': 'jpg', 'image/svg+xml': 'svg', 'audio/mpeg': 'mp3', 'text/plain': 'txt' }
+const endingOf = (mediaType: string) => ENDINGS[mediaType] ?? /\/(?:x-)?([a-z0-9]{1,8})$/.exec(mediaType)?.[1] ?? 'bin'
+
+/** The last part of an address, as far as it may be a file's name. */
+function nameIn(uri: string): string | undefined {
+  const name = /([^/\\?#]+)(?:[?#].*)?$/
+    .exec(uri)?.[1]
+    ?.replace(/[^\p{L}\p{N} ._-]/gu, '_')
+    .slice(-100)
+  return name === undefined || /^\.*$/.test(name) ? undefined : name
 }

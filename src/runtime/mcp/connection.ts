@@ -8,6 +8,7 @@ import {
 } from '@modelcontextprotocol/client'
 import { DomainError } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
+import type { KeepFile } from '../tools/tool'
 import { toAnswer } from './answer'
 import { isBroken, isSessionLost, toFailure } from './failure'
 import { createGuardedFetch } from './guarded-fetch'
@@ -23,7 +24,13 @@ export interface Connection {
    * The tool's answer, or a `ToolError` if it says that it failed.
    * @throws DomainError, or the signal's reason once that aborts
    */
-  call(request: { name: string; args: Record<string, unknown>; idempotencyKey?: string; signal: AbortSignal }): Promise<unknown>
+  call(request: {
+    name: string
+    args: Record<string, unknown>
+    idempotencyKey?: string
+    signal: AbortSignal
+    keep: KeepFile | undefined
+  }): Promise<unknown>
   /** Of no more use: ended by the other side, broken, or closed. */
   isClosed(): boolean
   close(): Promise<void>
@@ -175,12 +182,9 @@ async function connect(
     throw new Unconnected(toFailure(error, reason), reason)
   }
 
-  async function call({ name, args, idempotencyKey, signal }: Parameters<Connection['call']>[0]): Promise<unknown> {
+  async function call({ name, args, idempotencyKey, signal, keep }: Parameters<Connection['call']>[0]): Promise<unknown> {
     const meta = idempotencyKey === undefined ? {} : { _meta: { 'evo-ai/idempotency-key': idempotencyKey } }
-    try {
-      const result = await client.callTool({ name, arguments: args, ...meta }, { signal, timeout: callTimeoutMs })
-      return toAnswer(result)
-    } catch (error) {
+    const answered = await client.callTool({ name, arguments: args, ...meta }, { signal, timeout: callTimeoutMs }).catch(async (error) => {
       signal.throwIfAborted()
       if (isSessionLost(error)) {
         await close()
@@ -188,7 +192,8 @@ async function connect(
       }
       if (isBroken(error)) await close()
       throw toFailure(error, takeFault())
-    }
+    })
+    return toAnswer(answered, { tool: name, keep })
   }
 }
 

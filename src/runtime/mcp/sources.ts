@@ -6,12 +6,23 @@ import { SessionLost } from './connection'
 import { type Connections, keyOf, type Lease } from './connections'
 import { type SelectedServer, selectServers } from './server-config'
 import { nameTools } from './tool-names'
-import type { CreateMcpSources, FindCatalogueServers, McpOwner, McpSelection, McpServer, McpTool, OfferedTool, ToolPins } from './types'
+import type {
+  CreateMcpSources,
+  FindCatalogueServers,
+  McpOwner,
+  McpSelection,
+  McpServer,
+  McpTool,
+  OfferedTool,
+  ToolLists,
+  ToolPins,
+} from './types'
 
 export interface McpSourcesDeps {
   connections: Connections
   findCatalogueServers: FindCatalogueServers
   pins: ToolPins
+  lists: ToolLists
   allowedCommands: readonly string[]
   clock: Clock
 }
@@ -23,11 +34,19 @@ interface Heard {
   failure?: DomainError
 }
 
-const TOOLS_FRESH_MS = 300_000
+/** For so long a list is taken for true, whichever process has heard it. */
+export const TOOLS_FRESH_MS = 300_000
 const FAILURE_FRESH_MS = 10_000
 const MAX_HEARD = 2000
 
-export function createMcpSources({ connections, findCatalogueServers, pins, allowedCommands, clock }: McpSourcesDeps): CreateMcpSources {
+export function createMcpSources({
+  connections,
+  findCatalogueServers,
+  pins,
+  lists,
+  allowedCommands,
+  clock,
+}: McpSourcesDeps): CreateMcpSources {
   const heard = new Map<string, Heard>()
 
   const remember = (key: string, what: Heard) => {
@@ -98,8 +117,11 @@ export function createMcpSources({ connections, findCatalogueServers, pins, allo
     }
     const lease = (): Promise<Lease> => {
       held ??= connections.lease(owner, resolve(), signal).then(
-        (opened) => {
-          remember(keyOf(owner, resolve()), { at: clock.now(), tools: opened.connection.tools.map(toOffered) })
+        async (opened) => {
+          const { tools } = opened.connection
+          const [key, at] = [keyOf(owner, resolve()), clock.now()]
+          remember(key, { at, tools: tools.map(toOffered) })
+          await lists.keep(key, { at, tools })
           return opened
         },
         (error) => {
@@ -126,6 +148,12 @@ export function createMcpSources({ connections, findCatalogueServers, pins, allo
         const ageMs = clock.now() - (last?.at ?? Number.NEGATIVE_INFINITY)
         if (last?.tools !== undefined && ageMs < TOOLS_FRESH_MS) return last.tools
         if (last?.failure !== undefined && ageMs < FAILURE_FRESH_MS) throw last.failure
+        const elsewhere = await lists.find(key)
+        if (elsewhere !== undefined && clock.now() - elsewhere.at < TOOLS_FRESH_MS) {
+          const tools = elsewhere.tools.map(toOffered)
+          remember(key, { at: elsewhere.at, tools })
+          return tools
+        }
         try {
           return (await lease()).connection.tools.map(toOffered)
         } catch (error) {
@@ -183,9 +211,9 @@ function toAgentTool(tool: OfferedTool, name: string, { selected, call }: Line):
     description,
     inputSchema,
     effect,
-    async execute(args, { idempotencyKey, signal }) {
+    async execute(args, { idempotencyKey, signal, keep }) {
       try {
-        return await call(tool, { name: tool.name, args, signal, ...(effect === 'read-only' ? {} : { idempotencyKey }) })
+        return await call(tool, { name: tool.name, args, signal, keep, ...(effect === 'read-only' ? {} : { idempotencyKey }) })
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof DomainError) return toolError(error.message, error.problem)

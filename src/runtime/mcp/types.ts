@@ -68,6 +68,18 @@ export interface OfferedTool {
   definition: McpTool
 }
 
+/** What a server offered, and when. */
+export interface HeardTools {
+  at: number
+  tools: McpTool[]
+}
+
+/** What servers offered lately to whatever process; may forget it at any time. `server` names one with all that it is reached with, and for whom. */
+export interface ToolLists {
+  find(server: string): Promise<HeardTools | undefined>
+  keep(server: string, heard: HeardTools): Promise<void>
+}
+
 /**
  * Which definitions an agent's owner knows. A server's tools are accepted as they are when they are first seen; what changes or comes later waits
  * until somebody has accepted it.

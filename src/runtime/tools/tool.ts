@@ -1,3 +1,5 @@
+import type { FilePart } from '../model/types'
+
 /** Something that a model may call. */
 export interface AgentTool {
   /** What the model calls it: 1 to 64 of `[A-Za-z0-9_-]`, as every provider takes it. */
@@ -21,7 +23,12 @@ export interface ToolExecution {
   /** The same for every attempt at this call, in whichever process. */
   idempotencyKey: string
   signal: AbortSignal
+  /** Where the run has a place for what the tool brings; else files are only named. */
+  keep?: KeepFile
 }
+
+/** Makes a file one of the conversation, shown with the tool's answer. @throws DomainError when it cannot be kept */
+export type KeepFile = (file: FilePart) => Promise<FilePart>
 
 export interface ToolError {
   error: 'tool_execution_error'

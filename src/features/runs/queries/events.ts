@@ -5,7 +5,7 @@ import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent } from '../log-event'
 import { runEvents, runs } from '../table'
-import { asJson, jsonText, type OwnedRun, ours } from './owned'
+import { jsonOrNull, jsonPlaceholder, jsonText, type OwnedRun, oursToBe, ownedBy } from './owned'
 
 /**
  * The user's own message is the turn's event number 0. It is stored when the run runs, behind what an earlier turn still had to say; once only. Sent when
@@ -29,32 +29,59 @@ export async function saveEvent(
   run: OwnedRun,
   { id, ordinal, event, entries }: { id: string; ordinal: number; event: AgentEvent; entries: LogEvent[] },
 ): Promise<boolean> {
-  const rows = await db.execute(sql`
-    with logged as (${insertLog(run, entries)} returning 1),
-    stored as (
-      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions, branch)
-      select ${id}, client_id, session_id, id, ${ordinal}, ${event.author}, ${asJson(event.content)}, ${asJson(event.actions ?? {})}, ${event.branch ?? null}
-      from ${runs} where ${ours(run)}
-      on conflict (id) do update set ordinal = excluded.ordinal returning 1
-    )${event.actions?.state_delta === undefined ? sql`` : sql`, changed as (${changeState(run, event.actions.state_delta)} returning 1)`}
-    select 1 from logged, stored`)
+  const { author, content, actions, branch = null } = event
+  const stored = { id, ordinal, author, content: jsonOrNull(content), actions: jsonText(actions ?? {}), branch }
+  const values = { ...ownedBy(run), ...logOf(entries), ...stored }
+  const delta = actions?.state_delta
+  const rows =
+    delta === undefined
+      ? await eventAlone(db, values)
+      : await eventWithState(db, { ...values, delta: jsonOrNull(delta), session: run.sessionId, client: run.clientId })
   return rows.length > 0
 }
 
+const storedEvent = (changesState: boolean) =>
+  sqlOnce(
+    () => sql`
+    with logged as (${insertLog()} returning 1),
+    stored as (
+      insert into ${events} (id, client_id, session_id, run_id, ordinal, author, content, actions, branch)
+      select ${sql.placeholder('id')}, client_id, session_id, id, ${sql.placeholder('ordinal')}, ${sql.placeholder('author')},
+        ${jsonPlaceholder('content')}, ${jsonPlaceholder('actions')}, ${sql.placeholder('branch')}
+      from ${runs} where ${oursToBe()}
+      on conflict (id) do update set ordinal = excluded.ordinal returning 1
+    )${changesState ? sql`, changed as (${changeState()} returning 1)` : sql``}
+    select 1 from logged, stored`,
+  )
+
 /** The session's state as its events change it. Done twice, it changes nothing. */
-const changeState = (run: OwnedRun, delta: unknown) => sql`
-  update ${sessions} set state = state || ${asJson(delta)} where id = ${run.sessionId} and client_id = ${run.clientId} and exists (select 1 from stored)`
+const changeState = () => sql`
+  update ${sessions} set state = state || ${jsonPlaceholder('delta')}
+  where id = ${sql.placeholder('session')} and client_id = ${sql.placeholder('client')} and exists (select 1 from stored)`
+
+const eventAlone = storedEvent(false)
+const eventWithState = storedEvent(true)
 
 /** Appends consecutive entries of the event log if the run is still ours; false if it is not. Done twice, it changes nothing. */
 export async function saveLog(db: Db, run: OwnedRun, entries: LogEvent[]): Promise<boolean> {
-  const rows = await db.execute(sql`${insertLog(run, entries)} returning 1 as saved`)
+  const rows = await loggedEntries(db, { ...ownedBy(run), ...logOf(entries) })
   return rows.length > 0
 }
 
-export const insertLog = (run: OwnedRun, entries: LogEvent[]) => sql`
+/** For a statement that is built once: `logOf` and `ownedBy` have its values. */
+export const insertLog = () => sql`
   insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
-  select id, ${entries[0]?.seq ?? 0}::bigint, ${entries.at(-1)?.seq ?? 0}::bigint, client_id, ${asJson(entries)} from ${runs} where ${ours(run)}
+  select id, ${sql.placeholder('firstSeq')}::bigint, ${sql.placeholder('lastSeq')}::bigint, client_id, ${jsonPlaceholder('entries')}
+  from ${runs} where ${oursToBe()}
   on conflict (run_id, first_seq) do update set last_seq = excluded.last_seq, events = excluded.events`
+
+export const logOf = (entries: LogEvent[]) => ({
+  firstSeq: entries[0]?.seq ?? 0,
+  lastSeq: entries.at(-1)?.seq ?? 0,
+  entries: jsonText(entries),
+})
+
+const loggedEntries = sqlOnce(() => sql`${insertLog()} returning 1 as saved`)
 
 export async function listLog(db: Db, runId: string, { after, limit }: { after: number; limit: number }): Promise<LogEvent[]> {
   const chunks = await db

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { type Placeholder, sql } from 'drizzle-orm'
 import type { RunInput } from '~/runtime/types'
 import { runs } from '../table'
 
@@ -33,8 +33,18 @@ export const owned = {
   restMs: restMs(),
 }
 
-export const ours = ({ id, leaseToken }: OwnedRun) =>
+export const ours = ({ id, leaseToken }: { id: string | Placeholder; leaseToken: number | Placeholder }) =>
   sql`${runs.id} = ${id} and ${runs.leaseToken} = ${leaseToken} and ${runs.finishedAt} is null`
+
+/** The same in a statement that is built once: `ownedBy` has the values. */
+export const oursToBe = () => ours({ id: sql.placeholder('run'), leaseToken: sql.placeholder('leaseToken') })
+
+export const ownedBy = ({ id, leaseToken }: OwnedRun) => ({ run: id, leaseToken })
+
+/** For a placeholder that is cast to jsonb by way of text. */
+export const jsonOrNull = (value: unknown): string | null => (value === undefined || value === null ? null : jsonText(value))
+
+export const jsonPlaceholder = (name: string) => sql`${sql.placeholder(name)}::text::jsonb`
 
 export const asJson = (value: unknown) => (value === undefined || value === null ? sql`null::jsonb` : sql`${jsonText(value)}::text::jsonb`)
 

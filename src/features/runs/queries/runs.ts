@@ -7,8 +7,8 @@ import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
 import { type RunStatus, runs, type Waiting } from '../table'
-import { insertLog } from './events'
-import { asJson, type OwnedRun, ours, owned, restMs } from './owned'
+import { insertLog, logOf } from './events'
+import { jsonOrNull, jsonPlaceholder, type OwnedRun, ours, oursToBe, owned, ownedBy, restMs } from './owned'
 
 export interface NewRun {
   id: string
@@ -189,15 +189,28 @@ export async function finishRun(
   run: OwnedRun,
   { status, result, error, waitingFor, wakeAt, entries }: RunOutcome & { entries: LogEvent[] },
 ): Promise<boolean> {
-  const [over, since] = waitingFor === undefined ? [sql`now()`, sql`null`] : [sql`null`, sql`now()`]
-  const rows = await db.execute(sql`
-    with logged as (${insertLog(run, entries)} returning 1)
-    update ${runs} set status = ${status}, result = ${asJson(result)}, error = ${asJson(error)}, finished_at = ${over}, lease_until = null, lease_owner = null,
-      waiting_for = ${asJson(waitingFor)}, waiting_since = ${since},
-      wake_at = least(${runs.wakeAt}, ${wakeAt?.toISOString() ?? null}::timestamptz)
-    from logged where ${ours(run)} returning 1 as saved`)
+  const rows = await finishedRun(db, {
+    ...ownedBy(run),
+    ...logOf(entries),
+    status,
+    result: jsonOrNull(result),
+    error: jsonOrNull(error),
+    waitingFor: jsonOrNull(waitingFor),
+    wakeAt: wakeAt?.toISOString() ?? null,
+  })
   return rows.length > 0
 }
+
+const finishedRun = sqlOnce(() => {
+  const waitingFor = jsonPlaceholder('waitingFor')
+  return sql`
+    with logged as (${insertLog()} returning 1)
+    update ${runs} set status = ${sql.placeholder('status')}, result = ${jsonPlaceholder('result')}, error = ${jsonPlaceholder('error')},
+      finished_at = case when ${waitingFor} is null then now() end, lease_until = null, lease_owner = null,
+      waiting_for = ${waitingFor}, waiting_since = case when ${waitingFor} is not null then now() end,
+      wake_at = least(${runs.wakeAt}, ${sql.placeholder('wakeAt')}::timestamptz)
+    from logged where ${oursToBe()} returning 1 as saved`
+})
 
 const within = ({ clientId, agentId }: Reach, id: string) =>
   and(
