@@ -44,13 +44,9 @@ export async function startProcesses({ apis, workers, env }: { apis: number; wor
 
   return {
     url: `http://127.0.0.1:${port}`,
-    /**
-     * SIGKILL to one that serves, whichever it is and whatever it is doing; only never to the last API process: on a machine where a process takes longer
-     * to start than to be killed again, nothing would go on at all. False when there is nobody to be killed.
-     */
+    /** SIGKILL to one that serves, whichever it is and whatever it is doing. False when none does just now. */
     killOne(): boolean {
-      const servingApis = [...serving.keys()].filter((name) => name.startsWith('api')).length
-      const all = [...serving.entries()].filter(([name]) => servingApis > 1 || !name.startsWith('api'))
+      const all = [...serving.entries()]
       const [name, child] = all[Math.floor(Math.random() * all.length)] ?? []
       if (name === undefined) return false
       serving.delete(name)
