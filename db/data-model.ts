@@ -31,7 +31,7 @@ export const PURPOSES: Record<string, string> = {
   run_steps: "a run's journal: each model and tool call once, with its result",
   run_events: "a run's event log in chunks, for readers who come back",
   a2a_tasks: 'tasks of the A2A protocol: a run, and the conversation as the other side names it',
-  a2a_push_configs: 'who is told of the end of a task, the address sealed',
+  a2a_push_configs: 'who is told when a task needs somebody or ends, the address sealed',
   outbox: 'mails, audit entries and webhook calls that follow from committed changes, until they are done',
   approvals: 'tool calls that wait for a person, and what they decided',
   usage_records: 'what each model call used and cost',

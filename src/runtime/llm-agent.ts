@@ -3,8 +3,9 @@ import { callTools } from './call-tools'
 import { artifactDelta, filePart, replyParts, toBeAnswered, toMessages, userEvent } from './conversation'
 import { type Persona, systemPrompt } from './instruction'
 import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
-import type { ModelClient, ModelMessage, ModelReply } from './model/types'
+import type { FilePart, ModelClient, ModelMessage, ModelReply } from './model/types'
 import { adviceOnSchema, checkOutput, type OutputSchema } from './structured-output'
+import type { KeepFile } from './tools/tool'
 import type { Agent, AgentEvent, Part, RunContext, SaidEvent } from './types'
 
 export interface LlmAgent extends Persona, LlmTools {
@@ -50,7 +51,7 @@ async function* converse(agent: LlmAgent, deps: LlmDeps, talk: Talk): AsyncGener
   for (let turn = 1; turn <= context.limits.maxSteps; turn++) {
     const reply = await askModel(agent, deps, { ...talk, key: `model:${turn}`, messages })
     if (reply.toolCalls.length === 0) return yield* answer(agent, deps, { ...talk, turn, messages, reply })
-    const call = context.event(said(agent, replyParts(reply)))
+    const call = context.event(saidReply(agent, reply))
     yield call
     const { answers, files, transfer, escalate } = await callTools(agent, { context, tools, turn, calls: reply.toolCalls })
     const actions = {
@@ -77,7 +78,7 @@ async function* answer(
   { turn, messages, reply, ...talk }: Talk & { turn: number; messages: ModelMessage[]; reply: ModelReply },
 ): AsyncGenerator<SaidEvent, void> {
   const { context } = talk
-  if (agent.outputSchema === undefined) return yield context.event(said(agent, replyParts(reply)))
+  if (agent.outputSchema === undefined) return yield context.event(saidReply(agent, reply))
   let checked = checkOutput(agent.outputSchema, reply.text)
   if ('fault' in checked) {
     const told = `Your answer does not fit the schema: ${checked.fault}. Answer again, with nothing but the JSON.`
@@ -94,6 +95,27 @@ async function* answer(
 }
 
 const said = ({ name }: LlmAgent, parts: Part[]): AgentEvent => ({ author: name, content: { role: 'model', parts } })
+
+const saidReply = (agent: LlmAgent, reply: ModelReply): AgentEvent => {
+  const { files = [] } = reply
+  const actions = artifactDelta(files)
+  return { ...said(agent, [...replyParts(reply), ...files.map(filePart)]), ...(actions && { actions }) }
+}
+
+/** The reply with its files as files of the conversation; what cannot be kept is said in its text. */
+async function keepFiles({ files = [], ...reply }: ModelReply, keep: KeepFile): Promise<ModelReply> {
+  const kept: FilePart[] = []
+  let { text } = reply
+  for (const file of files) {
+    try {
+      kept.push(await keep(file))
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error
+      text += `\n[A file of type ${file.mediaType} could not be kept: ${error.message}]`
+    }
+  }
+  return kept.length === 0 ? { ...reply, text } : { ...reply, text, files: kept }
+}
 
 function askModel(
   agent: LlmAgent,
@@ -112,8 +134,8 @@ function askModel(
   }
   return context.step(
     { key, kind: 'model', effect: 'read-only', input: { model, key, messages: messages.length }, model: cost },
-    async ({ signal, emit, maxOutputTokens }) =>
-      models.generate(
+    async ({ signal, emit, maxOutputTokens, keep }) => {
+      const reply = await models.generate(
         {
           model,
           apiKey: await apiKey(),
@@ -127,6 +149,8 @@ function askModel(
           outputSchema: outputJson,
         },
         emit,
-      ),
+      )
+      return keepFiles(reply, keep)
+    },
   )
 }

@@ -175,6 +175,18 @@ function createClient(url: string, token: string) {
       await Bun.sleep(50 + Math.random() * 100)
     }
   }
+  /** The process may die in the middle of its answer, too. */
+  const insistOnJson = async (path: string, init: RequestInit = {}): Promise<unknown> => {
+    const deadline = performance.now() + PATIENCE_MS
+    for (;;) {
+      const response = await insist(path, init)
+      try {
+        return await response.json()
+      } catch (error) {
+        if (performance.now() > deadline) throw error
+      }
+    }
+  }
   const isSettled = ({ type }: StreamedEvent) => /^run-(finished|failed|cancelled|waiting)$/.test(type)
 
   return {
@@ -190,9 +202,7 @@ function createClient(url: string, token: string) {
       ]
       const agent = { client_id: clientId, name: 'clerk', type: 'llm', model: 'demo/echo', config: { custom_tools: { http_tools } } }
       const key = { 'idempotency-key': crypto.randomUUID() }
-      return (
-        (await (await insist('/api/v1/agents/', { method: 'POST', body: JSON.stringify(agent), headers: key })).json()) as { id: string }
-      ).id
+      return ((await insistOnJson('/api/v1/agents/', { method: 'POST', body: JSON.stringify(agent), headers: key })) as { id: string }).id
     },
 
     /** Adds to `events` what comes, until the run has ended or waits for somebody. */
@@ -229,7 +239,7 @@ function createClient(url: string, token: string) {
 
     async runOf([started]: StreamedEvent[]) {
       // biome-ignore lint/suspicious/noExplicitAny: a run as JSON
-      return (await (await insist(`/api/v1/runs/${started?.data.run_id}`)).json()) as any
+      return (await insistOnJson(`/api/v1/runs/${started?.data.run_id}`)) as any
     },
 
     /** Done twice it changes nothing: a run that does not wait any more says so (409), because the answer of an earlier try was lost. */

@@ -128,6 +128,43 @@ beforeAll(async () => {
       remove: remover(admin, '/api/v1/clients/'),
     },
   ]
+  const ofClient = `/api/v1/clients/${ada.clientId}`
+  const hook = { url: 'https://hooks.example/x', events: ['run.finished'] }
+  const webhook = await made(ada, `${ofClient}/webhooks`, hook)
+  const delivery = async () => {
+    const id = crypto.randomUUID()
+    await app.services.db.execute(
+      sql`insert into webhook_deliveries (id, client_id, webhook_id, event, payload, state) values (${id}, ${ada.clientId}, ${webhook}, 'run.finished', '{}', 'sent')`,
+    )
+    return id
+  }
+  const forget = (id: string) => app.services.db.execute(sql`delete from webhook_deliveries where id = ${id}`).then(() => ({ status: 204 }))
+  let guests = 0
+  const address = () => `guest-${guests++}@example.com`
+  all.push(
+    {
+      what: 'invitations',
+      path: `${ofClient}/invitations`,
+      as: ada,
+      make: () => made(ada, `${ofClient}/invitations`, { email: address(), role: 'viewer' }),
+      remove: remover(ada, `${ofClient}/invitations/`),
+    },
+    {
+      what: 'machine keys',
+      path: `${ofClient}/machine-keys`,
+      as: ada,
+      make: () => made(ada, `${ofClient}/machine-keys`, { name: 'm', scopes: ['chat'] }),
+      remove: remover(ada, `${ofClient}/machine-keys/`),
+    },
+    {
+      what: 'webhooks',
+      path: `${ofClient}/webhooks`,
+      as: ada,
+      make: () => made(ada, `${ofClient}/webhooks`, hook),
+      remove: remover(ada, `${ofClient}/webhooks/`),
+    },
+    { what: 'deliveries of a webhook', path: `${ofClient}/webhooks/${webhook}/deliveries`, as: ada, make: delivery, remove: forget },
+  )
   lists = Object.fromEntries(all.map((list) => [list.what, list]))
 })
 afterAll(() => app.close())
@@ -146,6 +183,10 @@ const WHAT = [
   'sessions of a client',
   'sessions of an agent',
   'clients',
+  'invitations',
+  'machine keys',
+  'deliveries of a webhook',
+  'webhooks',
 ] as const
 
 const linkOf = (headers: Headers, rel: string) => new RegExp(`<([^>]+)>; rel="${rel}"`).exec(headers.get('link') ?? '')?.[1]
@@ -236,4 +277,21 @@ test("another client's cursor is refused where the path is the same, and so is t
     expect([answer.status, answer.body.errors?.[0]?.pointer]).toEqual([422, '/query/cursor'])
   }
   expect((await admin.call('GET', `/api/v1/agents/?limit=2&cursor=${cursor}`, undefined, headers)).status).toBe(200)
+})
+
+test('members of a client and platform admins are read by cursor too', async () => {
+  for (let n = 0; n < 3; n++) {
+    await app.join(`member-${n}@example.com`, app.ada.clientId, 'viewer')
+    await app.join(`admin-${n}@example.com`, '', 'viewer')
+  }
+  for (const path of [`/api/v1/clients/${app.ada.clientId}/members`, '/api/v1/admin/users']) {
+    const whole = idsOf((await app.admin.call('GET', path)).body)
+    const seen: string[] = []
+    for (let next: string | undefined = `${path}?limit=1`; next !== undefined && seen.length <= whole.length; ) {
+      const answer = await app.admin.call('GET', next)
+      seen.push(...idsOf(answer.body))
+      next = linkOf(answer.headers, 'next')
+    }
+    expect([whole.length, seen]).toEqual([4, whole])
+  }
 })

@@ -5,19 +5,25 @@ import { listHistory } from '~/features/runs/queries/events'
 import { silentLog } from '~/platform/log'
 import { toMessages } from '~/runtime/conversation'
 import { startObjectStore } from '../support/object-store'
-import { openai, serveRaw, sse } from '../support/raw-provider'
+import { gemini, openai, serveRaw, sse } from '../support/raw-provider'
 import { type Person, startApp, type TestApp } from '../support/start-app'
 
 const objects = startObjectStore()
 const S3 = { S3_ENDPOINT: objects.url, S3_BUCKET: 'files', S3_ACCESS_KEY_ID: 'id', S3_SECRET_ACCESS_KEY: 'secret' }
 const provider = serveRaw(() => sse(openai.text('fine'), openai.end('stop'), '[DONE]'))
+const painter = serveRaw(() => {
+  const picture = { inlineData: { mimeType: 'image/png', data: PNG.toString('base64') } }
+  const nonsense = { inlineData: { mimeType: 'image/png', data: 'AAAA' } }
+  return sse(gemini.parts([{ text: 'Here it is' }, picture, nonsense], 'STOP'))
+})
+const GEMINI = { GEMINI_BASE_URL: painter.url, GEMINI_API_KEY: 'operators-key' }
 const OPENAI = { OPENAI_BASE_URL: provider.url, OPENAI_API_KEY: 'operators-key' }
 let app: TestApp
 let person: Person
 afterAll(async () => {
   await app.close()
   await objects.close()
-  await provider.stop()
+  await Promise.all([provider.stop(), painter.stop()])
 })
 
 const PNG = Buffer.concat([Buffer.from([0x89]), Buffer.from('PNG\r\n\x1a\nand so on')])
@@ -42,7 +48,7 @@ describe.each([
 ] as const)('files kept in %s', (where, env) => {
   beforeAll(async () => {
     await app?.close()
-    app = await startApp({ MAX_FILE_BYTES: '3000000', ...OPENAI, ...env })
+    app = await startApp({ MAX_FILE_BYTES: '3000000', ...OPENAI, ...GEMINI, ...env })
     person = app.ada
   })
 
@@ -113,6 +119,22 @@ describe.each([
       expect(request).toContain('the sky is green')
       expect(request).toContain(`data:image/png;base64,${PNG.toString('base64')}`)
     }
+  })
+
+  test('what a model draws becomes a file of the conversation, shown with its words; what it only calls a picture does not', async () => {
+    const config = { client_id: person.clientId, name: 'painter', type: 'llm', model: gemini.model, config: {} }
+    const agentId = String((await person.call('POST', '/api/v1/agents/', config)).body.id)
+    const { body } = await person.call('POST', `/api/v1/chat/${agentId}/user`, { message: 'draw' })
+    expect(body.response).toContain('Here it is')
+    expect(body.response).toContain('could not be kept')
+    const { content, actions } = body.message_history.at(-1)
+    expect(actions.artifact_delta).toEqual({ 'file-1.png': 0 })
+    expect(content.parts.at(-1)).toMatchObject({ file_data: { display_name: 'file-1.png', mime_type: 'image/png' } })
+    expect(await artifacts(agentId)).toMatchObject([{ filename: 'file-1.png', version: 0, author: 'agent', size: PNG.byteLength }])
+    expect(Buffer.from(await (await download(agentId, 'file-1.png')).arrayBuffer()).equals(PNG)).toBe(true)
+    // The next turn is none the worse for it.
+    expect((await person.call('POST', `/api/v1/chat/${agentId}/user`, { message: 'again' })).status).toBe(200)
+    expect((await artifacts(agentId)).map(({ version }: { version: number }) => version)).toEqual([0, 1])
   })
 
   test('what is too much of earlier files is named to the model, not repeated', async () => {

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
+import { openConfig } from '~/platform/catalogue-secrets'
 import { ImportInterrupted, importEvoAi } from '../../db/import-evo-ai/import'
 import { showReport } from '../../db/import-evo-ai/report'
 import { SourceError } from '../../db/import-evo-ai/source'
 import { startPglite } from '../support/pglite'
 import { startApp, type TestApp } from '../support/start-app'
-import { ADA_PASSWORD, IDS, makeOldDatabase, OLD_KEY, PROVIDER_KEY, ROOT_PASSWORD } from './old-database'
+import { ADA_PASSWORD, CATALOGUE_SECRET, IDS, makeOldDatabase, OLD_KEY, PROVIDER_KEY, ROOT_PASSWORD } from './old-database'
 
 const folder = mkdtempSync(join(tmpdir(), 'evo-import-'))
 let old: Awaited<ReturnType<typeof startPglite>>
@@ -105,6 +106,18 @@ test('people sign in with their old passwords and see what is theirs', async () 
     config: { api_key: 'the-old-agent-key', load_memory: true },
   })
   expect((await app.stranger('POST', '/api/v1/auth/login', { email: 'bob@globex.example', password: 'bobs password' })).status).toBe(403)
+})
+
+test('what the catalogues had in clear is sealed, and opens for runs', async () => {
+  const rows = await app.services.db.execute<{ name: string; id: string; config: Record<string, unknown> }>(
+    sql`select 'mcp_servers' as name, id, config_json as config from mcp_servers union all select 'tools', id, config_json from tools`,
+  )
+  expect(JSON.stringify(rows)).not.toContain(CATALOGUE_SECRET)
+  const { platform } = app.services.secrets
+  expect(rows.map(({ name, id, config }) => openConfig(platform, `${name}:${id}`, config))).toEqual([
+    { command: 'npx', args: ['-y', '@acme/files@1.0.0'], env: { TOKEN: CATALOGUE_SECRET, OWN: 'env@@OWN' } },
+    { a: 1, headers: { 'x-key': CATALOGUE_SECRET } },
+  ])
 })
 
 test('PWD-06: a password that the old server cut at 72 bytes is taken whole, and from then on the cut one is refused', async () => {

@@ -6,6 +6,8 @@ export const OLD_KEY = Buffer.alloc(32, 3).toString('base64url')
 export const ADA_PASSWORD = 'the old password of ada'
 /** 80 bytes, of which the old server's library hashed 72. */
 export const ROOT_PASSWORD = 'a root password that is longer than the seventy-two bytes that bcrypt looks at!!'
+/** In clear, as the old server had it. */
+export const CATALOGUE_SECRET = 'in-the-catalogue-9Xk4'
 export const PROVIDER_KEY = 'sk-old-provider-key-0001'
 
 const id = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
@@ -145,11 +147,18 @@ export async function makeOldDatabase(url: string) {
         id: IDS.server,
         name: 'Files',
         config_type: 'studio',
-        config_json: sql.json({ command: 'npx', args: ['-y', '@acme/files@1.0.0'], env: {} }),
+        config_json: sql.json({ command: 'npx', args: ['-y', '@acme/files@1.0.0'], env: { TOKEN: CATALOGUE_SECRET, OWN: 'env@@OWN' } }),
         environments: sql.json({}),
       },
     ])
-    await insert('tools', [{ id: IDS.tool, name: 'Weather', config_json: sql.json({ a: 1 }), environments: sql.json({}) }])
+    await insert('tools', [
+      {
+        id: IDS.tool,
+        name: 'Weather',
+        config_json: sql.json({ a: 1, headers: { 'x-key': CATALOGUE_SECRET } }),
+        environments: sql.json({}),
+      },
+    ])
     const agent = {
       client_id: IDS.acme,
       type: 'llm',

@@ -121,6 +121,40 @@ test('nobody is told before the task is over, and who asks later is told at once
   expect((await rpc('tasks/pushNotificationConfig/get', { taskId })).body.result.pushNotificationConfig.url).toBe(url())
 })
 
+test('a task that needs somebody on its way is told of then, once, and again when it is over', async () => {
+  const tool = {
+    name: 'book',
+    method: 'POST',
+    endpoint: `http://127.0.0.1:${hook.port}/book`,
+    description: 'Books',
+    require_approval: true,
+  }
+  const definition = { client_id: app.ada.clientId, name: 'booker', type: 'llm', model: 'demo/echo' }
+  const { body: booker } = await app.ada.call('POST', '/api/v1/agents/', {
+    ...definition,
+    config: { custom_tools: { http_tools: [tool] } },
+  })
+  answers = [500]
+  const params = { message: message('/tool book {}'), pushNotificationConfig: { webhookUrl: url() } }
+  const { body } = await app.stranger(
+    'POST',
+    `/api/v1/a2a/${booker.id}`,
+    { jsonrpc: '2.0', id: 1, method: 'message/send', params },
+    { 'x-api-key': booker.config.api_key },
+  )
+  const taskId = body.result.id
+  const states = () => notices.filter(({ body }) => body.id === taskId).map((notice) => notice.body.status.state)
+  await until(() => states().length === 2, 10_000)
+  // It is not the other agent that has to say something.
+  expect(states()).toEqual(['working', 'working'])
+  expect(JSON.stringify(notices[0]?.body.status.message)).toContain('Waiting: approval.')
+  expect(new Set(notices.map(({ headers }) => headers.get('idempotency-key'))).size).toBe(1)
+  expect(await stateOf(taskId)).toMatchObject({ state: 'pending' })
+  expect((await app.ada.call('POST', `/api/v1/runs/${taskId}/approve`, { decision: 'reject', reason: 'no' })).status).toBe(200)
+  expect(await settled(taskId)).toMatchObject({ state: 'sent', attempts: 1 })
+  expect(states()).toEqual(['working', 'working', 'completed'])
+})
+
 test('each version of the protocol is told in its own words', async () => {
   const part = { text: 'hi' }
   const configuration = { taskPushNotificationConfig: { url: url(), authentication: { scheme: 'Bearer', credentials: 'abc' } } }

@@ -26,7 +26,7 @@ export const describeA2a = (apiUrl: string): Record<string, unknown> => ({
   data_objects: ['Task', 'TaskStatus', 'TaskState', 'Message', 'TextPart', 'FilePart', 'DataPart', 'Artifact', 'PushNotificationConfig'],
   features: {
     streaming: true,
-    push_notifications: 'when a task is over; retried eight times',
+    push_notifications: 'when a task needs somebody, and when it is over; retried eight times',
     tasks_survive_restarts: true,
     repeated_messages: 'the same message is the same task',
     files_by_address: false,

@@ -22,6 +22,8 @@ export const a2aPushConfigs = pgTable(
     attempts: integer('attempts').notNull().default(0),
     dueAt: timestamp('due_at', { withTimezone: true }).notNull().defaultNow(),
     outcome: text('outcome'),
+    told: text('told'),
+    telling: text('telling'),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
   },
   (table) => [primaryKey({ columns: [table.runId, table.id] })],

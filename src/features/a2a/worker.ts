@@ -33,7 +33,7 @@ const MAX_ATTEMPTS = 8
 const MAX_PAUSE_MS = 300_000
 const MAX_ANSWER_BYTES = 65_536
 
-/** Tells of tasks that are over: at least once each, until it is heard, or eight times in vain. */
+/** Tells of tasks that are over or need somebody: at least once each, until it is heard, or eight times in vain. */
 export function createPushWorker(settings: PushWorkerSettings) {
   const { database, log, clock, pollMs = 1000 } = settings
   return {
@@ -67,7 +67,8 @@ async function deliver(settings: PushWorkerSettings, push: DuePush): Promise<voi
   const isLast = push.attempts >= MAX_ATTEMPTS
   if (!isHeard) log.info('push notification not heard', { run_id: push.runId, attempts: push.attempts, outcome })
   const state = isHeard ? 'sent' : isLast ? 'failed' : 'pending'
-  await settlePush(database.db, push, { state, outcome, retryInMs: Math.min(MAX_PAUSE_MS, retryMs * 2 ** (push.attempts - 1)) })
+  const retryInMs = state === 'pending' ? Math.min(MAX_PAUSE_MS, retryMs * 2 ** (push.attempts - 1)) : 0
+  await settlePush(database.db, push, { state, outcome, retryInMs })
 }
 
 /** The status that it was answered with. @throws DomainError what the way out refused */
@@ -89,7 +90,7 @@ async function attempt({ database: { db }, secrets, outbound, version }: PushWor
     body,
     timeoutMs: TIMEOUT_MS,
     maxBytes: MAX_ANSWER_BYTES,
-    idempotencyKey: `${runId}:${push.id}`,
+    idempotencyKey: push.telling === 'over' ? `${runId}:${push.id}` : `${runId}:${push.id}:${push.telling}`,
   })
   return String(status)
 }

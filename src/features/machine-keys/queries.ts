@@ -1,6 +1,7 @@
 import { and, asc, count, eq, gt, isNull, or, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { MachineKey } from './schema'
 import { machineKeys } from './table'
 
@@ -28,11 +29,11 @@ export async function insertMachineKey(db: Db, key: typeof machineKeys.$inferIns
 }
 
 /** Oldest first; those that have expired too, until somebody revokes them. */
-export const listMachineKeys = (db: Db, clientId: string, { skip, limit }: Page): Promise<MachineKey[]> =>
+export const listMachineKeys = (db: Db, clientId: string, { skip, limit, after }: Page) =>
   db
-    .select(view)
+    .select({ ...view, at: momentOf(machineKeys.createdAt) })
     .from(machineKeys)
-    .where(livingOf(clientId))
+    .where(and(livingOf(clientId), behind(after, { by: machineKeys.createdAt, id: machineKeys.id })))
     .orderBy(asc(machineKeys.createdAt), asc(machineKeys.id))
     .offset(skip)
     .limit(limit)

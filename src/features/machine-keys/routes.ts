@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { MachineKey, MachineKeyWithSecret, NewMachineKey, Rotation } from './schema'
 import type { MachineKeyService } from './service'
@@ -18,14 +19,14 @@ export const machineKeyRoutes = ({ machineKeys, session }: { machineKeys: Machin
     .get(
       '/:client_id/machine-keys',
       async ({ principal, params, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await machineKeys.list(principal, params.client_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await machineKeys.list(principal, params.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: Client,
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(MachineKey) },
         detail: { summary: "List a client's machine keys", responses: countedList, ...neverAnswers(404) },
       },

@@ -3,6 +3,7 @@ import type { Admission } from '~/platform/admission'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import { idOrNull, type Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { createMachineKey, hashMachineKey, subjectOfKeyHash } from './key'
@@ -53,10 +54,10 @@ export const createMachineKeyService = ({ db, write, admission }: { db: Db; writ
     return { ...key, key: key.id === id ? secret : null }
   },
 
-  async list(principal: UserPrincipal, clientId: string, page: Page): Promise<{ items: MachineKey[]; total: number }> {
+  async list(principal: UserPrincipal, clientId: string, page: Page): Promise<Listed<MachineKey>> {
     authorize(principal, 'read', { kind: 'machine-keys', clientId })
-    const [items, total] = await Promise.all([listMachineKeys(db, clientId, page), countMachineKeys(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listMachineKeys(db, clientId, page), countMachineKeys(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   /** A new secret; the former one is good for a while, so that programs can be changed one by one. */

@@ -4,6 +4,7 @@ import type { User } from '~/features/users/schema'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import { LOCALES, type Locale } from '~/platform/locale'
 import type { MemberRole } from '~/platform/principal'
 import type { Invitation, Member } from './schema'
@@ -27,8 +28,14 @@ export async function lockClient(tx: Db, clientId: string): Promise<boolean> {
 }
 
 /** Oldest first, those who were removed included. */
-export const listMembers = (db: Db, clientId: string, { skip, limit }: Page): Promise<Member[]> =>
-  db.select(member).from(users).where(eq(users.clientId, clientId)).orderBy(asc(users.createdAt), asc(users.id)).offset(skip).limit(limit)
+export const listMembers = (db: Db, clientId: string, { skip, limit, after }: Page) =>
+  db
+    .select({ ...member, at: momentOf(users.createdAt) })
+    .from(users)
+    .where(and(eq(users.clientId, clientId), behind(after, { by: users.createdAt, id: users.id })))
+    .orderBy(asc(users.createdAt), asc(users.id))
+    .offset(skip)
+    .limit(limit)
 
 export async function countMembers(db: Db, clientId: string): Promise<number> {
   const [row] = await db.select({ total: count() }).from(users).where(eq(users.clientId, clientId))
@@ -109,11 +116,11 @@ const invitation = {
 const isOpen = and(isNull(invitations.acceptedAt), isNull(invitations.revokedAt))
 const isValid = and(isOpen, gt(invitations.expiresAt, sql`clock_timestamp()`))
 
-export const listInvitations = (db: Db, clientId: string, { skip, limit }: Page): Promise<Invitation[]> =>
+export const listInvitations = (db: Db, clientId: string, { skip, limit, after }: Page) =>
   db
-    .select(invitation)
+    .select({ ...invitation, at: momentOf(invitations.createdAt) })
     .from(invitations)
-    .where(and(eq(invitations.clientId, clientId), isValid))
+    .where(and(eq(invitations.clientId, clientId), isValid, behind(after, { by: invitations.createdAt, id: invitations.id })))
     .orderBy(asc(invitations.createdAt), asc(invitations.id))
     .offset(skip)
     .limit(limit)

@@ -1,11 +1,12 @@
 import { Elysia, t } from 'elysia'
 import { User } from '~/features/users/schema'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { acceptLanguage, idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { localeOf } from '~/platform/http/locale'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { Stranger } from '~/platform/http/stranger'
 import { acceptanceSchema, Invitation, Member, NewInvitation, RoleChange } from './schema'
@@ -21,14 +22,14 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
     .get(
       '/:client_id/members',
       async ({ principal, params, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await members.list(principal, params.client_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await members.list(principal, params.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: Client,
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(Member) },
         detail: { summary: 'List the people of a client', responses: countedList, ...neverAnswers(404) },
       },
@@ -54,14 +55,14 @@ export const memberRoutes = ({ members, session }: { members: MemberService; ses
     .get(
       '/:client_id/invitations',
       async ({ principal, params, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await members.listInvitations(principal, params.client_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await members.listInvitations(principal, params.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: Client,
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(Invitation) },
         detail: { summary: 'List the open invitations', responses: countedList, ...neverAnswers(404) },
       },

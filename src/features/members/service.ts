@@ -4,6 +4,7 @@ import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Locale } from '~/platform/locale'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { Actor, MemberRole, Principal, UserPrincipal } from '~/platform/principal'
@@ -41,10 +42,10 @@ interface Deps {
 const MAX_OPEN_INVITATIONS = 100
 
 export const createMemberService = ({ db, write, hashNewPassword, signOut, tokens, invitationSeconds }: Deps) => ({
-  async list(principal: Principal, clientId: string, page: Page): Promise<{ items: Member[]; total: number }> {
+  async list(principal: Principal, clientId: string, page: Page): Promise<Listed<Member>> {
     authorize(principal, 'read', { kind: 'members', clientId })
-    const [items, total] = await Promise.all([listMembers(db, clientId, page), countMembers(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listMembers(db, clientId, page), countMembers(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async changeRole(principal: Principal, clientId: string, userId: string, role: MemberRole): Promise<Member> {
@@ -78,10 +79,10 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
     await signOut.announce(ended)
   },
 
-  async listInvitations(principal: Principal, clientId: string, page: Page): Promise<{ items: Invitation[]; total: number }> {
+  async listInvitations(principal: Principal, clientId: string, page: Page): Promise<Listed<Invitation>> {
     authorize(principal, 'read', { kind: 'invitations', clientId })
-    const [items, total] = await Promise.all([listInvitations(db, clientId, page), countInvitations(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listInvitations(db, clientId, page), countInvitations(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   /**

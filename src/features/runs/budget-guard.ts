@@ -1,6 +1,8 @@
 import type { BudgetScope } from '~/features/usage/table'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
+import { DomainError } from '~/platform/errors'
+import { createPause } from '~/platform/patience'
 import { RunTakenOver } from './live-log'
 import { hasBudget, releaseReservation, reserve } from './queries/budgets'
 import type { OwnedRun } from './queries/owned'
@@ -32,6 +34,8 @@ export interface BudgetGuard {
 
 /** How long it is taken for granted that a run without a budget has none. */
 const FREE_MS = 2000
+/** How long a run waits for a free connection, as for its other writes. */
+const PATIENCE_MS = 60_000
 
 /** For one run. */
 export function createBudgetGuard({ db, clock }: { db: Db; clock: Clock }): BudgetGuard {
@@ -42,11 +46,26 @@ export function createBudgetGuard({ db, clock }: { db: Db; clock: Clock }): Budg
     },
     async reserve(spender, stepKey, amountNanos) {
       if (clock.now() < freeUntil) return { verdict: 'free' }
-      const answer = await reserve(db, spender, { stepKey, amountNanos: amountNanos() })
+      const answer = await onceThereIsRoom(() => reserve(db, spender, { stepKey, amountNanos: amountNanos() }), clock)
       if (answer.verdict === 'taken-over') throw new RunTakenOver(spender.id)
       if (answer.verdict === 'free') freeUntil = clock.now() + FREE_MS
       return answer
     },
     release: (spender, stepKey, { spentNanos }) => releaseReservation(db, spender, { stepKey, spentNanos }),
+  }
+}
+
+/** Waits while all connections are taken, for then nothing was sent. After any other failure the money may be set aside already, and it would be done twice. */
+async function onceThereIsRoom<T>(work: () => Promise<T>, clock: Clock): Promise<T> {
+  const tooLate = AbortSignal.timeout(PATIENCE_MS)
+  const pause = createPause(clock, tooLate)
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      const isFull = error instanceof DomainError && error.problem === 'overloaded'
+      if (!isFull || tooLate.aborted) throw error
+      await pause.wait()
+    }
   }
 }

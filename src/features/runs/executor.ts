@@ -45,9 +45,13 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
   const endTimer = atDeadline(run.restMs, () => inner.abort(new DomainError('upstream-timeout', 'The run took longer than it may.')))
   let runLog: RunLog | undefined
   try {
+    // Before it is read how far the log goes: an earlier owner that is only slow would add to it.
+    if (run.recovered) await live.fence(run)
     const past = run.recovered ? await listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }) : []
-    const entries = run.recovered ? await withLive(live, run.id, past) : past
-    runLog = openRunLog({ db, live, run, lastSeq: entries.at(-1)?.seq ?? 0, log, persist, failed: (error) => inner.abort(error) })
+    const inherited = run.recovered ? await onlyLive(live, run.id, past.at(-1)?.seq ?? 0) : []
+    const entries = [...past, ...inherited]
+    const lastSeq = entries.at(-1)?.seq ?? 0
+    runLog = openRunLog({ db, live, run, lastSeq, inherited, log, persist, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
     const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, ahead })
@@ -73,12 +77,12 @@ function atDeadline(ms: number, act: () => void): () => void {
 }
 
 /** What only Redis has yet: pieces that were shown in the last moments of the process that died. */
-async function withLive(live: LiveLog, runId: string, stored: LogEvent[]): Promise<LogEvent[]> {
+async function onlyLive(live: LiveLog, runId: string, lastStored: number): Promise<LogEvent[]> {
   const follower = live.follow(runId)
   try {
-    const entries = [...stored]
+    const entries: LogEvent[] = []
     for (;;) {
-      const more = await follower.read(entries.at(-1)?.seq ?? 0)
+      const more = await follower.read(entries.at(-1)?.seq ?? lastStored)
       if (more.length === 0) return entries
       entries.push(...more)
     }

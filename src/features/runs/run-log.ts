@@ -34,6 +34,7 @@ export function openRunLog({
   live,
   run,
   lastSeq,
+  inherited = [],
   log,
   persist,
   failed,
@@ -43,6 +44,8 @@ export function openRunLog({
   persist: Persist
   run: OwnedRun
   lastSeq: number
+  /** The last entries up to `lastSeq`, where only Redis has them yet: they go to PostgreSQL with the next ones. */
+  inherited?: LogEvent[]
   log: Log
   failed: (error: unknown) => void
 }): RunLog {
@@ -51,7 +54,7 @@ export function openRunLog({
   /** Given out, not yet shown. */
   let outgoing: LogEvent[] = []
   /** Shown or about to be, not yet in PostgreSQL. */
-  let unsaved: LogEvent[] = []
+  let unsaved: LogEvent[] = [...inherited]
   let tail: Promise<void> = Promise.resolve()
   let timer: ReturnType<typeof setTimeout> | undefined
   let broken: unknown

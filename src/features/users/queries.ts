@@ -2,6 +2,7 @@ import { and, asc, count, eq, sql } from 'drizzle-orm'
 import { clients } from '~/features/clients/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { Locale } from '~/platform/locale'
 import type { User } from './schema'
 import { secondFactors, users } from './table'
@@ -129,8 +130,14 @@ export async function hasAdmin(db: Db): Promise<boolean> {
 }
 
 /** Oldest first. */
-export const listAdmins = (db: Db, { skip, limit }: Page): Promise<User[]> =>
-  db.select(view).from(users).where(eq(users.isAdmin, true)).orderBy(asc(users.createdAt), asc(users.id)).offset(skip).limit(limit)
+export const listAdmins = (db: Db, { skip, limit, after }: Page) =>
+  db
+    .select({ ...view, at: momentOf(users.createdAt) })
+    .from(users)
+    .where(and(eq(users.isAdmin, true), behind(after, { by: users.createdAt, id: users.id })))
+    .orderBy(asc(users.createdAt), asc(users.id))
+    .offset(skip)
+    .limit(limit)
 
 export async function countAdmins(db: Db): Promise<number> {
   const [row] = await db.select({ total: count() }).from(users).where(eq(users.isAdmin, true))

@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { NewAdmin, OwnLocale, User } from './schema'
 import type { UserService } from './service'
@@ -17,13 +18,13 @@ export const userRoutes = ({ users, session }: { users: UserService; session: Se
     .get(
       '/admin/users',
       async ({ principal, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await users.listAdmins(principal, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await users.listAdmins(principal, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(User) },
         detail: { summary: 'List the platform admins', responses: countedList },
       },

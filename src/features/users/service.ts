@@ -5,6 +5,7 @@ import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { HashNewPassword } from '~/platform/passwords/new-password'
 import type { UserPrincipal } from '~/platform/principal'
 import type { Unit, Write } from '~/platform/unit-of-work'
@@ -62,10 +63,10 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
     /** For a larger change: ends the sign-ins of everybody in a client. Announce them after its COMMIT. */
     signOutClient: async ({ tx }: Unit, clientId: string): Promise<EndedSession[]> => signOut.end(tx, await listUserIds(tx, clientId)),
 
-    async listAdmins(principal: UserPrincipal, page: Page): Promise<{ items: User[]; total: number }> {
+    async listAdmins(principal: UserPrincipal, page: Page): Promise<Listed<User>> {
       authorize(principal, 'read', { kind: 'platform' })
-      const [items, total] = await Promise.all([listAdmins(db, page), countAdmins(db)])
-      return { items, total }
+      const [rows, total] = await Promise.all([listAdmins(db, page), countAdmins(db)])
+      return { ...pageFrom(rows, page.limit), total }
     },
 
     createAdmin: (principal: UserPrincipal, admin: NewAdmin): Promise<User> => createAdmin(principal, admin, { verified: true }),

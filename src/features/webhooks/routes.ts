@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
+import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { Message, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { Message, PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookWithSecret } from './schema'
 import type { WebhookService } from './service'
@@ -18,14 +19,14 @@ export const webhookRoutes = ({ webhooks, session }: { webhooks: WebhookService;
     .get(
       '/',
       async ({ principal, params, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await webhooks.list(principal, params.client_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await webhooks.list(principal, params.client_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: Client,
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(Webhook) },
         detail: { summary: 'List the webhooks of a client', responses: countedList, ...neverAnswers(404) },
       },
@@ -63,14 +64,14 @@ export const webhookRoutes = ({ webhooks, session }: { webhooks: WebhookService;
     .get(
       '/:webhook_id/deliveries',
       async ({ principal, params, query, request, set }) => {
-        const page = pageOf(query)
-        const { items, total } = await webhooks.listDeliveries(principal, params.client_id, params.webhook_id, page)
-        Object.assign(set.headers, pageHeaders(request, page, total))
+        const page = cursorPageOf(request, query)
+        const { items, total, last } = await webhooks.listDeliveries(principal, params.client_id, params.webhook_id, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         params: One,
-        query: t.Object(PageQuery),
+        query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: t.Array(WebhookDelivery) },
         detail: { summary: 'What was sent, newest first', responses: countedList },
       },

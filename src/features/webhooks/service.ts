@@ -3,6 +3,7 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
+import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Subscribe } from '~/platform/notification'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
@@ -54,10 +55,10 @@ export const createWebhookService = ({ db, write, secrets, outbound }: Deps) => 
     return { ...webhook, secret: webhook.id === id ? secret : null }
   },
 
-  async list(principal: Principal, clientId: string, page: Page): Promise<{ items: Webhook[]; total: number }> {
+  async list(principal: Principal, clientId: string, page: Page): Promise<Listed<Webhook>> {
     authorize(principal, 'read', { kind: 'webhooks', clientId })
-    const [items, total] = await Promise.all([listWebhooks(db, clientId, page), countWebhooks(db, clientId)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listWebhooks(db, clientId, page), countWebhooks(db, clientId)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, clientId: string, id: string): Promise<Webhook> {
@@ -87,16 +88,11 @@ export const createWebhookService = ({ db, write, secrets, outbound }: Deps) => 
     })
   },
 
-  async listDeliveries(
-    principal: Principal,
-    clientId: string,
-    id: string,
-    page: Page,
-  ): Promise<{ items: WebhookDelivery[]; total: number }> {
+  async listDeliveries(principal: Principal, clientId: string, id: string, page: Page): Promise<Listed<WebhookDelivery>> {
     authorize(principal, 'read', { kind: 'webhooks', clientId })
     if ((await findWebhook(db, clientId, id)) === undefined) throw notFound('Webhook')
-    const [items, total] = await Promise.all([listDeliveries(db, clientId, id, page), countDeliveries(db, clientId, id)])
-    return { items, total }
+    const [rows, total] = await Promise.all([listDeliveries(db, clientId, id, page), countDeliveries(db, clientId, id)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   /** Tells of an event again, as a delivery with an id of its own. @throws DomainError `conflict` where the webhook is switched off: it would not be called. */

@@ -1,5 +1,6 @@
 import type { CallToolResult } from '@modelcontextprotocol/client'
 import { DomainError } from '~/platform/errors'
+import { endingOf } from '../file-ending'
 import type { FilePart } from '../model/types'
 import { type KeepFile, toolError } from '../tools/tool'
 
@@ -74,9 +75,6 @@ async function keepBlock(file: SentFile, tool: string, number: number, keep: Kee
 }
 
 const MEDIA_TYPE = /^[\w.+-]{1,100}\/[\w.+-]{1,100}$/
-
-const ENDINGS: Record<string, string> = { 'image/jpeg': 'jpg', 'image/svg+xml': 'svg', 'audio/mpeg': 'mp3', 'text/plain': 'txt' }
-const endingOf = (mediaType: string) => ENDINGS[mediaType] ?? /\/(?:x-)?([a-z0-9]{1,8})$/.exec(mediaType)?.[1] ?? 'bin'
 
 /** The last part of an address, as far as it may be a file's name. */
 function nameIn(uri: string): string | undefined {

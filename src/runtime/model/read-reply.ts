@@ -1,11 +1,14 @@
 import type { LanguageModelV4StreamPart } from '@ai-sdk/provider'
 import { DomainError } from '~/platform/errors'
+import { endingOf } from '../file-ending'
 import { ProviderFailure } from './provider-failure'
 import { type AssistantContent, keepContent } from './provider-state'
-import type { ModelDelta, ModelReply } from './types'
+import type { FilePart, ModelDelta, ModelReply } from './types'
 
 /** Text, reasoning and tool arguments together, in UTF-16 units: far more than any model writes in one step. */
 const MAX_REPLY_LENGTH = 4_194_304
+/** Of pictures and the like, in base64. */
+const MAX_FILES_LENGTH = 33_554_432
 
 type Part<Type extends LanguageModelV4StreamPart['type']> = Extract<LanguageModelV4StreamPart, { type: Type }>
 type Block = Extract<AssistantContent[number], { type: 'text' | 'reasoning' }>
@@ -20,6 +23,8 @@ export async function readReply(
 ): Promise<ModelReply> {
   const reader = stream.getReader()
   const content: AssistantContent = []
+  const files: FilePart[] = []
+  let fileLength = 0
   const open = new Map<string, Block>()
   let length = 0
   let finish: Part<'finish'> | undefined
@@ -77,6 +82,14 @@ export async function readReply(
         keepMetadata(call, part)
         break
       }
+      case 'file': {
+        if (part.data.type !== 'data') break
+        const data = typeof part.data.data === 'string' ? part.data.data : Buffer.from(part.data.data).toString('base64')
+        fileLength += data.length
+        if (fileLength > MAX_FILES_LENGTH) throw new DomainError('upstream-error', 'The files in the reply of the model are too large.')
+        files.push({ type: 'file', mediaType: part.mediaType, data, filename: `file-${files.length + 1}.${endingOf(part.mediaType)}` })
+        break
+      }
       case 'error':
         throw failed(part.error)
       case 'finish':
@@ -85,7 +98,7 @@ export async function readReply(
     }
   }
   if (finish === undefined || finish.finishReason.unified === 'interrupted') throw failed(new BrokenOff())
-  return toReply(content, finish, model)
+  return { ...toReply(content, finish, model), ...(files.length === 0 ? {} : { files }) }
 }
 
 /** The connection ended properly, the answer did not. */

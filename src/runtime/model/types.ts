@@ -75,6 +75,8 @@ export type ModelDelta = { type: 'text'; text: string } | { type: 'reasoning'; t
 
 export interface ModelReply {
   text: string
+  /** What it made besides. */
+  files?: FilePart[]
   toolCalls: ToolCall[]
   /** Zero where the provider says nothing. `inputTokens` includes the cached, `outputTokens` the reasoning ones. */
   usage: { inputTokens: number; outputTokens: number; cachedInputTokens: number; reasoningTokens: number }

@@ -54,6 +54,55 @@ test('an agent without a key uses the key of the operator, and is refused where 
   }
 })
 
+test('a picture and a PDF reach each provider in its own form, and a file that it does not take is named as the reason', async () => {
+  const { client, seen } = serve(() => new Response(null, { status: 400 }))
+  const file = (mediaType: string, data: string, filename: string) => ({ type: 'file' as const, mediaType, data, filename })
+  const withFile = (...files: ReturnType<typeof file>[]): ModelMessage[] => [
+    { role: 'user', parts: [{ type: 'text', text: 'look' }, ...files] },
+  ]
+  const messages = withFile(file('image/png', 'iVBORw0KGgo=', 'a.png'), file('application/pdf', 'JVBERi0xLjc=', 'b.pdf'))
+  for (const model of [openai.model, anthropic.model, gemini.model]) await failureOf(collect(client, requestOf({ model, messages })))
+  expect(seen[0]?.body.messages).toMatchObject([
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'look' },
+        { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } },
+        { type: 'file', file: { filename: 'b.pdf', file_data: 'data:application/pdf;base64,JVBERi0xLjc=' } },
+      ],
+    },
+  ])
+  expect(seen[1]?.body.messages).toMatchObject([
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'look' },
+        { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' } },
+        { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0xLjc=' }, title: 'b.pdf' },
+      ],
+    },
+  ])
+  expect(seen[2]?.body.contents).toMatchObject([
+    {
+      role: 'user',
+      parts: [
+        { text: 'look' },
+        { inlineData: { mimeType: 'image/png', data: 'iVBORw0KGgo=' } },
+        { inlineData: { mimeType: 'application/pdf', data: 'JVBERi0xLjc=' } },
+      ],
+    },
+  ])
+  for (const [model, provider] of [
+    [openai.model, 'openai'],
+    [anthropic.model, 'anthropic'],
+  ] as const) {
+    const error = await failureOf(collect(client, requestOf({ model, messages: withFile(file('video/mp4', 'AAAA', 'c.mp4')) })))
+    const message = expect.stringMatching(new RegExp(`^The model provider ${provider} does not take this: .*video/mp4`))
+    expect(error).toMatchObject({ problem: 'upstream-error', message })
+  }
+  expect(seen).toHaveLength(3)
+})
+
 test('a key that no header can hold is refused without being quoted', async () => {
   const { client, seen } = serve(() => new Response())
   const error = await failureOf(collect(client, requestOf({ model: openai.model, apiKey: 'sk-abc\ndef', messages: hello })))

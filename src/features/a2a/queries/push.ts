@@ -20,7 +20,7 @@ export async function upsertPush(db: Db, row: PushRow): Promise<void> {
     .values(row)
     .onConflictDoUpdate({
       target: [a2aPushConfigs.runId, a2aPushConfigs.id],
-      set: { dialect, sealed, state: 'pending', attempts: 0, dueAt: sql`now()` },
+      set: { dialect, sealed, state: 'pending', attempts: 0, told: null, telling: null, dueAt: sql`now()` },
     })
 }
 
@@ -41,9 +41,18 @@ export async function deletePush(db: Db, clientId: string, runId: string, id: st
   return gone.length > 0
 }
 
-export type DuePush = PushRow & { attempts: number; agentId: string }
+export type DuePush = PushRow & {
+  attempts: number
+  agentId: string
+  /** What is to be told: `over`, or since when the run waits for somebody. */
+  telling: string
+}
 
-/** Takes notifications of runs that are over, for `leaseSeconds`; another worker takes them again when this one never says what came of it. */
+/** A delay passes by itself, and is no news. */
+const STANDING = sql`case when ${runs.finishedAt} is not null then 'over'
+  when ${runs.status} in ('waiting', 'needs_reconcile') and ${runs.waitingFor}->>'reason' <> 'delay' then 'waits since ' || ${runs.waitingSince}::text end`
+
+/** Takes notifications of runs that are over or wait for somebody, for `leaseSeconds`; another worker takes them again when this one never says what came of it. */
 export async function takeDuePush(db: Db, { limit, leaseSeconds }: { limit: number; leaseSeconds: number }): Promise<DuePush[]> {
   const rows = await db.execute<{
     run_id: string
@@ -53,30 +62,36 @@ export async function takeDuePush(db: Db, { limit, leaseSeconds }: { limit: numb
     dialect: Dialect
     sealed: string
     attempts: number
+    telling: string
   }>(sql`
     update ${a2aPushConfigs} as taken
-    set attempts = taken.attempts + 1, due_at = now() + make_interval(secs => ${leaseSeconds})
+    set attempts = case when taken.telling = due.standing then taken.attempts else 0 end + 1, telling = due.standing, due_at = now() + make_interval(secs => ${leaseSeconds})
     from (
-      select config.run_id, config.id, ${runs.agentId} as agent_id
+      select config.run_id, config.id, ${runs.agentId} as agent_id, ${STANDING} as standing
       from ${a2aPushConfigs} as config join ${runs} on ${runs.id} = config.run_id
-      where config.state = 'pending' and config.due_at <= now() and ${runs.finishedAt} is not null
+      where config.state = 'pending' and config.due_at <= now() and ${STANDING} <> coalesce(config.told, '')
       order by config.due_at
       limit ${limit}
       for update of config skip locked
     ) as due
     where taken.run_id = due.run_id and taken.id = due.id
-    returning taken.run_id, taken.id, taken.client_id, due.agent_id, taken.dialect, taken.sealed, taken.attempts`)
+    returning taken.run_id, taken.id, taken.client_id, due.agent_id, taken.dialect, taken.sealed, taken.attempts, taken.telling`)
   return rows.map(({ run_id, client_id, agent_id, ...row }) => ({ ...row, runId: run_id, clientId: client_id, agentId: agent_id }))
 }
 
-/** What an attempt came to: `retryInMs` says when to try again. */
+/** What an attempt came to: `retryInMs` says when to try again. What was told on the way is not the end of it. */
 export async function settlePush(
   db: Db,
-  { runId, id }: Pick<PushRow, 'runId' | 'id'>,
+  { runId, id, telling }: Pick<DuePush, 'runId' | 'id' | 'telling'>,
   { state, outcome, retryInMs = 0 }: { state: 'pending' | 'sent' | 'failed'; outcome: string; retryInMs?: number },
 ): Promise<void> {
   await db
     .update(a2aPushConfigs)
-    .set({ state, outcome, dueAt: sql`now() + make_interval(secs => ${retryInMs / 1000})` })
+    .set({
+      state: telling === 'over' ? state : 'pending',
+      outcome,
+      ...(state === 'pending' ? {} : { told: telling }),
+      dueAt: sql`now() + make_interval(secs => ${retryInMs / 1000})`,
+    })
     .where(and(eq(a2aPushConfigs.runId, runId), eq(a2aPushConfigs.id, id)))
 }

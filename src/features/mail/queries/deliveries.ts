@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import type { Position } from '~/platform/keyset'
+import { behind, momentOf, type Position } from '~/platform/keyset'
 import type { EmailFilter } from '../schema'
 import { deliveries, emailEvents, emailSuppressions } from '../table'
 
@@ -21,7 +21,7 @@ const view = {
   sent_at: deliveries.sentAt,
   last_event_at: deliveries.lastEventAt,
 }
-const at = sql<string>`to_char(${deliveries.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+const at = momentOf(deliveries.createdAt)
 
 /** Newest first; behind `after` where it is given. */
 export const listDeliveries = (
@@ -41,7 +41,7 @@ export const listDeliveries = (
         filter.user_id === undefined ? undefined : eq(deliveries.userId, filter.user_id),
         filter.start_date === undefined ? undefined : gte(deliveries.createdAt, new Date(filter.start_date)),
         filter.end_date === undefined ? undefined : lte(deliveries.createdAt, new Date(filter.end_date)),
-        after === undefined ? undefined : sql`(${deliveries.createdAt}, ${deliveries.id}) < (${after.at}::timestamptz, ${after.id}::uuid)`,
+        behind(after, { by: deliveries.createdAt, id: deliveries.id, descending: true }),
       ),
     )
     .orderBy(desc(deliveries.createdAt), desc(deliveries.id))

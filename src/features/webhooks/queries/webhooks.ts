@@ -2,6 +2,7 @@ import { and, asc, desc, eq, sql } from 'drizzle-orm'
 import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { behind, momentOf } from '~/platform/keyset'
 import type { Notification } from '~/platform/notification'
 import { webhookDeliveries, webhooks } from '../table'
 
@@ -25,11 +26,11 @@ export async function insertWebhook(
   return row as NonNullable<typeof row>
 }
 
-export const listWebhooks = (db: Db, clientId: string, { skip, limit }: Page) =>
+export const listWebhooks = (db: Db, clientId: string, { skip, limit, after }: Page) =>
   db
-    .select(view)
+    .select({ ...view, at: momentOf(webhooks.createdAt) })
     .from(webhooks)
-    .where(eq(webhooks.clientId, clientId))
+    .where(and(eq(webhooks.clientId, clientId), behind(after, { by: webhooks.createdAt, id: webhooks.id })))
     .orderBy(asc(webhooks.createdAt), asc(webhooks.id))
     .offset(skip)
     .limit(limit)
@@ -91,11 +92,13 @@ const delivery = {
 const ofWebhook = (clientId: string, webhookId: string) =>
   and(eq(webhookDeliveries.clientId, clientId), eq(webhookDeliveries.webhookId, webhookId))
 
-export const listDeliveries = (db: Db, clientId: string, webhookId: string, { skip, limit }: Page) =>
+export const listDeliveries = (db: Db, clientId: string, webhookId: string, { skip, limit, after }: Page) =>
   db
-    .select(delivery)
+    .select({ ...delivery, at: momentOf(webhookDeliveries.createdAt) })
     .from(webhookDeliveries)
-    .where(ofWebhook(clientId, webhookId))
+    .where(
+      and(ofWebhook(clientId, webhookId), behind(after, { by: webhookDeliveries.createdAt, id: webhookDeliveries.id, descending: true })),
+    )
     .orderBy(desc(webhookDeliveries.createdAt), desc(webhookDeliveries.id))
     .offset(skip)
     .limit(limit)

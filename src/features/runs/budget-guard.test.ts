@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import { systemClock } from '~/platform/clock'
+import type { Db } from '~/platform/db'
+import { DomainError } from '~/platform/errors'
+import { createBudgetGuard } from './budget-guard'
+import type { OwnedRun } from './queries/owned'
+
+const run: OwnedRun = {
+  id: crypto.randomUUID(),
+  clientId: crypto.randomUUID(),
+  agentId: crypto.randomUUID(),
+  sessionId: crypto.randomUUID(),
+  leaseToken: 1,
+  input: { text: 'hi', files: [] },
+  traceId: 'trace',
+  createdAt: new Date(),
+  restMs: 60_000,
+  recovered: false,
+}
+
+/** A database that fails as told, one failure a call, and then says that no budget limits the run. */
+function failing(...failures: DomainError[]) {
+  let calls = 0
+  const execute = async () => {
+    calls += 1
+    const failure = failures.shift()
+    if (failure !== undefined) throw failure
+    return [{ mine: 1, budgets: 0, ok: true, refusing: null, held: false }]
+  }
+  // The guard asks with `execute` alone.
+  return { db: { execute } as unknown as Db, calls: () => calls }
+}
+
+test('a run waits for a connection to set money aside with, instead of failing', async () => {
+  const full = () => new DomainError('overloaded', 'Full.')
+  const { db, calls } = failing(full(), full())
+  expect(await createBudgetGuard({ db, clock: systemClock }).reserve(run, 'step', () => 5)).toEqual({ verdict: 'free' })
+  expect(calls()).toBe(3)
+})
+
+test('money that may be set aside already is not set aside once more', async () => {
+  const { db, calls } = failing(new DomainError('dependency-unavailable', 'The connection broke.'))
+  await expect(createBudgetGuard({ db, clock: systemClock }).reserve(run, 'step', () => 5)).rejects.toMatchObject({
+    problem: 'dependency-unavailable',
+  })
+  expect(calls()).toBe(1)
+})
