@@ -181,6 +181,21 @@ test.each([
   expect(more).toEqual([])
 })
 
+test('REDIS_CLUSTER: several URLs name nodes, which have one database', () => {
+  const urls = 'redis://:pw@a:7000,redis://:pw@b:7000/0'
+  expect(loadConfig({ REDIS_URL: urls, REDIS_CLUSTER: 'true' })).toMatchObject({ redis: { url: urls, cluster: true } })
+  expect(loadConfig({ REDIS_URL: 'redis://a' })).toMatchObject({ redis: { cluster: false } })
+  expect(complaints({ REDIS_URL: urls })).toEqual([expect.stringContaining('REDIS_URL is not usable')])
+  for (const env of [
+    { REDIS_URL: 'redis://a/3' },
+    { REDIS_URL: 'redis://a,b:7000' },
+    { REDIS_URL: 'redis://a,' },
+    { REDIS_HOST: 'a', REDIS_DB: '3' },
+    {},
+  ])
+    expect(complaints({ ...env, REDIS_CLUSTER: 'true' })).toHaveLength(1)
+})
+
 test('well-formed lists are kept as the server compares them', () => {
   const config = loadConfig({
     CORS_ORIGINS: 'https://App.example.com/, http://localhost:3000,https://b.example.com:443',

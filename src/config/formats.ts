@@ -52,10 +52,16 @@ export function faultOfDatabaseUrl(url: string, tls: 'auto' | 'require' | 'verif
   }
 }
 
-/** Why this is no URL of a Redis; undefined when it is one. */
-export function faultOfRedisUrl(url: string): string | undefined {
+/** Why this is no URL of a Redis, or of nodes of a cluster, separated by commas; undefined when it is. */
+export function faultOfRedisUrl(given: string, isCluster = false): string | undefined {
+  const faults = (isCluster ? given.split(',') : [given]).map((url) => faultOfServerUrl(url.trim(), isCluster))
+  return faults.find((fault) => fault !== undefined)
+}
+
+function faultOfServerUrl(url: string, isCluster: boolean): string | undefined {
   if (!/^rediss?:\/\//i.test(url) || !URL.canParse(url)) return 'it is not of the form redis://user:password@host:port/number'
   const { hostname, pathname } = new URL(url)
   if (hostname === '') return 'it names no host'
+  if (isCluster) return /^\/?0?$/.test(pathname) ? undefined : 'a cluster has no databases but 0'
   return /^\/?\d{0,4}$/.test(pathname) ? undefined : 'its path is not the number of a database'
 }

@@ -59,12 +59,19 @@ export function readRedis(read: Reader) {
     password: read.optional('REDIS_PASSWORD', 'With REDIS_HOST.', { secret: true }),
     ssl: read.flag('REDIS_SSL', 'With REDIS_HOST: TLS.', false),
   }
+  const cluster = read.flag(
+    'REDIS_CLUSTER',
+    'Whether REDIS_URL names nodes of a Redis Cluster: one or several URLs, separated by commas; the other nodes are found.',
+    false,
+  )
   const url = given ?? (host === undefined ? undefined : urlOf(host, parts))
-  const fault = url === undefined ? undefined : faultOfRedisUrl(url)
+  const fault = url === undefined ? undefined : faultOfRedisUrl(url, cluster)
   if (fault !== undefined)
-    read.faults.push(given === undefined ? 'REDIS_HOST must be a host name or address' : `REDIS_URL is not usable: ${fault}`)
+    read.faults.push(given === undefined ? `REDIS_HOST is not usable: ${fault}` : `REDIS_URL is not usable: ${fault}`)
+  if (cluster && url === undefined) read.faults.push('REDIS_CLUSTER needs REDIS_URL or REDIS_HOST')
   return {
     url,
+    cluster,
     keyPrefix: read.text('REDIS_KEY_PREFIX', 'Begins every key.', 'evoai:'),
     commandTimeoutMs: read.integer('REDIS_COMMAND_TIMEOUT_MS', 'Deadline of one command on the request path.', 200, 10, 10_000),
     allowEviction: read.flag('REDIS_ALLOW_EVICTION', 'Whether production starts on a Redis that drops keys when it is full.', false),

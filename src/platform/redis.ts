@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto'
-import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis'
+import type { ChainableCommander, Redis } from 'ioredis'
 import type { Log } from './log'
+import { openCluster } from './redis-cluster'
+import type { Commands, ConnectionOptions, LinkSettings, RedisLink } from './redis-link'
+import { openServer } from './redis-server'
+
+export type { Commands }
 
 export interface RedisStore {
   /**
@@ -9,7 +14,9 @@ export interface RedisStore {
    * Each command has `commandTimeoutMs`. What Redis itself refuses (`WRONGTYPE`, a script's error) is thrown as it is.
    * @throws RedisUnavailable at once (0 ms) while the circuit is open or the link is down, else when the link fails or a command is late.
    */
-  run<T>(commands: (redis: Redis) => Promise<T>): Promise<T>
+  run<T>(commands: (redis: Commands) => Promise<T>): Promise<T>
+  /** The same for what is about servers rather than keys: asks the only one, or all masters of a cluster; with `key` the one that has it. */
+  askServers<T>(question: (server: Redis) => Promise<T>, key?: string): Promise<T[]>
   /** Whether `run` would try. */
   readonly available: boolean
   /** Whether the server, as it was when the link came up, drops keys when it is full. */
@@ -19,11 +26,11 @@ export interface RedisStore {
   /** Prefixed key. Keys of one multi-key operation must share a `{tag}`: on a cluster they must live in one hash slot. */
   key(...parts: string[]): string
   /**
-   * A connection of its own, for a subscriber or (`blocking`) for one blocking reader; reconnects with back-off for ever; the caller disconnects it.
-   * A blocking one fails commands at once while it is down, and after MAX_BLOCK_MS + 5 s when the server is silent.
+   * A connection of its own, for a subscriber or for one blocking reader of the key `reads`; reconnects with back-off for ever; the caller disconnects it.
+   * A reader's fails commands at once while it is down, and after MAX_BLOCK_MS + 5 s when the server is silent.
    * A subscriber waits for the link instead, and subscribes again after a loss: what was published meanwhile is gone.
    */
-  dedicated(name: string, options?: { blocking?: boolean }): Redis
+  dedicated(name: string, options?: { reads?: string }): Redis
   /** Waits up to one command's time for commands in flight. */
   close(): Promise<void>
 }
@@ -32,47 +39,29 @@ export class RedisUnavailable extends Error {
   override name = 'RedisUnavailable'
 }
 
-export interface RedisSettings {
-  url: string
+/** `name` is shown by CLIENT LIST. */
+export interface RedisSettings extends LinkSettings {
   keyPrefix: string
-  commandTimeoutMs: number
-  /** Shown by CLIENT LIST. */
-  name: string
-  log: Log
+  /** Whether `url` names nodes of a cluster: one or several URLs, separated by commas. */
+  cluster?: boolean
 }
 
-/** Longest BLOCK of a reader on a `dedicated({ blocking: true })` connection: a longer one would look like a silent server. */
+/** Longest BLOCK on the connection of a reader: a longer one would look like a silent server. */
 export const MAX_BLOCK_MS = 5000
 const BLOCK_GRACE_MS = 5000
-/** Late or lost commands in a row that open the circuit. */
-const FAILURES_TO_OPEN = 3
-/** Replies of a server that is there but cannot serve: loading its data, demoted, full, or split off its cluster. */
-const UNFIT = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|MISCONF|NOAUTH|WRONGPASS) /
+/** Replies of a server that is there but cannot serve: loading its data, demoted, full, split off its cluster, or no longer the one that has the key. */
+const UNFIT = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOREPLICAS|OOM|MISCONF|NOAUTH|WRONGPASS) /
 
-/**
- * The circuit is the connection: late commands in a row drop it, and it is open until a fresh connection has shaken hands.
- * So the half-open probe is the handshake, retried at most every 1.2 s, and no request ever pays for it.
- */
-export function createRedis({ url, keyPrefix, commandTimeoutMs, name, log }: RedisSettings): RedisStore {
-  const client = connect(url, {
-    connectionName: name,
-    commandTimeout: commandTimeoutMs,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    // Fails what is in flight when the link closes; without it ioredis 6.0.0 leaves such commands to their timeout (#2193).
-    maxRetriesPerRequest: 0,
-  })
-  let failures = 0
-  let dropped = false
-  let closing = false
+export function createRedis({ cluster = false, keyPrefix, ...settings }: RedisSettings): RedisStore {
+  const { name, log } = settings
+  const link = (cluster ? openCluster : openServer)(settings)
+  let isClosing = false
   let evicts = false
-  reportState(client, log, () => closing)
-  client.on('ready', () => {
-    failures = 0
-    dropped = false
-    client.info('memory').then(
-      (memory) => {
-        const policy = evictionPolicyOf(memory)
+  reportState(link, log, () => isClosing)
+  link.events.on('up', () => {
+    Promise.all(link.servers().map((server) => server.info('memory'))).then(
+      (memories) => {
+        const policy = evictionPolicyOf(memories)
         evicts = policy !== undefined
         if (evicts) log.error('redis evicts keys: set maxmemory-policy to noeviction', { policy })
       },
@@ -80,81 +69,59 @@ export function createRedis({ url, keyPrefix, commandTimeoutMs, name, log }: Red
     )
   })
 
-  const isAvailable = () => client.status === 'ready' && !dropped
-
   function onFailure(error: unknown): never {
     if (!isLinkFailure(error)) {
-      failures = 0
+      link.answered()
       throw error
     }
-    failures += 1
-    if (failures >= FAILURES_TO_OPEN && isAvailable()) {
-      dropped = true
-      log.warn('redis circuit opened', { failures, error })
-      client.disconnect(true)
-    }
+    link.failed(error)
     throw new RedisUnavailable('Redis did not answer', { cause: error })
+  }
+
+  async function run<T>(commands: (redis: Commands) => Promise<T>): Promise<T> {
+    if (!link.isUp) throw new RedisUnavailable('Redis is not connected')
+    link.gather()
+    try {
+      const result = await commands(link.commands)
+      link.answered()
+      return result
+    } catch (error) {
+      return onFailure(error)
+    }
   }
 
   return {
     get available() {
-      return isAvailable()
+      return link.isUp
     },
     get evicts() {
       return evicts
     },
-    async run(commands) {
-      if (!isAvailable()) throw new RedisUnavailable('Redis is not connected')
-      sendTogether(client)
-      try {
-        const result = await commands(client)
-        failures = 0
-        return result
-      } catch (error) {
-        return onFailure(error)
-      }
-    },
-    ready: (ms) => isReadyWithin(client, ms),
+    run,
+    askServers: (question, key) => run(() => Promise.all(link.servers(key).map(question))),
+    ready: (ms) => isUpWithin(link, ms),
     key: (...parts) => keyPrefix + parts.join(':'),
-    dedicated(suffix, { blocking = false } = {}) {
-      const connection = connect(url, { connectionName: `${name}:${suffix}`, ...(blocking ? BLOCKING : SUBSCRIBING) })
+    dedicated(suffix, { reads } = {}) {
+      const connection = link.dedicated({ connectionName: `${name}:${suffix}`, ...(reads === undefined ? SUBSCRIBING : BLOCKING) }, reads)
       // Down together with the request connection, which reports it.
       connection.on('error', (error) => log.debug('redis connection failed', { connection: suffix, error }))
       return connection
     },
     async close() {
-      closing = true
-      dropped = true
-      await Promise.race([client.quit().catch(() => undefined), Bun.sleep(commandTimeoutMs)])
-      client.disconnect()
+      isClosing = true
+      await link.close()
     },
   }
 }
 
-/** `replyMapping` would change the types of replies. */
-type Options = Omit<RedisOptions, 'replyMapping'>
-
-const BLOCKING: Options = {
+const BLOCKING: ConnectionOptions = {
   commandTimeout: MAX_BLOCK_MS + BLOCK_GRACE_MS,
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
 }
 
-const SUBSCRIBING: Options = { enableOfflineQueue: true, autoResubscribe: true, maxRetriesPerRequest: null }
-
-/** The one place that opens connections; Sentinel and Cluster addresses belong here. */
-function connect(url: string, options: Options): Redis {
-  return new Redis(url, {
-    connectTimeout: 2000,
-    disconnectTimeout: 100,
-    maxLoadingRetryTime: 1000,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt - 1, 5), 1000) + Math.random() * 200,
-    // A demoted primary refuses writes: find the new one.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
-    ...options,
-  })
-}
+const SUBSCRIBING: ConnectionOptions = { enableOfflineQueue: true, autoResubscribe: true, maxRetriesPerRequest: null }
 
 /**
  * Results of a pipeline in order. `exec()` alone resolves even when every command failed.
@@ -171,7 +138,7 @@ export async function results(pipeline: ChainableCommander): Promise<unknown[]> 
 /** A Lua script, sent by its hash and in full only to a server that does not know it. It may run twice (R31), so it must be idempotent. */
 export function script<T>(lua: string, numberOfKeys: number) {
   const sha = createHash('sha1').update(lua).digest('hex')
-  return async (redis: Redis, ...keysAndArgs: (string | number | Buffer)[]): Promise<T> => {
+  return async (redis: Commands, ...keysAndArgs: (string | number | Buffer)[]): Promise<T> => {
     try {
       return (await redis.evalsha(sha, numberOfKeys, ...keysAndArgs)) as T
     } catch (error) {
@@ -188,54 +155,45 @@ export function isLinkFailure(error: unknown): boolean {
 }
 
 const LINK_ERRORS =
-  /Command timed out|Connection is closed|Stream isn't writeable|MaxRetriesPerRequestError|AbortError|ECONN|EPIPE|ETIMEDOUT|RedisUnavailable/
+  /Command timed out|Connection is closed|Cluster isn't ready|Cluster is ended|Too many Cluster redirections|startup nodes|Stream isn't writeable|MaxRetriesPerRequestError|AbortError|ECONN|EPIPE|ETIMEDOUT|RedisUnavailable/
 
-/** What a turn of the event loop asks for goes out in one write at its end: a system call costs more than the command that it carries. */
-function sendTogether({ stream }: Redis) {
-  if (stream.writableCorked > 0) return
-  stream.cork()
-  setImmediate(() => stream.uncork())
-}
-
-function isReadyWithin(client: Redis, ms: number): Promise<boolean> {
-  if (client.status === 'ready') return Promise.resolve(true)
+function isUpWithin({ isUp, events }: RedisLink, ms: number): Promise<boolean> {
+  if (isUp) return Promise.resolve(true)
   return new Promise((resolve) => {
-    const settle = (isReady: boolean) => {
+    const settle = (answer: boolean) => {
       clearTimeout(timer)
-      client.off('ready', onReady)
-      resolve(isReady)
+      events.off('up', onUp)
+      resolve(answer)
     }
-    const onReady = () => settle(true)
+    const onUp = () => settle(true)
     const timer = setTimeout(() => settle(false), ms)
-    client.once('ready', onReady)
+    events.once('up', onUp)
   })
 }
 
 /** One line when the link is lost and one when it is back, however often it is retried between. */
-function reportState(client: Redis, log: Log, isClosing: () => boolean) {
+function reportState({ events }: RedisLink, log: Log, isClosing: () => boolean) {
   let reported: 'up' | 'down' | undefined
-  let lastError: unknown
-  client.on('error', (error) => {
-    lastError = error
-  })
-  client.on('close', () => {
+  events.on('down', (error) => {
     if (reported === 'down' || isClosing()) return
     reported = 'down'
-    log.warn('redis unavailable', { error: lastError })
+    log.warn('redis unavailable', { error })
   })
-  client.on('ready', () => {
+  events.on('up', () => {
     if (reported === 'down') log.info('redis available')
     reported = 'up'
-    lastError = undefined
   })
 }
 
 /**
- * By which policy a server drops keys when it is full, from what `INFO memory` says; undefined where it never does.
+ * By which policy one of these servers drops keys when it is full, from what `INFO memory` says; undefined where none ever does.
  * One that does drops what revocation and limits rely on, without a word.
  */
-export function evictionPolicyOf(memory: string): string | undefined {
-  const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1] ?? 'noeviction'
-  const isBounded = !/maxmemory:0\b/.test(memory)
-  return isBounded && policy !== 'noeviction' ? policy : undefined
+export function evictionPolicyOf(memories: string[]): string | undefined {
+  const policies = memories.map((memory) => {
+    const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1] ?? 'noeviction'
+    const isBounded = !/maxmemory:0\b/.test(memory)
+    return isBounded && policy !== 'noeviction' ? policy : undefined
+  })
+  return policies.find((policy) => policy !== undefined)
 }

@@ -37,8 +37,8 @@ export function banner({
   ].join('\n')
 }
 
-/** Host and name, without the credentials. */
+/** Host and name, of the first of several, without the credentials. */
 function place(given: string | undefined, used: string | undefined): string {
-  const { host, pathname } = new URL(used ?? 'none:')
+  const { host, pathname } = new URL(used?.split(',')[0] ?? 'none:')
   return given === undefined ? `embedded (${host})` : `${host}${pathname}`
 }

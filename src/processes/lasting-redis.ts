@@ -12,13 +12,13 @@ export async function demandLastingRedis({ production, redis: { url, ...settings
   const redis = createRedis({ ...settings, url, name: 'evo-supervisor', log: silentLog })
   try {
     if (!(await redis.ready(REACH_MS))) return
-    const memory = await redis
-      .run((client) => client.info('memory'))
+    const memories = await redis
+      .askServers((server) => server.info('memory'))
       .catch((error) => {
         log.warn('redis does not tell its memory policy', { error })
-        return ''
+        return []
       })
-    const policy = evictionPolicyOf(memory)
+    const policy = evictionPolicyOf(memories)
     if (policy !== undefined)
       throw new StartError(
         `Redis drops keys when it is full (maxmemory-policy ${policy}): set it to noeviction, or REDIS_ALLOW_EVICTION=true`,

@@ -2,10 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
-import type { Redis } from 'ioredis'
 import type { Database } from '~/platform/db'
 import { silentLog } from '~/platform/log'
-import { appendToStreams } from '~/platform/outbox/streams'
+import { appendToStream } from '~/platform/outbox/streams'
 import type { OutboxKind } from '~/platform/outbox/table'
 import { createRedis, type RedisStore } from '~/platform/redis'
 import { migrate } from '../../db/migrate'
@@ -65,9 +64,11 @@ export async function giveToWorker({ database, redis }: Queues, kind: OutboxKind
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as row_ (id uuid, client_id uuid, payload jsonb)`)
   const startedAt = Date.now()
   for (let at = 0; at < rows.length; at += PUBLISHED_AT_ONCE) {
-    await appendToStreams(
+    const some = rows.slice(at, at + PUBLISHED_AT_ONCE)
+    await appendToStream(
       redis,
-      rows.slice(at, at + PUBLISHED_AT_ONCE).map(({ id }) => ({ id, kind })),
+      kind,
+      some.map(({ id }) => id),
     )
   }
   return startedAt
@@ -77,7 +78,7 @@ export async function giveToWorker({ database, redis }: Queues, kind: OutboxKind
 export async function giveToFloor({ redis }: Queues, kind: 'email' | 'audit', bodies: string[]): Promise<number> {
   const startedAt = Date.now()
   for (let at = 0; at < bodies.length; at += PUBLISHED_AT_ONCE) {
-    await redis.run((client: Redis) => {
+    await redis.run((client) => {
       const pipeline = client.pipeline()
       for (const body of bodies.slice(at, at + PUBLISHED_AT_ONCE)) pipeline.xadd(FLOOR_STREAMS[kind], '*', 'body', body)
       return pipeline.exec()

@@ -130,5 +130,5 @@ async function emptyStores({ stores: { database, redis } }: ReturnType<typeof cr
   await database.db.execute(
     sql`truncate clients, users, attempt_counters, outbox, deliveries, email_events, email_suppressions, dead_letters, audit_logs, audit_chains, idempotency_keys, mcp_servers, tools cascade`,
   )
-  await redis.run((client) => client.flushdb())
+  await redis.askServers((server) => server.flushdb())
 }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { isLinkFailure, MAX_BLOCK_MS, type RedisStore, RedisUnavailable, results, script } from '../redis'
+import { type Commands, isLinkFailure, MAX_BLOCK_MS, type RedisStore, RedisUnavailable, results, script } from '../redis'
 import { GROUP, streamKey } from './streams'
 import type { OutboxKind } from './table'
 
@@ -71,7 +71,7 @@ const tidyUp = script<number>(
 
 export function joinGroup(redis: RedisStore, kind: OutboxKind, consumer: string): ConsumerGroup {
   const stream = streamKey(redis, kind)
-  const reader: Redis = redis.dedicated(`${kind}-worker`, { blocking: true })
+  const reader: Redis = redis.dedicated(`${kind}-worker`, { reads: stream })
 
   let readerId: number | undefined
   reader.on('ready', () => {
@@ -86,7 +86,7 @@ export function joinGroup(redis: RedisStore, kind: OutboxKind, consumer: string)
   })
 
   /** One call looks at ten times `count` pending entries only, so the dead ones may lie behind many live ones. */
-  async function claimIdle(client: Redis, count: number, idleMs: number): Promise<Entry[]> {
+  async function claimIdle(client: Commands, count: number, idleMs: number): Promise<Entry[]> {
     let cursor = '0-0'
     for (;;) {
       const reply = await client.xautoclaim(stream, GROUP, consumer, idleMs, cursor, 'COUNT', count)
@@ -151,10 +151,10 @@ export function joinGroup(redis: RedisStore, kind: OutboxKind, consumer: string)
     tidy: () => redis.run(async (client) => void (await tidyUp(client, stream, GROUP, '', FORGET_AFTER_MS))),
     leave: () => redis.run(async (client) => void (await tidyUp(client, stream, GROUP, consumer, FORGET_AFTER_MS))),
 
-    wake: () =>
-      redis.run(async (client) => {
-        if (readerId !== undefined) await client.client('UNBLOCK', readerId)
-      }),
+    async wake() {
+      const id = readerId
+      if (id !== undefined) await redis.askServers((server) => server.client('UNBLOCK', id), stream)
+    },
 
     disconnect: () => reader.disconnect(),
   }

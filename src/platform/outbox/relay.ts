@@ -2,8 +2,8 @@ import { sql } from 'drizzle-orm'
 import type { Database } from '../db'
 import type { Log } from '../log'
 import type { RedisStore } from '../redis'
-import { appendToStreams, type Notice } from './streams'
-import { outbox } from './table'
+import { appendToStream, type Notice } from './streams'
+import { type OutboxKind, outbox } from './table'
 
 export interface Relay {
   /**
@@ -44,19 +44,26 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
     while (waiting.length > 0) {
       const batch = waiting.slice(0, BATCH)
       waiting = waiting.slice(BATCH)
-      try {
-        await appendToStreams(redis, batch)
-        isFailing = false
-        keepForMarking(batch)
-      } catch (error) {
-        failed('outbox rows were not published: the sweeper will', { rows: batch.length + waiting.length, error })
-        waiting = []
-      }
+      await Promise.all([...Map.groupBy(batch, ({ kind }) => kind)].map(([kind, notices]) => publishKind(kind, notices)))
     }
   }
 
-  function keepForMarking(batch: Notice[]) {
-    if (unmarked.length < MAX_WAITING) unmarked.push(...batch.map(({ id }) => id))
+  /** Streams apart: on a cluster the one may be away and the other not. */
+  async function publishKind(kind: OutboxKind, notices: Notice[]) {
+    const ids = notices.map(({ id }) => id)
+    try {
+      await appendToStream(redis, kind, ids)
+      isFailing = false
+      keepForMarking(ids)
+    } catch (error) {
+      const rest = waiting.filter((notice) => notice.kind !== kind)
+      failed('outbox rows were not published: the sweeper will', { rows: ids.length + waiting.length - rest.length, error })
+      waiting = rest
+    }
+  }
+
+  function keepForMarking(ids: string[]) {
+    if (unmarked.length < MAX_WAITING) unmarked.push(...ids)
     markTimer ??= setTimeout(() => void markPublished(), MARK_AFTER_MS)
   }
 
@@ -76,7 +83,7 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
     }
   }
 
-  /** One pipeline at a time: what is published meanwhile makes up the next batch. */
+  /** One batch at a time: what is published meanwhile makes up the next batch. */
   function start() {
     publishing ??= publishWaiting().finally(() => {
       publishing = undefined

@@ -12,10 +12,10 @@ export const streamKey = (redis: RedisStore, kind: OutboxKind) => redis.key('str
 export const GROUP = 'workers'
 
 /** A lost reply may mean that the entries are there: a worker meets them twice and finds the row done. */
-export async function appendToStreams(redis: RedisStore, notices: Notice[]): Promise<void> {
+export async function appendToStream(redis: RedisStore, kind: OutboxKind, ids: string[]): Promise<void> {
   await redis.run((client) => {
     const pipeline = client.pipeline()
-    for (const { id, kind } of notices) pipeline.xadd(streamKey(redis, kind), '*', 'id', id)
+    for (const id of ids) pipeline.xadd(streamKey(redis, kind), '*', 'id', id)
     return results(pipeline)
   })
 }

@@ -2,8 +2,8 @@ import { sql } from 'drizzle-orm'
 import { type Clock, systemClock } from '../clock'
 import type { Database } from '../db'
 import type { Log } from '../log'
-import type { RedisStore } from '../redis'
-import { appendToStreams, streamLength } from './streams'
+import { type RedisStore, RedisUnavailable } from '../redis'
+import { appendToStream, streamLength } from './streams'
 import { OUTBOX_KINDS, type OutboxKind, outbox } from './table'
 
 export interface Sweeper {
@@ -75,12 +75,20 @@ export function createSweeper({
     return published
   }
 
+  /** On a cluster the stream of one kind may be away and that of the next not. */
+  async function publishIfReachable(kind: OutboxKind): Promise<number> {
+    try {
+      return await publishUnfinished(kind)
+    } catch (error) {
+      if (!(error instanceof RedisUnavailable)) throw error
+      log.warn('outbox rows cannot be published, the next sweep tries again', { queue: kind, error })
+      return 0
+    }
+  }
+
   async function publishOrGiveBack(kind: OutboxKind, ids: string[]) {
     try {
-      await appendToStreams(
-        redis,
-        ids.map((id) => ({ id, kind })),
-      )
+      await appendToStream(redis, kind, ids)
     } catch (error) {
       await database.db
         .update(outbox)
@@ -109,7 +117,7 @@ export function createSweeper({
 
   async function sweep() {
     let published = 0
-    if (redis.available) for (const kind of OUTBOX_KINDS) published += await publishUnfinished(kind)
+    if (redis.available) for (const kind of OUTBOX_KINDS) published += await publishIfReachable(kind)
     const pruned = await prune()
     if (published > 0) log.info('published unfinished outbox rows again', { rows: published })
     return { published, pruned }
