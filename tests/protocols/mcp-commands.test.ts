@@ -135,23 +135,30 @@ test('MCP-05, defect 32: a command sees its own variables, and none of ours or o
 test.each(['floods-lines', 'floods-bytes', 'floods-messages', 'floods-errors'] as const)(
   'MCP-06: %s: a tool error, the command gone within 5 s, and nobody else the slower or larger for it',
   async (command) => {
-    const open = await openFor({ command })
-    const before = process.memoryUsage.rss()
-    const quiet = await longestLag(Bun.sleep(200))
-    const calling = call(open, 'go')
-    const started = performance.now()
-    // A busy machine delays everybody.
-    expect(await longestLag(calling)).toBeLessThan(Math.max(50, quiet * 3))
-    expect(await calling).toMatchObject({
-      error: 'tool_execution_error',
-      message: expect.stringContaining('does not run: it writes'),
-    })
-    expect(performance.now() - started).toBeLessThan(5000)
-    expect(await nothingRuns()).toBe(0)
-    expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024)
-    await open.close()
+    // A flood that holds us up does so each time; a busy machine, now and then.
+    let lag = Number.POSITIVE_INFINITY
+    for (let round = 0; round < 4 && lag > 50; round++) lag = await lagUnderFlood(command)
+    expect(lag).toBeLessThanOrEqual(50)
   },
 )
+
+/** Has a command flood us until it is ended for it, and says for how many milliseconds our event loop stood still at most. */
+async function lagUnderFlood(command: string): Promise<number> {
+  const open = await openFor({ command })
+  const before = process.memoryUsage.rss()
+  const calling = call(open, 'go')
+  const started = performance.now()
+  const lag = await longestLag(calling)
+  expect(await calling).toMatchObject({
+    error: 'tool_execution_error',
+    message: expect.stringContaining('does not run: it writes'),
+  })
+  expect(performance.now() - started).toBeLessThan(5000)
+  expect(await nothingRuns()).toBe(0)
+  expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024)
+  await open.close()
+  return lag
+}
 
 test('MCP-06: a command that floods from its first moment costs its tools', async () => {
   const open = await openFor({ command: 'floods-at-once' })
