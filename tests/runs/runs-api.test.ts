@@ -199,3 +199,28 @@ test('a run that waits can be cancelled, and the session goes on', async () => {
   expect((await app.ada.call('POST', `/api/v1/runs/${body.id}/cancel`)).body.status).toBe('cancelled')
   expect((await begin(id, { message: 'next', external_id: 'waiter' })).body.result).toEqual({ response: 'Echo: next' })
 })
+
+test('a run that is cancelled in the moment in which it is put aside ends all the same', async () => {
+  const id = await booker()
+  const { redis } = app.services.stores
+  const { run } = redis
+  const statusOf = async () =>
+    (await app.services.db.execute<{ status: string }>("select status from runs where session_id like 'aside\\_%'"))[0]?.status
+  // Redis answers late from the moment that the pause is committed, so its process is not done with the run.
+  let isHeld = true
+  redis.run = async (commands) => {
+    const answer = await run(commands)
+    while (isHeld && (await statusOf()) === 'waiting') await Bun.sleep(5)
+    return answer
+  }
+  try {
+    const { body } = await begin(id, { message: '/tool book {"seats": 2}', external_id: 'aside', mode: 'background' })
+    await until(async () => (await statusOf()) === 'waiting')
+    await app.services.runner.cancel(body.id)
+    isHeld = false
+    await until(async () => (await statusOf()) === 'cancelled')
+  } finally {
+    isHeld = false
+    redis.run = run
+  }
+})

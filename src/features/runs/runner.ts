@@ -61,6 +61,9 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     const orders = { signal: abort.signal, handOver: handOver.signal, ahead }
     const done = inTenantScope(run.clientId, () => executeRun(executor, run, orders)).finally(() => {
       running.delete(run.id)
+      // It was told to end while it was being put aside, which could not be stopped any more.
+      if (abort.signal.reason instanceof RunCancelled)
+        endIdle(run.id).catch((error) => log.warn('a cancelled run waits still', { run_id: run.id, error }))
       void announce(redis, { session: run.sessionId }, log)
       claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
     })
