@@ -1,4 +1,4 @@
-import { type RedisStore, RedisUnavailable } from './redis'
+import { type RedisStore, unlessAway } from './redis'
 
 /** Whose definitions: a client's, or, as null, the catalogues that the platform keeps for all. */
 export type Definer = string | null
@@ -33,15 +33,6 @@ export function createDefinitionCache({ redis, size = 10_000 }: { redis: RedisSt
   // As PostgreSQL spells a UUID: one client has one mark, however a request writes it.
   const nameOf = (definer: Definer) => definer?.toLowerCase() ?? 'platform'
   const keyOf = (definer: Definer) => redis.key('defined', `{${nameOf(definer)}}`)
-
-  const unlessAway = async <T>(asked: Promise<T>): Promise<T | undefined> => {
-    try {
-      return await asked
-    } catch (error) {
-      if (error instanceof RedisUnavailable) return undefined
-      throw error
-    }
-  }
 
   const markOf = (definer: Definer) => {
     const fresh = crypto.randomUUID()

@@ -39,6 +39,16 @@ export class RedisUnavailable extends Error {
   override name = 'RedisUnavailable'
 }
 
+/** What was asked of Redis, or undefined where it did not answer. */
+export async function unlessAway<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof RedisUnavailable) return undefined
+    throw error
+  }
+}
+
 /** `name` is shown by CLIENT LIST. */
 export interface RedisSettings extends LinkSettings {
   keyPrefix: string

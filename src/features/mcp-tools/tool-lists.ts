@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { type RedisStore, RedisUnavailable } from '~/platform/redis'
+import { type RedisStore, unlessAway } from '~/platform/redis'
 import type { HeardTools, ToolLists } from '~/runtime/mcp/types'
 
 /** A longer list is asked for by each process. */
@@ -8,14 +8,6 @@ const MAX_LENGTH = 262_144
 /** In Redis, for all processes. `secret` makes the names: whoever reads them learns nothing about the credentials that a server is reached with. */
 export function createToolLists({ redis, secret, seconds }: { redis: RedisStore; secret: Buffer; seconds: number }): ToolLists {
   const nameOf = (server: string) => redis.key('mcp-tools', createHmac('sha256', secret).update(server).digest('base64url'))
-  const unlessAway = async <T>(asked: Promise<T>): Promise<T | undefined> => {
-    try {
-      return await asked
-    } catch (error) {
-      if (error instanceof RedisUnavailable) return undefined
-      throw error
-    }
-  }
   return {
     async find(server) {
       const kept = await unlessAway(redis.run((client) => client.get(nameOf(server))))

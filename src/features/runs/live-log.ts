@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { DomainError } from '~/platform/errors'
 import type { Log } from '~/platform/log'
-import { type RedisStore, RedisUnavailable, script } from '~/platform/redis'
+import { type RedisStore, script, unlessAway } from '~/platform/redis'
 import { isTerminal, type LogEvent } from './log-event'
 
 /** The run has another owner: whatever this process still does with it changes nothing. */
@@ -125,27 +125,17 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
   }
 
   const fromRedis = async (runId: string, after: number): Promise<LogEvent[]> => {
-    try {
-      const stored = await redis.run((client) => client.xrange(keys(runId)[0], `${after + 1}-0`, '+', 'COUNT', MAX_READ))
-      const entries = stored.map(([, fields]) => JSON.parse(fields[1] ?? 'null') as LogEvent)
-      return withoutGaps(entries, after)
-    } catch (error) {
-      if (error instanceof RedisUnavailable) return []
-      throw error
-    }
+    const stored = await unlessAway(redis.run((client) => client.xrange(keys(runId)[0], `${after + 1}-0`, '+', 'COUNT', MAX_READ)))
+    const entries = (stored ?? []).map(([, fields]) => JSON.parse(fields[1] ?? 'null') as LogEvent)
+    return withoutGaps(entries, after)
   }
 
   const append: LiveLog['append'] = async ({ id, leaseToken }, entries) => {
     const args = [String(leaseToken), String(STREAM_SECONDS), channel(id), String(MAX_ENTRIES)]
     for (const entry of entries) args.push(String(entry.seq), JSON.stringify(entry))
-    try {
-      const answer = await redis.run((client) => APPEND(client, ...keys(id), ...args))
-      if (answer === -1) throw new RunTakenOver(id)
-      return true
-    } catch (error) {
-      if (error instanceof RedisUnavailable) return false
-      throw error
-    }
+    const answer = await unlessAway(redis.run((client) => APPEND(client, ...keys(id), ...args)))
+    if (answer === -1) throw new RunTakenOver(id)
+    return answer !== undefined
   }
 
   return {
@@ -175,14 +165,13 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
 
     async erase(runIds) {
       let erased = 0
-      try {
-        // Key by key: those of two runs lie in two hash slots.
-        for (const id of runIds) erased += await redis.run((client) => client.del(keys(id)[0]))
-        return erased
-      } catch (error) {
-        if (error instanceof RedisUnavailable) return undefined
-        throw error
+      // Key by key: those of two runs lie in two hash slots.
+      for (const id of runIds) {
+        const count = await unlessAway(redis.run((client) => client.del(keys(id)[0])))
+        if (count === undefined) return undefined
+        erased += count
       }
+      return erased
     },
 
     forget(runId) {
