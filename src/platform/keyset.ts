@@ -1,4 +1,4 @@
-import { type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { type Placeholder, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 
 /** Where a page of a list ends: what its last item is ordered by, as text (a moment with its microseconds), and that item's id. */
@@ -15,7 +15,7 @@ export interface Listed<Item> {
 }
 
 /** A moment whole: a Date would lose the microseconds that tell two rows apart. */
-export const momentOf = (column: PgColumn) => sql<string>`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+export const momentOf = (timestamp: SQLWrapper) => sql<string>`to_char(${timestamp} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
 interface Order {
   by: PgColumn

@@ -1,9 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
+import { momentOf } from '~/platform/keyset'
 import type { Entry, Head, Link } from '../chain'
-
-/** How microseconds are read, so that no digit escapes the hash. */
-export const moment = (column: string) => sql.raw(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)
 
 export interface DueRow {
   id: string
@@ -46,7 +44,7 @@ export async function lockHeads(tx: Db, chains: string[], genesis: Head): Promis
       select id, seq, hash, recorded_at from audit_chains where id = any(${ordered}::uuid[]) order by id for update
     )
     select id, seq::int8 as seq, encode(hash, 'hex') as hash,
-      ${moment('greatest(clock_timestamp(), (select max(recorded_at) from locked))')} as now
+      ${momentOf(sql`greatest(clock_timestamp(), (select max(recorded_at) from locked))`)} as now
     from locked`)
   return { heads: new Map(rows.map(({ id, seq, hash }) => [id, { seq, hash }])), now: rows[0]?.now ?? '' }
 }

@@ -1,10 +1,9 @@
 import { and, asc, desc, eq, gt, gte, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import type { Position } from '~/platform/keyset'
+import { behind, momentOf, type Position } from '~/platform/keyset'
 import type { Head, Link } from '../chain'
 import type { AuditFilter } from '../schema'
 import { auditChains, auditLogs } from '../table'
-import { moment } from './append'
 
 const view = {
   id: auditLogs.id,
@@ -21,7 +20,7 @@ const view = {
   created_at: auditLogs.createdAt,
 }
 const hex = (column: string) => sql<string>`encode(${sql.raw(column)}, 'hex')`
-const at = sql<string>`${moment('created_at')}`
+const at = momentOf(auditLogs.createdAt)
 /** What an exported row has besides, so that the chain can be followed in the file. */
 const chained = { seq: auditLogs.seq, prev_hash: hex('prev_hash'), hash: hex('hash') }
 
@@ -43,7 +42,7 @@ const matches = (filter: Scoped, after: Position | undefined): SQL | undefined =
     filter.resource_id === undefined ? undefined : eq(auditLogs.resourceId, filter.resource_id),
     filter.start_date === undefined ? undefined : gte(auditLogs.createdAt, new Date(filter.start_date)),
     filter.end_date === undefined ? undefined : lte(auditLogs.createdAt, new Date(filter.end_date)),
-    after === undefined ? undefined : sql`(${auditLogs.createdAt}, ${auditLogs.id}) < (${after.at}::timestamptz, ${after.id}::uuid)`,
+    behind(after, { by: auditLogs.createdAt, id: auditLogs.id, descending: true }),
   )
 
 /** Newest first; behind `after` where it is given. */
@@ -87,7 +86,7 @@ export const listLinks = (db: Db, chainId: string, seq: number, limit: number): 
       resource_type: auditLogs.resourceType,
       trace_id: auditLogs.traceId,
       created_at: at,
-      recorded_at: sql<string>`${moment('recorded_at')}`,
+      recorded_at: momentOf(auditLogs.recordedAt),
       resource_id: auditLogs.resourceId,
       details: auditLogs.details,
       ip_address: auditLogs.ipAddress,

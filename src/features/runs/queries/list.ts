@@ -2,7 +2,7 @@ import { and, desc, eq, sql } from 'drizzle-orm'
 import { usageRecords } from '~/features/usage/table'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
-import type { Position } from '~/platform/keyset'
+import { behind, momentOf, type Position } from '~/platform/keyset'
 import { type RunStatus, runSteps, runs } from '../table'
 
 export interface RunFilter {
@@ -61,9 +61,8 @@ export async function listRuns(
   reach: Reach,
   { clientId, agentId, sessionId, status, after, skip, limit }: RunFilter & { after: Position | undefined; skip: number; limit: number },
 ) {
-  const at = sql<string>`to_char(${runs.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   const rows = await db
-    .select({ ...shown, at })
+    .select({ ...shown, at: momentOf(runs.createdAt) })
     .from(runs)
     .where(
       and(
@@ -72,7 +71,7 @@ export async function listRuns(
         agentId === undefined ? undefined : eq(runs.agentId, agentId),
         sessionId === undefined ? undefined : eq(runs.sessionId, sessionId),
         status === undefined ? undefined : eq(runs.status, status),
-        after === undefined ? undefined : sql`(${runs.createdAt}, ${runs.id}) < (${after.at}::timestamptz, ${after.id}::uuid)`,
+        behind(after, { by: runs.createdAt, id: runs.id, descending: true }),
       ),
     )
     .orderBy(desc(runs.createdAt), desc(runs.id))
