@@ -6,8 +6,7 @@ import { tools } from '~/features/tools/table'
 import { resealConfig } from '~/platform/catalogue-secrets'
 import type { Db } from '~/platform/db'
 import type { Secrets } from '~/platform/secrets'
-
-const PAGE_SIZE = 100
+import { resealRows } from './reseal'
 
 const CATALOGUES = [
   { table: mcpServers, contextOf: contextOfServer },
@@ -21,28 +20,27 @@ const CATALOGUES = [
  */
 export async function resealCatalogues({ db, secrets, signal }: { db: Db; secrets: Secrets; signal?: AbortSignal }): Promise<number> {
   let total = 0
-  for (const { table, contextOf } of CATALOGUES) {
-    let after: string | undefined
-    do {
-      const rows = await db
-        .select({ id: table.id, configJson: table.configJson })
-        .from(table)
-        .where(after === undefined ? undefined : gt(table.id, after))
-        .orderBy(asc(table.id))
-        .limit(PAGE_SIZE)
-      for (const { id, configJson } of rows) {
-        if (signal?.aborted) return total
+  for (const { table, contextOf } of CATALOGUES)
+    total += await resealRows({
+      page: (after, size) =>
+        db
+          .select({ id: table.id, configJson: table.configJson })
+          .from(table)
+          .where(after === undefined ? undefined : gt(table.id, after))
+          .orderBy(asc(table.id))
+          .limit(size),
+      placeOf: ({ id }) => id,
+      async reseal({ id, configJson }) {
         const anew = resealConfig(secrets.platform, contextOf(id), configJson)
-        if (anew === undefined) continue
+        if (anew === undefined) return 0
         const changed = await db
           .update(table)
           .set({ configJson: anew })
           .where(and(eq(table.id, id), eq(table.configJson, configJson)))
           .returning({ id: table.id })
-        total += changed.length
-      }
-      after = rows.at(-1)?.id
-    } while (after !== undefined)
-  }
+        return changed.length
+      },
+      signal,
+    })
   return total
 }
