@@ -2,10 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { eq } from 'drizzle-orm'
 import { auditLogs } from '~/features/audit/table'
 import { createAuditWorker } from '~/features/audit/worker'
-import { createLinkTokens } from '~/features/auth/link-tokens'
-import { createMailbox } from '~/features/mail/mailbox'
 import { deliveries } from '~/features/mail/table'
-import { createMailWorker } from '~/features/mail/worker'
 import { createLiveLog } from '~/features/runs/live-log'
 import { silentLog } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
@@ -15,6 +12,7 @@ import { createServices } from '~/processes/services'
 import { withSurface } from '../security/transport/row'
 import { until } from '../support/background'
 import { readEvents, shownText } from '../support/events'
+import { createMailboxWorker } from '../support/mailbox-worker'
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -252,21 +250,9 @@ interface Queue {
 const keysOfAll = () => Array.from({ length: 12 }, (_, index) => `test:${index}`)
 
 /** What a worker process does. */
-function work({ stores, invitationLinks, renderMail }: TestApp['services'], signal: AbortSignal): Promise<unknown> {
-  const { database, redis, linkKeys } = stores
-  const mail = createMailWorker({
-    database,
-    redis,
-    log: silentLog,
-    sender: createMailbox({ write: () => {} }),
-    from: 'noreply@example.com',
-    sendTimeoutMs: 1000,
-    unknownHoldSeconds: 1,
-    duePollMs: 200,
-    links: createLinkTokens({ keys: linkKeys, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
-    invitations: invitationLinks,
-    render: renderMail,
-  })
+function work(services: TestApp['services'], signal: AbortSignal): Promise<unknown> {
+  const { database, redis } = services.stores
+  const mail = createMailboxWorker(services, { duePollMs: 200 })
   const audit = createAuditWorker({ database, redis, log: silentLog })
   const sweeper = createSweeper({ database, redis, log: silentLog, intervalMs: 200, unfinishedAfterMs: 1000, unpublishedAfterMs: 3000 })
   return Promise.all([mail, audit, sweeper].map((worker) => worker.run(signal)))

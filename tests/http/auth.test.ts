@@ -1,9 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createLinkTokens } from '~/features/auth/link-tokens'
-import { createMailbox } from '~/features/mail/mailbox'
-import { createTemplates } from '~/features/mail/templates'
-import { createMailWorker } from '~/features/mail/worker'
-import { silentLog } from '~/platform/log'
+import { createMailboxWorker } from '../support/mailbox-worker'
 import { linkCode } from '../support/newcomer'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -13,26 +9,7 @@ let working: Promise<void>
 
 beforeAll(async () => {
   app = await startApp()
-  const { database, redis, linkKeys } = app.services.stores
-  const ttl = { verifyTtlSeconds: 86_400, resetTtlSeconds: 3600 }
-  const worker = createMailWorker({
-    database,
-    redis,
-    log: silentLog,
-    sender: createMailbox({ write: () => {} }),
-    from: 'noreply@example.com',
-    sendTimeoutMs: 1000,
-    unknownHoldSeconds: 1,
-    links: createLinkTokens({ keys: linkKeys, ttlSeconds: { 'verify-email': 86_400, 'reset-password': 3600, 'change-email': 86_400 } }),
-    invitations: app.services.invitationLinks,
-    render: createTemplates({
-      appUrl: 'http://localhost:3000',
-      invitationTtlSeconds: 604_800,
-      lockout: { attempts: 5, seconds: 1800 },
-      ...ttl,
-    }),
-  })
-  working = worker.run(stopping.signal)
+  working = createMailboxWorker(app.services).run(stopping.signal)
 })
 afterAll(async () => {
   stopping.abort()
