@@ -74,7 +74,9 @@ async function produceMails() {
 async function produceEntries(clientId: string) {
   for (;;) {
     const [row] = await database.db.execute<{ committed: number }>(
-      sql`select count(*)::int as committed from outbox where kind = 'audit' and client_id = ${clientId}`,
+      // Each stands in one of the two, and moves in one step.
+      sql`select ((select count(*) from outbox where kind = 'audit' and client_id = ${clientId})
+        + (select count(*) from audit_logs where client_id = ${clientId}))::int as committed`,
     )
     let left = order.perClient - (row?.committed ?? 0)
     if (left <= 0) return

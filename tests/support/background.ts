@@ -96,7 +96,11 @@ export async function openBackground({ redisUrl = services.redisUrl }: { redisUr
     deliveryOf: async (outboxId: string) => (await db.select().from(deliveries).where(eq(deliveries.outboxId, outboxId)))[0],
     deadLettersOf: (outboxId: string) => db.select().from(deadLetters).where(eq(deadLetters.outboxId, outboxId)),
     deadLettersOfEntry: (entryId: string) => db.select().from(deadLetters).where(sql`${deadLetters.entry}->>'entry_id' = ${entryId}`),
-    isDone: async (id: string) => (await db.select({ doneAt: outbox.doneAt }).from(outbox).where(eq(outbox.id, id)))[0]?.doneAt != null,
+    /** An audit entry that was written has left the outbox. */
+    isDone: async (id: string) => {
+      const [row] = await db.select({ doneAt: outbox.doneAt }).from(outbox).where(eq(outbox.id, id))
+      return row === undefined || row.doneAt !== null
+    },
     /** How many of these nobody has marked as published. */
     unmarked: async (ids: string[]) =>
       (

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, t
 import { sql } from 'drizzle-orm'
 import { type Entry, GENESIS, type Link, linkEntry } from '~/features/audit/chain'
 import { parseEntry } from '~/features/audit/entry'
-import { appendLinks, lockHeads } from '~/features/audit/queries/append'
+import { lockHeads, moveHeads, moveToLog } from '~/features/audit/queries/append'
 import { makePartition } from '~/features/audit/queries/partitions'
 import { erasePersonal } from '~/features/audit/queries/read'
 import { createAuditUpkeep } from '~/features/audit/upkeep'
@@ -187,13 +187,18 @@ test('partitions are made ahead; the oldest goes with the retention, and what is
 /** Rows at the beginning of a chain, as a worker of January 2020 would have written them. */
 async function recordLongAgo(clientId: string, count: number) {
   await world.database.transaction((tx) => makePartition(tx, '2020-01'))
-  await world.database.transaction(async (tx) => {
-    const { heads } = await lockHeads(tx, [clientId], GENESIS)
+  const recordedAt = '2020-01-05T00:00:00.000000Z'
+  const payload = { ...auditPayload(clientId), created_at: '2020-01-05T00:00:00.000Z' }
+  const ids: string[] = []
+  for (let i = 0; i < count; i++) ids.push(await world.requestAudit(payload))
+  await world.database.transaction(async (tx, send) => {
+    const { heads } = await lockHeads(tx, send, [clientId], GENESIS)
     const links: Link[] = []
-    for (let i = 0; i < count; i++) {
-      const entry = parseEntry(Bun.randomUUIDv7(), { ...auditPayload(clientId), created_at: '2020-01-05T00:00:00.000Z' })
-      links.push(linkEntry(entry as Entry, links.at(-1) ?? heads.get(clientId) ?? GENESIS, '2020-01-05T00:00:00.000000Z'))
+    for (const id of ids) {
+      const entry = parseEntry(id, payload)
+      links.push(linkEntry(entry as Entry, links.at(-1) ?? heads.get(clientId) ?? GENESIS, recordedAt))
     }
-    await appendLinks(tx, links)
+    await moveToLog(tx, links, recordedAt)
+    await moveHeads(tx, links.slice(-1))
   })
 }

@@ -142,6 +142,7 @@ test('a worker killed between recording and acknowledging doubles nothing', asyn
   await world.append('audit', 'id', id)
   await whileWorking(() => until(async () => (await world.lengthOf('audit')) === 0))
   expect(await world.countAudits([id])).toBe(1)
+  expect(await world.deadLettersOf(id)).toEqual([])
 })
 
 test('a stopping worker finishes the batch in hand', async () => {

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 
 /** What may be erased from a row without breaking its chain: the chain holds a salted hash of it. */
 export interface Personal {
@@ -58,27 +58,30 @@ export function linkEntry(entry: Entry, head: Head, recordedAt: string): Link {
 
 /** Salted, so that what was erased cannot be found by trying. */
 export const hashPersonal = (salt: string, { resource_id, details, ip_address, user_agent }: Personal): string =>
-  sha256([salt, resource_id, details, ip_address, user_agent])
+  sha256(canonicalJson([salt, resource_id, details, ip_address, user_agent]))
 
+/** Nothing here has members whose order would matter. */
 export const hashLink = (link: Omit<Link, 'hash' | 'salt' | keyof Personal>): string =>
-  sha256([
-    'v1',
-    link.prev_hash,
-    link.chain_id,
-    link.seq,
-    link.id,
-    link.client_id,
-    link.user_id,
-    link.actor_user_id,
-    link.action,
-    link.resource_type,
-    link.trace_id,
-    link.created_at,
-    link.recorded_at,
-    link.personal_hash,
-  ])
+  sha256(
+    JSON.stringify([
+      'v1',
+      link.prev_hash,
+      link.chain_id,
+      link.seq,
+      link.id,
+      link.client_id,
+      link.user_id,
+      link.actor_user_id,
+      link.action,
+      link.resource_type,
+      link.trace_id,
+      link.created_at,
+      link.recorded_at,
+      link.personal_hash,
+    ]),
+  )
 
-const sha256 = (values: unknown[]) => createHash('sha256').update(canonicalJson(values)).digest('hex')
+const sha256 = (text: string) => Bun.SHA256.hash(text, 'hex')
 
 /** JSON with the names of objects in order, as PostgreSQL's jsonb does not keep theirs. */
 function canonicalJson(value: unknown): string {

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
-import type { Db } from '~/platform/db'
+import type { Db, Send } from '~/platform/db'
 import { momentOf } from '~/platform/keyset'
-import type { Entry, Head, Link } from '../chain'
+import type { Head, Link } from '../chain'
 
 export interface DueRow {
   id: string
@@ -14,34 +14,49 @@ export interface DueRow {
  * another order than they happened. Locked in the order of their ids, so that two workers with the same rows wait for each other instead of dead-locking.
  */
 export async function lockDue(tx: Db, ids: string[], alongside: number): Promise<DueRow[]> {
+  const named = sql`${bareArray(ids)}::uuid[]`
+  // The named ones are among the older ones; the platform's have no client, and NULL finds no index entry by being equal.
+  const older = sql`kind = 'audit' and done_at is null and id < ${ids.toSorted().at(-1) ?? null}::uuid`
+  const most = ids.length + alongside
+  // Asked by id alone: with more, an index of all that is unfinished looks shorter while the planner's figures are from an idle hour.
   return tx.execute<DueRow & Record<string, unknown>>(sql`
-    with named as (
-      select id, client_id from outbox where id = any(${sql.param(ids)}::uuid[]) and kind = 'audit'
-    ), newest as (
-      select client_id, max(id::text)::uuid as id from named group by client_id
+    with concerned as materialized (
+      select distinct client_id from outbox where id = any(${named})
     ), older as (
-      select outbox.id from newest join outbox on outbox.client_id is not distinct from newest.client_id and outbox.id < newest.id
-      where outbox.kind = 'audit' and outbox.done_at is null
-      order by outbox.id limit ${alongside}
+      select one.id from concerned cross join lateral (
+        select id from outbox where client_id = concerned.client_id and ${older} order by id limit ${most}
+      ) one
+      union all (
+        select id from outbox where client_id is null and ${older} and exists (select from concerned where client_id is null)
+        order by id limit ${most}
+      )
     )
     select id, payload, done_at is not null as done from outbox
-    where id in (select id from named union select id from older)
+    where id = any(${named} || array(select id from older order by id limit ${most})) and kind = 'audit'
     order by id
     for update`)
 }
 
+/** Which of these stand in the log. */
+export async function findRecorded(tx: Db, ids: string[]): Promise<Set<string>> {
+  const rows = await tx.execute<{ id: string }>(sql`select id from audit_logs where id = any(${bareArray(ids)}::uuid[])`)
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** Locks the ends of these chains, making those that are new, and says what time it is: never earlier than at the last row of any of them. */
-export async function lockHeads(tx: Db, chains: string[], genesis: Head): Promise<{ heads: Map<string, Head>; now: string }> {
-  const ordered = sql.param(chains.toSorted())
-  await tx.execute(sql`
-    insert into audit_chains (id, seq, hash, recorded_at, base_seq, base_hash)
-    select id, ${genesis.seq}, decode(${genesis.hash}, 'hex'), '-infinity', ${genesis.seq}, decode(${genesis.hash}, 'hex')
-    from unnest(${ordered}::uuid[]) as id
-    order by id
-    on conflict do nothing`)
+export async function lockHeads(tx: Db, send: Send, chains: string[], genesis: Head): Promise<{ heads: Map<string, Head>; now: string }> {
+  const ordered = sql`${bareArray(chains.toSorted())}::uuid[]`
+  await send(() =>
+    tx.execute(sql`
+      insert into audit_chains (id, seq, hash, recorded_at, base_seq, base_hash)
+      select id, ${genesis.seq}, decode(${genesis.hash}, 'hex'), '-infinity', ${genesis.seq}, decode(${genesis.hash}, 'hex')
+      from unnest(${ordered}) as id
+      order by id
+      on conflict do nothing`),
+  )
   const rows = await tx.execute<{ id: string; seq: number; hash: string; now: string }>(sql`
     with locked as (
-      select id, seq, hash, recorded_at from audit_chains where id = any(${ordered}::uuid[]) order by id for update
+      select id, seq, hash, recorded_at from audit_chains where id = any(${ordered}) order by id for update
     )
     select id, seq::int8 as seq, encode(hash, 'hex') as hash,
       ${momentOf(sql`greatest(clock_timestamp(), (select max(recorded_at) from locked))`)} as now
@@ -49,24 +64,39 @@ export async function lockHeads(tx: Db, chains: string[], genesis: Head): Promis
   return { heads: new Map(rows.map(({ id, seq, hash }) => [id, { seq, hash }])), now: rows[0]?.now ?? '' }
 }
 
-/** Writes links and moves their chains' ends, each with one statement. The chains are locked by the caller. */
-export async function appendLinks(tx: Db, links: Link[]) {
-  await tx.execute(sql`
+/**
+ * Moves rows of the outbox, which the caller has locked, into the log, as links of chains that are locked too. What a payload says goes from table to
+ * table; it was checked by `parseEntry`, so every cast succeeds.
+ */
+export function moveToLog(tx: Db, links: Link[], recordedAt: string) {
+  const of = (pick: (link: Link) => string | number) => bareArray(links.map(pick))
+  const bytesOf = (pick: (link: Link) => string) => bareArray(links.map((link) => `"\\\\x${pick(link)}"`))
+  return tx.execute(sql`
+    with moved as (
+      delete from outbox using unnest(
+        ${of(({ id }) => id)}::uuid[], ${of(({ chain_id }) => chain_id)}::uuid[], ${of(({ seq }) => seq)}::int8[],
+        ${bytesOf(({ salt }) => salt ?? '')}::bytea[], ${bytesOf(({ personal_hash }) => personal_hash)}::bytea[],
+        ${bytesOf(({ prev_hash }) => prev_hash)}::bytea[], ${bytesOf(({ hash }) => hash)}::bytea[]
+      ) as link (id, chain_id, seq, salt, personal_hash, prev_hash, hash)
+      where outbox.id = link.id
+      returning link.*, payload as said
+    )
     insert into audit_logs (id, chain_id, seq, client_id, user_id, actor_user_id, action, resource_type, trace_id, created_at, recorded_at,
       resource_id, details, ip_address, user_agent, salt, personal_hash, prev_hash, hash)
-    select id, chain_id, seq, client_id, user_id, actor_user_id, action, resource_type, trace_id, created_at, recorded_at,
-      resource_id, nullif(details, 'null'), ip_address, user_agent, decode(salt, 'hex'), decode(personal_hash, 'hex'),
-      decode(prev_hash, 'hex'), decode(hash, 'hex')
-    from jsonb_to_recordset(${JSON.stringify(links)}::jsonb) as link (id uuid, chain_id uuid, seq bigint, client_id uuid, user_id uuid,
-      actor_user_id uuid, action text, resource_type text, trace_id text, created_at timestamptz, recorded_at timestamptz,
-      resource_id text, details jsonb, ip_address text, user_agent text, salt text, personal_hash text, prev_hash text, hash text)`)
-  const ends = new Map(links.map(({ chain_id: id, seq, hash, recorded_at }) => [id, { id, seq, hash, recorded_at }]))
-  await tx.execute(sql`
+    select id, chain_id, seq, (said->>'client_id')::uuid, (said->>'user_id')::uuid, (said->>'actor_user_id')::uuid, said->>'action',
+      said->>'resource_type', said->>'trace_id', (said->>'created_at')::timestamptz, ${recordedAt}::timestamptz,
+      said->>'resource_id', nullif(said->'details', 'null'), said->>'ip_address', said->>'user_agent', salt, personal_hash, prev_hash, hash
+    from moved`)
+}
+
+/** Moves the ends of chains to these links. */
+export function moveHeads(tx: Db, ends: Link[]) {
+  return tx.execute(sql`
     update audit_chains set seq = end_.seq, hash = decode(end_.hash, 'hex'), recorded_at = end_.recorded_at
-    from jsonb_to_recordset(${JSON.stringify([...ends.values()])}::jsonb) as end_ (id uuid, seq bigint, hash text, recorded_at timestamptz)
+    from jsonb_to_recordset(${JSON.stringify(ends.map(({ chain_id: id, seq, hash, recorded_at }) => ({ id, seq, hash, recorded_at })))}::jsonb)
+      as end_ (id uuid, seq bigint, hash text, recorded_at timestamptz)
     where audit_chains.id = end_.id`)
 }
 
-export async function finishEntries(tx: Db, entries: Pick<Entry, 'id'>[]) {
-  await tx.execute(sql`update outbox set done_at = clock_timestamp() where id = any(${sql.param(entries.map(({ id }) => id))}::uuid[])`)
-}
+/** An array literal of what needs no quotes, such as ids: a batch has thousands, which the general way would look through one by one. */
+const bareArray = (items: (string | number)[]) => `{${items.join(',')}}`
