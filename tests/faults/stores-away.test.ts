@@ -193,7 +193,10 @@ describe('a store goes away under a running server', () => {
       const newName = () => `agent-${crypto.randomUUID()}`
       const stored = async (name: string) => (await sql`select id from agents where name = ${name}`).map(({ id }) => id as string)
       const audited = async (name: string) =>
-        (await sql`select 1 from outbox where kind = 'audit' and payload->'details'->>'name' = ${name}`).length
+        (
+          await sql`select 1 from outbox where kind = 'audit' and payload->'details'->>'name' = ${name}
+            union all select 1 from audit_logs where details->>'name' = ${name}`
+        ).length
 
       test('F-11: between two statements: an agent is created exactly once, or not at all', async () => {
         const [name, hopeless] = [newName(), newName()]
