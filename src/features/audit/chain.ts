@@ -42,8 +42,8 @@ export const chainOf = (clientId: string | null) => clientId ?? PLATFORM_CHAIN
 /** What the first row of a chain follows. */
 export const GENESIS: Head = { seq: 0, hash: '0'.repeat(64) }
 
-export function linkEntry(entry: Entry, head: Head, recordedAt: string): Link {
-  const salt = randomBytes(16).toString('hex')
+export function linkEntry(entry: Entry, head: Head, recordedAt: string): Link & { salt: string } {
+  const salt = newSalt()
   const link = {
     ...entry,
     chain_id: chainOf(entry.client_id),
@@ -52,8 +52,21 @@ export function linkEntry(entry: Entry, head: Head, recordedAt: string): Link {
     salt,
     personal_hash: hashPersonal(salt, entry),
     prev_hash: head.hash,
+    hash: '',
   }
-  return { ...link, hash: hashLink(link) }
+  link.hash = hashLink(link)
+  return link
+}
+
+const SALT_BYTES = 16
+let salts = ''
+
+/** Many are drawn at a time: asking the system for each would cost as much as all else about a link. */
+function newSalt(): string {
+  if (salts === '') salts = randomBytes(SALT_BYTES * 256).toString('hex')
+  const salt = salts.slice(0, 2 * SALT_BYTES)
+  salts = salts.slice(2 * SALT_BYTES)
+  return salt
 }
 
 /** Salted, so that what was erased cannot be found by trying. */

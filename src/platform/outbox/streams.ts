@@ -1,4 +1,4 @@
-import { type RedisStore, results } from '../redis'
+import { type RedisStore, script } from '../redis'
 import type { OutboxKind } from './table'
 
 /** An outbox row as a stream sees it: whoever can write to Redis can name a row, but not say what is in it. */
@@ -11,13 +11,12 @@ export interface Notice {
 export const streamKey = (redis: RedisStore, kind: OutboxKind) => redis.key('stream', kind)
 export const GROUP = 'workers'
 
+/** One call for all: a command for each id costs a process that publishes many more than everything else about them. */
+const APPEND = script<number>("for _, id in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'id', id) end return #ARGV", 1)
+
 /** A lost reply may mean that the entries are there: a worker meets them twice and finds the row done. */
 export async function appendToStream(redis: RedisStore, kind: OutboxKind, ids: string[]): Promise<void> {
-  await redis.run((client) => {
-    const pipeline = client.pipeline()
-    for (const id of ids) pipeline.xadd(streamKey(redis, kind), '*', 'id', id)
-    return results(pipeline)
-  })
+  await redis.run((client) => APPEND(client, streamKey(redis, kind), ...ids))
 }
 
 export const streamLength = (redis: RedisStore, kind: OutboxKind): Promise<number> =>

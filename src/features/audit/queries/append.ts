@@ -14,14 +14,15 @@ export interface DueRow {
  * another order than they happened. Locked in the order of their ids, so that two workers with the same rows wait for each other instead of dead-locking.
  */
 export async function lockDue(tx: Db, ids: string[], alongside: number): Promise<DueRow[]> {
-  const named = sql`${bareArray(ids)}::uuid[]`
   // The named ones are among the older ones; the platform's have no client, and NULL finds no index entry by being equal.
   const older = sql`kind = 'audit' and done_at is null and id < ${ids.toSorted().at(-1) ?? null}::uuid`
   const most = ids.length + alongside
   // Asked by id alone: with more, an index of all that is unfinished looks shorter while the planner's figures are from an idle hour.
   return tx.execute<DueRow & Record<string, unknown>>(sql`
-    with concerned as materialized (
-      select distinct client_id from outbox where id = any(${named})
+    with named as materialized (
+      select ${bareArray(ids)}::uuid[] as ids
+    ), concerned as materialized (
+      select distinct client_id from outbox where id = any((select ids from named)::uuid[])
     ), older as (
       select one.id from concerned cross join lateral (
         select id from outbox where client_id = concerned.client_id and ${older} order by id limit ${most}
@@ -32,7 +33,7 @@ export async function lockDue(tx: Db, ids: string[], alongside: number): Promise
       )
     )
     select id, payload, done_at is not null as done from outbox
-    where id = any(${named} || array(select id from older order by id limit ${most})) and kind = 'audit'
+    where id = any((select ids from named) || array(select id from older order by id limit ${most})) and kind = 'audit'
     order by id
     for update`)
 }
@@ -66,27 +67,33 @@ export async function lockHeads(tx: Db, send: Send, chains: string[], genesis: H
 
 /**
  * Moves rows of the outbox, which the caller has locked, into the log, as links of chains that are locked too. What a payload says goes from table to
- * table; it was checked by `parseEntry`, so every cast succeeds.
+ * table; it was checked by `parseEntry`, so every cast succeeds. Reading many ids and hashes is what costs: ids of chains are sent once each, and salts
+ * and hashes as one piece, cut by the place of the link.
  */
 export function moveToLog(tx: Db, links: Link[], recordedAt: string) {
+  const chains = [...new Set(links.map(({ chain_id }) => chain_id))]
+  const numbers = new Map(chains.map((chain, index) => [chain, index + 1]))
+  const bytes = links.map(({ salt, personal_hash, prev_hash, hash }) => `${salt}${personal_hash}${prev_hash}${hash}`).join('')
   const of = (pick: (link: Link) => string | number) => bareArray(links.map(pick))
-  const bytesOf = (pick: (link: Link) => string) => bareArray(links.map((link) => `"\\\\x${pick(link)}"`))
   return tx.execute(sql`
     with moved as (
       delete from outbox using unnest(
-        ${of(({ id }) => id)}::uuid[], ${of(({ chain_id }) => chain_id)}::uuid[], ${of(({ seq }) => seq)}::int8[],
-        ${bytesOf(({ salt }) => salt ?? '')}::bytea[], ${bytesOf(({ personal_hash }) => personal_hash)}::bytea[],
-        ${bytesOf(({ prev_hash }) => prev_hash)}::bytea[], ${bytesOf(({ hash }) => hash)}::bytea[]
-      ) as link (id, chain_id, seq, salt, personal_hash, prev_hash, hash)
+        ${of(({ id }) => id)}::uuid[], ${of(({ chain_id }) => numbers.get(chain_id) ?? 0)}::int4[], ${of(({ seq }) => seq)}::int8[]
+      ) with ordinality as link (id, chain, seq, place)
       where outbox.id = link.id
       returning link.*, payload as said
+    ), given as materialized (
+      select ${bareArray(chains)}::uuid[] as chains, decode(${bytes}, 'hex') as bytes
+    ), linked as (
+      select moved.id, chains[chain] as chain_id, seq, said, bytes, 112 * (place::int4 - 1) as at from moved cross join given
     )
     insert into audit_logs (id, chain_id, seq, client_id, user_id, actor_user_id, action, resource_type, trace_id, created_at, recorded_at,
       resource_id, details, ip_address, user_agent, salt, personal_hash, prev_hash, hash)
-    select id, chain_id, seq, (said->>'client_id')::uuid, (said->>'user_id')::uuid, (said->>'actor_user_id')::uuid, said->>'action',
-      said->>'resource_type', said->>'trace_id', (said->>'created_at')::timestamptz, ${recordedAt}::timestamptz,
-      said->>'resource_id', nullif(said->'details', 'null'), said->>'ip_address', said->>'user_agent', salt, personal_hash, prev_hash, hash
-    from moved`)
+    select id, chain_id, seq, case when said->>'client_id' is not null then chain_id end, (said->>'user_id')::uuid,
+      (said->>'actor_user_id')::uuid, said->>'action', said->>'resource_type', said->>'trace_id', (said->>'created_at')::timestamptz,
+      ${recordedAt}::timestamptz, said->>'resource_id', nullif(said->'details', 'null'), said->>'ip_address', said->>'user_agent',
+      substr(bytes, at + 1, 16), substr(bytes, at + 17, 32), substr(bytes, at + 49, 32), substr(bytes, at + 81, 32)
+    from linked`)
 }
 
 /** Moves the ends of chains to these links. */
