@@ -4,7 +4,7 @@ import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { createPause } from '~/platform/patience'
 import { RunTakenOver } from './live-log'
-import { hasBudget, releaseReservation, reserve } from './queries/budgets'
+import { releaseReservation, reserve } from './queries/budgets'
 import type { OwnedRun } from './queries/owned'
 
 /** Whose money a run spends. */
@@ -25,8 +25,6 @@ export type ReserveAnswer =
 
 /** Keeps runs within their budgets, whichever process they are in: PostgreSQL decides, in one statement for all budgets of a call. */
 export interface BudgetGuard {
-  /** Finds out beside other work whether any budget limits the run at all. */
-  look(spender: Spender): Promise<void>
   /** @throws RunTakenOver */
   reserve(spender: OwnedRun, stepKey: string, amountNanos: () => number): Promise<Exclude<ReserveAnswer, { verdict: 'taken-over' }>>
   release(spender: OwnedRun, stepKey: string, how: { spentNanos: number }): Promise<void>
@@ -38,14 +36,24 @@ const FREE_MS = 2000
 const PATIENCE_MS = 60_000
 
 /** For one run. */
-export function createBudgetGuard({ db, clock }: { db: Db; clock: Clock }): BudgetGuard {
-  let freeUntil = 0
+export function createBudgetGuard({
+  db,
+  clock,
+  isFree = false,
+  committed,
+}: {
+  db: Db
+  clock: Clock
+  /** It was just found that no budget limits the run. */
+  isFree?: boolean
+  /** The run is there for others to see: money is set aside for no other. */
+  committed?: Promise<void> | undefined
+}): BudgetGuard {
+  let freeUntil = isFree ? clock.now() + FREE_MS : 0
   return {
-    async look(spender) {
-      if (!(await hasBudget(db, spender))) freeUntil = clock.now() + FREE_MS
-    },
     async reserve(spender, stepKey, amountNanos) {
       if (clock.now() < freeUntil) return { verdict: 'free' }
+      await committed
       const answer = await onceThereIsRoom(() => reserve(db, spender, { stepKey, amountNanos: amountNanos() }), clock)
       if (answer.verdict === 'taken-over') throw new RunTakenOver(spender.id)
       if (answer.verdict === 'free') freeUntil = clock.now() + FREE_MS

@@ -8,7 +8,7 @@ import { listLog } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { releaseLease } from './queries/runs'
 import { openRunLog, type RunLog } from './run-log'
-import { type Groundwork, type TurnDeps, takeTurn } from './turn'
+import { type Early, type TurnDeps, takeTurn } from './turn'
 
 /** Thrown into a run to end it. */
 export class RunCancelled extends Error {
@@ -24,14 +24,14 @@ export interface Orders {
   signal: AbortSignal
   /** Aborts when this process is about to stop: the run goes elsewhere as soon as the steps in hand are done. */
   handOver: AbortSignal
-  /** What the turn begins with, where it is being read already. */
-  ahead?: Promise<Groundwork> | undefined
+  /** For a run that is executed beside its own COMMIT. */
+  early?: Early | undefined
 }
 
 const MAX_LOG_CHUNKS = 10_000
 
 /** Executes one run that this process owns, from wherever it stands to its end or pause. Never rejects: what happens is told by the run's log and row. */
-export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver, ahead }: Orders): Promise<void> {
+export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver, early }: Orders): Promise<void> {
   const { db, live, log } = deps
   const inner = new AbortController()
   const leaving = new AbortController()
@@ -39,7 +39,9 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     inner.abort(signal.reason)
     if (signal.reason instanceof HandedOver) leaving.abort(signal.reason)
   }
-  const persist = createPersist({ run, log, signal: leaving.signal })
+  const committed = early?.committed
+  committed?.catch((error: unknown) => inner.abort(error))
+  const persist = createPersist({ run, log, committed, signal: leaving.signal })
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop, { once: true })
   const endTimer = atDeadline(run.restMs, () => inner.abort(new DomainError('upstream-timeout', 'The run took longer than it may.')))
@@ -51,13 +53,20 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     const inherited = run.recovered ? await onlyLive(live, run.id, past.at(-1)?.seq ?? 0) : []
     const entries = [...past, ...inherited]
     const lastSeq = entries.at(-1)?.seq ?? 0
-    runLog = openRunLog({ db, live, run, lastSeq, inherited, log, persist, failed: (error) => inner.abort(error) })
+    runLog = openRunLog({ db, live, run, lastSeq, inherited, log, persist, committed, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
-    const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, ahead })
+    const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, early })
     await runLog.end('run-finished', { run_id: run.id, response }, { status: 'succeeded', result: { response } })
   } catch (error) {
-    await settleFailure(deps, run, runLog, inner.signal.aborted ? inner.signal.reason : error)
+    // Of a run that never came about there is nothing to say.
+    const isRun =
+      committed === undefined ||
+      (await committed.then(
+        () => true,
+        () => false,
+      ))
+    if (isRun) await settleFailure(deps, run, runLog, inner.signal.aborted ? inner.signal.reason : error)
   } finally {
     endTimer()
     signal.removeEventListener('abort', stop)

@@ -16,9 +16,21 @@ export type Persist = (write: () => Promise<boolean>) => Promise<void>
  * Whoever took the run over meanwhile is noticed by the fence. Gives up when `signal` aborts.
  * @throws RunTakenOver
  */
-export function createPersist({ run, log, signal }: { run: OwnedRun; log: Log; signal: AbortSignal }): Persist {
+export function createPersist({
+  run,
+  log,
+  signal,
+  committed,
+}: {
+  run: OwnedRun
+  log: Log
+  signal: AbortSignal
+  /** Of a run that is executed beside its own COMMIT: nothing is written before. */
+  committed?: Promise<void> | undefined
+}): Persist {
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: run.id, error })
   return async (write) => {
+    await committed
     const isOurs = await write().catch((error) => {
       if (!isPassing(error)) throw error
       return patiently(write, { clock: systemClock, signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]), onFirst })

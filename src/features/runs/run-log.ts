@@ -37,6 +37,7 @@ export function openRunLog({
   inherited = [],
   log,
   persist,
+  committed = Promise.resolve(),
   failed,
 }: {
   db: Db
@@ -47,6 +48,8 @@ export function openRunLog({
   /** The last entries up to `lastSeq`, where only Redis has them yet: they go to PostgreSQL with the next ones. */
   inherited?: LogEvent[]
   log: Log
+  /** Nothing is shown before it. */
+  committed?: Promise<void> | undefined
   failed: (error: unknown) => void
 }): RunLog {
   live.open(run.id, lastSeq)
@@ -55,7 +58,7 @@ export function openRunLog({
   let outgoing: LogEvent[] = []
   /** Shown or about to be, not yet in PostgreSQL. */
   let unsaved: LogEvent[] = [...inherited]
-  let tail: Promise<void> = Promise.resolve()
+  let tail: Promise<void> = committed
   let timer: ReturnType<typeof setTimeout> | undefined
   let broken: unknown
 

@@ -3,6 +3,7 @@ import { inTenantScope, sqlState } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { type RedisStore, RedisUnavailable } from '~/platform/redis'
 import { HandedOver } from '~/runtime/pause'
+import type { Spender } from './budget-guard'
 import { type ExecutorDeps, executeRun, RunCancelled } from './executor'
 import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
@@ -11,21 +12,29 @@ import { findLastSeq } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { claimRun, listUnattended, releaseLease, renewLeases, takeIdle } from './queries/runs'
 import { openRunLog } from './run-log'
-import { type Groundwork, prepareTurn } from './turn'
+import { type Ahead, type Early, lookAhead } from './turn'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
 export interface Runner {
   readonly owner: string
-  /** Reads what the run begins with while it is being committed. Never rejects unheard. */
-  prepare(run: OwnedRun): Promise<Groundwork>
+  /** Begins to read what the run will need if it is accepted. */
+  lookAhead(run: Spender): Ahead
+  /** Executes a run whose COMMIT is under way, short of writing and showing anything. Its caller says what came of the COMMIT. */
+  begin(run: OwnedRun, ahead: Omit<Early, 'committed'>): BegunRun
   /** Executes a run that was just inserted for this owner: at once if it is `running`, else when its turn comes. */
-  accept(run: OwnedRun, status: 'running' | 'queued', ahead?: Promise<Groundwork>): void
+  accept(run: OwnedRun, status: 'running' | 'queued'): void
   /** A run was inserted for whoever has time: tells the others. */
   offer(): void
   /** A cancel was written to PostgreSQL: ends the run here, or tells the process that has it. */
   cancel(runId: string): Promise<void>
   /** Stops taking runs, gives the ones in hand `graceMs` to end, and leaves the rest to others. */
   stop(graceMs: number): Promise<void>
+}
+
+export interface BegunRun {
+  committed(): void
+  /** There is no such run, or nobody knows: settles when nothing of it goes on here. */
+  abandon(): Promise<void>
 }
 
 export interface RunnerOptions {
@@ -56,10 +65,15 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   let stopping = false
   let renewedAt = performance.now()
 
-  const execute = (run: OwnedRun, ahead?: Promise<Groundwork>) => {
+  const execute = (run: OwnedRun, early?: Early) => {
     const abort = new AbortController()
-    const orders = { signal: abort.signal, handOver: handOver.signal, ahead }
-    const done = inTenantScope(run.clientId, () => executeRun(executor, run, orders)).finally(() => {
+    const orders = { signal: abort.signal, handOver: handOver.signal, early }
+    return { run, abort, done: inTenantScope(run.clientId, () => executeRun(executor, run, orders)) }
+  }
+
+  /** From now on it is renewed, cancelled and waited for. */
+  const hold = ({ run, abort, done }: ReturnType<typeof execute>) => {
+    const over = done.finally(() => {
       running.delete(run.id)
       // It was told to end while it was being put aside, which could not be stopped any more.
       if (abort.signal.reason instanceof RunCancelled)
@@ -67,7 +81,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
       void announce(redis, { session: run.sessionId }, log)
       claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
     })
-    running.set(run.id, { abort, done, leaseToken: run.leaseToken })
+    running.set(run.id, { abort, done: over, leaseToken: run.leaseToken })
   }
 
   const claim = async (id: string): Promise<boolean> => {
@@ -75,7 +89,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     const run = await claimRun(db, { id, owner, leaseSeconds }).catch(unlessBusy)
     if (run === undefined) return false
     queued.delete(id)
-    execute(run)
+    hold(execute(run))
     return true
   }
 
@@ -163,15 +177,25 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   return {
     owner,
-    prepare(run) {
-      const groundwork = inTenantScope(run.clientId, () => prepareTurn(executor, run))
-      // The transaction may fail, and then nobody asks for it.
-      groundwork.catch(() => undefined)
-      return groundwork
+    lookAhead: (run) => inTenantScope(run.clientId, () => lookAhead(executor, run)),
+    begin(run, ahead) {
+      const commit = Promise.withResolvers<void>()
+      const execution = execute(run, { ...ahead, committed: commit.promise })
+      return {
+        committed() {
+          hold(execution)
+          if (stopping) execution.abort.abort(new HandedOver('this process stops'))
+          commit.resolve()
+        },
+        abandon() {
+          commit.reject(new Error('the run was not committed'))
+          return execution.done
+        },
+      }
     },
-    accept(run, status, ahead) {
+    accept(run, status) {
       if (stopping) leave(run)
-      else if (status === 'running') execute(run, ahead)
+      else if (status === 'running') hold(execute(run))
       else queued.add(run.id)
     },
     offer() {

@@ -9,9 +9,8 @@ import type { RunInput } from '~/runtime/types'
 import { insertUserEvent } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { countRunsToAdd, insertRun, interruptSession, upsertSession } from './queries/runs'
-import type { Runner } from './runner'
+import type { BegunRun, Runner } from './runner'
 import type { OnBusy } from './schema'
-import type { Groundwork } from './turn'
 
 export interface RunRequest {
   clientId: string
@@ -51,28 +50,35 @@ export const createStart =
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
-    let ahead: Promise<Groundwork> | undefined
+    // Files of its own are not to be seen before COMMIT.
+    const ahead = isBackground || prepared.length > 0 ? undefined : runner.lookAhead(row)
+    const early: { run?: BegunRun; attempts: number } = { attempts: 0 }
     const runOf = ({ createdAt, restMs }: { createdAt: Date; restMs: number }): OwnedRun => {
       return { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, restMs, recovered: false }
     }
     const started = await write(principal, async ({ tx, audit }) => {
+      early.attempts += 1
+      // Begun by an attempt of this transaction that was not committed. Not waited for: it may need a connection itself.
+      void early.run?.abandon()
       const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
       if (onBusy === 'interrupt' || prepared.length > 0) await locked
       const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
       if (prepared.length > 0) kept = { ...input, files: await files.keep(tx, { clientId, sessionId, author: 'user' }, prepared) }
       const said = userEvent(kept)
       // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
-      const [, active, run] = await Promise.all([
+      const [, active, run, , history = []] = await Promise.all([
         locked,
         countRunsToAdd(tx, clientId, concurrentPerClient),
         insertRun(tx, { ...owned, input: kept, content: said.content }),
         insertUserEvent(tx, { id, ...said }),
+        ahead?.readHistory(tx),
       ])
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
-      // Nobody else writes to the session from here on. Not waited for: the transaction holds a connection. Files of its own are not to be seen before COMMIT.
-      ahead = run.status === 'running' && prepared.length === 0 ? runner.prepare(runOf(run)) : undefined
+      // Nobody else writes to the session from here on. The model may be asked while the rest is written down.
+      if (early.attempts === 1 && run.status === 'running' && ahead !== undefined)
+        early.run = runner.begin(runOf(run), { ...ahead, history })
       const used = run.apiKeyId === null ? {} : { api_key_id: run.apiKeyId }
       audit({
         action: 'run',
@@ -82,11 +88,17 @@ export const createStart =
         details: { run_id: id, session_id: sessionId, ...used },
       })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
-    }).catch(refuseGone)
+    }).catch((error) => {
+      void early.run?.abandon()
+      return refuseGone(error)
+    })
+    const isBegun = early.attempts === 1 && started.id === id
+    if (!isBegun) await early.run?.abandon()
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
-    if (isBackground) runner.offer()
-    else runner.accept(runOf(started), started.status === 'running' ? 'running' : 'queued', ahead)
+    if (isBegun && early.run !== undefined) early.run.committed()
+    else if (isBackground) runner.offer()
+    else runner.accept(runOf(started), started.status === 'running' ? 'running' : 'queued')
     await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
     return { runId: id, sessionId }
   }

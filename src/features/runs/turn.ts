@@ -7,13 +7,14 @@ import { patiently } from '~/platform/patience'
 import { isAside, textOf, userEvent } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
 import type { FilePart } from '~/runtime/model/types'
-import type { Agent, RunLimits } from '~/runtime/types'
-import { createBudgetGuard } from './budget-guard'
+import type { Agent, AgentEvent, RunLimits } from '~/runtime/types'
+import { createBudgetGuard, type Spender } from './budget-guard'
 import { createContext } from './context'
 import { eventIdOf } from './event-id'
 import { openJournal } from './journal'
 import type { LogEvent } from './log-event'
 import type { Persist } from './persist'
+import { hasBudget } from './queries/budgets'
 import { insertUserEvent, listHistory, listStoredEvents } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { sumTokens } from './queries/steps'
@@ -50,49 +51,74 @@ interface Turn {
   persist: Persist
   signal: AbortSignal
   handOver: AbortSignal
-  ahead?: Promise<Groundwork> | undefined
+  early?: Early | undefined
 }
 
-export type Groundwork = Awaited<ReturnType<typeof prepareTurn>>
+/** What a turn needs whether or not it is accepted. Its promises need not be heard. */
+export interface Ahead {
+  agent: Promise<Agent>
+  isFree: Promise<boolean>
+  /** Of the session, behind its lock: in the transaction that accepts the turn. Sent when called. */
+  readHistory(tx: Db): Promise<AgentEvent[]>
+}
 
-/** All that a turn begins with, read side by side. For a new run it may be read before its COMMIT, once it is known to be the session's only one. */
-export async function prepareTurn({ db, clock, files, ...deps }: TurnDeps, run: OwnedRun) {
-  const { id, clientId, agentId, sessionId, recovered } = run
-  const guard = createBudgetGuard({ db, clock })
-  const [agent, history, opened, stored, usedTokens] = await Promise.all([
-    deps.loadAgent(clientId, agentId),
-    listHistory(db, { clientId, sessionId, runId: id, limit: deps.maxHistory }).then((history) =>
-      files.fill(clientId, history, MAX_HISTORY_FILE_BYTES),
-    ),
+/** A new run that is executed beside its own COMMIT, with what was read for it before. */
+export interface Early extends Pick<Ahead, 'agent' | 'isFree'> {
+  history: AgentEvent[]
+  /** Nothing is written, shown or changed in the world before. Rejects when the run is none. */
+  committed: Promise<void>
+}
+
+export function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Spender): Ahead {
+  const agent = loadAgent(run.clientId, run.agentId)
+  const isFree = hasBudget(db, run).then((has) => !has)
+  for (const promise of [agent, isFree]) promise.catch(() => undefined)
+  return { agent, isFree, readHistory: (tx) => listHistory(tx, { ...run, runId: run.id, limit: maxHistory }) }
+}
+
+/** All that a turn begins with, read side by side. */
+async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined) {
+  const { db, files } = deps
+  const { id, clientId, recovered } = run
+  const { agent, isFree, ...ahead } = early ?? lookAhead(deps, run)
+  const history = 'history' in ahead ? ahead.history : ahead.readHistory(db)
+  const [runnable, past, opened, stored, usedTokens, free] = await Promise.all([
+    agent,
+    Promise.resolve(history).then((events) => files.fill(clientId, events, MAX_HISTORY_FILE_BYTES)),
     files.open(clientId, run.input.files),
     recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
     recovered ? sumTokens(db, id) : 0,
-    guard.look(run),
+    isFree,
     recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
   ])
-  return { guard, agent, history, opened, stored, usedTokens }
+  return { agent: runnable, history: past, opened, stored, usedTokens, isFree: free }
 }
 
 /** The agent's turn itself. Returns the text of its last word. */
 export async function takeTurn(
   deps: TurnDeps,
   run: OwnedRun,
-  { runLog, entries, persist, signal, handOver, ahead }: Turn,
+  { runLog, entries, persist, signal, handOver, early }: Turn,
 ): Promise<string> {
   const { db, clock, log } = deps
   const { id, sessionId } = run
-  let begun = ahead
+  let given = early
   const prepare = () => {
-    const groundwork = begun ?? prepareTurn(deps, run)
+    const groundwork = prepareTurn(deps, run, given)
     // What failed is tried anew.
-    begun = undefined
+    given = undefined
     return groundwork
   }
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: id, error })
-  const { guard, agent, history, opened, stored, usedTokens } = await patiently(prepare, { clock, signal, onFirst })
+  const { agent, history, opened, stored, usedTokens, isFree } = await patiently(prepare, { clock, signal, onFirst })
   const { prices, maxTokens, defaultOutputTokens, limits } = deps
+  const committed = early?.committed
+  const guard = createBudgetGuard({ db, clock, isFree, committed })
   const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
-  const keepFile = (file: FilePart) => deps.keepFile(run, file)
+  const keepFile = async (file: FilePart) => {
+    await committed
+    return deps.keepFile(run, file)
+  }
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, keepFile, handOver })
   const journal = await patiently(open, { clock, signal, onFirst })
   const context = createContext(
