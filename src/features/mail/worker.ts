@@ -28,7 +28,7 @@ export interface MailWorkerSettings extends ComposeSettings {
   sendTimeoutMs: number
   /** How long a mail that may have been sent waits for a word from the provider before it is sent again. */
   unknownHoldSeconds: number
-  /** Mails in hand at once; as many again may be repetitions. */
+  /** Mails in hand at once; as many again may be repetitions. A worker that is killed leaves the outcome of as many unknown. */
   concurrency?: number
   /** 30 attempts are two and a half hours at least. */
   maxAttempts?: number
@@ -43,9 +43,11 @@ export interface MailWorkerSettings extends ComposeSettings {
 }
 
 const LEASE_MARGIN_MS = 15_000
+/** The more there are, the more of them share a transaction. Of SMTP's few connections too many would wait until their time is over. */
+export const MAILS_AT_ONCE = { sendgrid: 32, smtp: 8, mailbox: 8 }
 
 export function createMailWorker(settings: MailWorkerSettings): MailWorker {
-  const { database, redis, log, sender, concurrency = 8, duePollMs, claimAfterMs, clock = systemClock } = settings
+  const { database, redis, log, sender, concurrency = MAILS_AT_ONCE[sender.name], duePollMs, claimAfterMs, clock = systemClock } = settings
   const leaseMs = settings.sendTimeoutMs + (settings.leaseMarginMs ?? LEASE_MARGIN_MS)
 
   const take = createGathering<string, Step>({
