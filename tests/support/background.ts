@@ -48,9 +48,9 @@ export async function openBackground({ redisUrl = services.redisUrl }: { redisUr
     return (user as { id: string }).id
   }
 
-  async function addOutboxRow(kind: OutboxKind, payload: Record<string, unknown>): Promise<string> {
+  async function addOutboxRow(kind: OutboxKind, payload: Record<string, unknown>, owner: string | null = clientId): Promise<string> {
     const id = Bun.randomUUIDv7()
-    await db.insert(outbox).values({ id, kind, clientId, payload })
+    await db.insert(outbox).values({ id, kind, clientId: owner, payload })
     return id
   }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
-import { type Entry, GENESIS, type Link, linkEntry } from '~/features/audit/chain'
+import { chainOf, type Entry, GENESIS, type Link, linkEntry } from '~/features/audit/chain'
 import { parseEntry } from '~/features/audit/entry'
 import { lockHeads, moveHeads, moveToLog } from '~/features/audit/queries/append'
 import { makePartition } from '~/features/audit/queries/partitions'
@@ -52,6 +52,38 @@ test('each client has a chain without gaps, in the order in which it happened, w
     expect(rows.map(({ id }) => id)).toEqual(ids.toSorted())
     expect(await verify(client)).toMatchObject({ valid: true, complete: true, rows: ids.length, verified_to: ids.length, faults: [] })
   }
+})
+
+test('a large batch is shared by transactions of different clients, and each chain is as whole as of a small one', async () => {
+  const clients = [...Array.from({ length: 5 }, () => crypto.randomUUID()), null]
+  const before = (await verify(null)).verified_to
+  const ids = new Map<string | null, string[]>(clients.map((client) => [client, []]))
+  for (let i = 0; i < 240; i++) {
+    const client = clients[i % clients.length] ?? null
+    ids.get(client)?.push(await world.addOutboxRow('audit', { ...auditPayload(client) }, client))
+  }
+  const all = [...ids.values()].flat()
+  const forged = Bun.randomUUIDv7()
+  // Entries of all clients, in disorder and some of them twice, wait as one batch before any worker comes.
+  for (const id of [...all.toSorted().toReversed(), forged, ...all.slice(0, 30)]) await world.append('audit', 'id', id)
+  const { database, redis } = world
+  const stop = new AbortController()
+  const running = Array.from({ length: 2 }, () =>
+    createAuditWorker({ database, redis, log: silentLog, claimAfterMs: 500 }).run(stop.signal),
+  )
+  await until(async () => (await world.lengthOf('audit')) === 0)
+  stop.abort()
+  await Promise.all(running)
+  expect(await world.countAudits(all)).toBe(all.length)
+  for (const [client, ofClient] of ids) {
+    const after = client === null ? before : 0
+    const chain = sql`chain_id = ${chainOf(client)} and seq > ${after}`
+    const rows = await db().execute<{ id: string }>(sql`select id from audit_logs where ${chain} order by seq`)
+    expect(rows.map(({ id }) => id)).toEqual(ofClient.toSorted())
+    expect(await verify(client)).toMatchObject({ valid: true, verified_to: after + ofClient.length })
+  }
+  expect(await world.deadLettersOf(forged)).toMatchObject([{ reason: 'no such entry was written' }])
+  for (const id of all.slice(0, 30)) expect(await world.deadLettersOf(id)).toEqual([])
 })
 
 test('a client of which nothing was written has an empty chain', async () => {

@@ -5,7 +5,7 @@ import type { RedisStore } from '~/platform/redis'
 import { createStreamWorker, type Refusal, type StreamWorker } from '~/platform/stream-worker'
 import { chainOf, type Entry, GENESIS, type Link, linkEntry } from './chain'
 import { parseEntry } from './entry'
-import { type DueRow, findRecorded, lockDue, lockHeads, moveHeads, moveToLog } from './queries/append'
+import { findRecorded, type Lane, lockDue, lockHeads, moveHeads, moveToLog } from './queries/append'
 import { makePartition } from './queries/partitions'
 
 export interface AuditWorkerSettings {
@@ -20,7 +20,7 @@ export interface AuditWorkerSettings {
 }
 
 /** Writes audit entries in batches as they come: one transaction takes what has gathered during the one before. */
-export function createAuditWorker({ database, redis, log, batchSize = 1000, ...timing }: AuditWorkerSettings): StreamWorker {
+export function createAuditWorker({ database, redis, log, batchSize = 2000, ...timing }: AuditWorkerSettings): StreamWorker {
   const months = new Set<string>()
   const inTurn = createTurns()
 
@@ -31,13 +31,31 @@ export function createAuditWorker({ database, redis, log, batchSize = 1000, ...t
     months.add(month)
   }
 
-  async function write(ids: string[]): Promise<Refusal[]> {
-    const outcome = await database.transaction((tx, send) => writeEntries(tx, send, ids, months))
-    if (!('missing' in outcome)) return outcome.refusals
+  async function writeLane(ids: string[], lane: Lane): Promise<Written> {
+    const outcome = await database.transaction((tx, send) => writeEntries(tx, send, ids, lane, months))
+    if (!('missing' in outcome)) return outcome
     await demandPartition(outcome.missing)
-    const again = await database.transaction((tx, send) => writeEntries(tx, send, ids, months))
+    const again = await database.transaction((tx, send) => writeEntries(tx, send, ids, lane, months))
     if ('missing' in again) throw new Error(`the month ${again.missing} has begun meanwhile`)
-    return again.refusals
+    return again
+  }
+
+  async function write(ids: string[]): Promise<Refusal[]> {
+    const of = ids.length < WORTH_LANES ? 1 : LANES
+    const outcomes = await Promise.allSettled(Array.from({ length: of }, (_, number) => writeLane(ids, { number, of })))
+    const known = new Set<string>()
+    const malformed = new Set<string>()
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') throw outcome.reason
+      for (const id of outcome.value.known) known.add(id)
+      for (const id of outcome.value.malformed) malformed.add(id)
+    }
+    const absent = ids.filter((id) => !known.has(id))
+    const recorded = absent.length === 0 ? known : await findRecorded(database.db, absent)
+    return ids.flatMap((id) => {
+      if (malformed.has(id)) return [{ id, reason: 'not an audit entry' }]
+      return known.has(id) || recorded.has(id) ? [] : [{ id, reason: 'no such entry was written' }]
+    })
   }
 
   return createStreamWorker({
@@ -63,21 +81,42 @@ function createTurns() {
   }
 }
 
+/** Transactions that share a large batch by its clients, so that PostgreSQL writes the one's links while the other's are computed. */
+const LANES = 2
+const WORTH_LANES = 100
 /** Older entries of the same clients that are written along with a batch. */
 const MOST_ALONGSIDE = 2000
 /** Links of one statement: while PostgreSQL writes them, the next are computed. */
 const LINKS_AT_ONCE = 250
 
-type Outcome = { refusals: Refusal[] } | { missing: string }
+interface Written {
+  /** Rows that are there, the finished ones too. */
+  known: string[]
+  /** Those of them whose payloads are none of ours. */
+  malformed: string[]
+}
 
 /**
  * Links what is in the outbox still to the chains, in the order in which it happened, and moves it into the log: an entry stands in one of the two. In
  * one transaction under the locks of the outbox rows and of the chains' ends, so several workers write each entry once and no chain forks.
  */
-async function writeEntries(tx: Db, send: Send, ids: string[], months: ReadonlySet<string>): Promise<Outcome> {
-  const rows = await lockDue(tx, ids, MOST_ALONGSIDE)
-  const { entries, refusals } = await sort(tx, ids, rows)
-  if (entries.length === 0) return { refusals }
+async function writeEntries(
+  tx: Db,
+  send: Send,
+  ids: string[],
+  lane: Lane,
+  months: ReadonlySet<string>,
+): Promise<Written | { missing: string }> {
+  const rows = await lockDue(tx, ids, lane, MOST_ALONGSIDE)
+  const written: Written = { known: rows.map(({ id }) => id), malformed: [] }
+  const entries: Entry[] = []
+  for (const { id, payload, done } of rows) {
+    if (done) continue
+    const entry = parseEntry(id, payload)
+    if (entry === undefined) written.malformed.push(id)
+    else entries.push(entry)
+  }
+  if (entries.length === 0) return written
   const { heads, now } = await lockHeads(tx, send, [...new Set(entries.map(({ client_id }) => chainOf(client_id)))], GENESIS)
   const month = now.slice(0, 7)
   if (!months.has(month)) return { missing: month }
@@ -92,25 +131,5 @@ async function writeEntries(tx: Db, send: Send, ids: string[], months: ReadonlyS
     await send(() => moveToLog(tx, links, now))
   }
   await send(() => moveHeads(tx, [...ends.values()]))
-  return { refusals }
-}
-
-/** What is to be written, and what was asked for and never can be: ids of no audit entry (forged) and payloads that are none of ours. */
-async function sort(tx: Db, ids: string[], rows: DueRow[]): Promise<{ entries: Entry[]; refusals: Refusal[] }> {
-  const known = new Set(rows.map(({ id }) => id))
-  const entries: Entry[] = []
-  const malformed = new Set<string>()
-  for (const { id, payload, done } of rows) {
-    if (done) continue
-    const entry = parseEntry(id, payload)
-    if (entry === undefined) malformed.add(id)
-    else entries.push(entry)
-  }
-  const absent = ids.filter((id) => !known.has(id))
-  const recorded = absent.length === 0 ? new Set<string>() : await findRecorded(tx, absent)
-  const refusals: Refusal[] = ids.flatMap((id) => {
-    if (malformed.has(id)) return [{ id, reason: 'not an audit entry' }]
-    return known.has(id) || recorded.has(id) ? [] : [{ id, reason: 'no such entry was written' }]
-  })
-  return { entries, refusals }
+  return written
 }

@@ -9,11 +9,19 @@ export interface DueRow {
   done: boolean
 }
 
+/** The clients of which a transaction takes care: every `of`th. */
+export interface Lane {
+  number: number
+  of: number
+}
+
 /**
  * The named audit rows of the outbox, and with them what is unfinished and older of the same clients, `alongside` at most: entries may arrive in
  * another order than they happened. Locked in the order of their ids, so that two workers with the same rows wait for each other instead of dead-locking.
  */
-export async function lockDue(tx: Db, ids: string[], alongside: number): Promise<DueRow[]> {
+export async function lockDue(tx: Db, ids: string[], { number, of }: Lane, alongside: number): Promise<DueRow[]> {
+  // The platform's, which have no client, are the first lane's.
+  const inLane = sql`coalesce(get_byte(uuid_send(client_id), 15), 0) % ${of}::int4 = ${number}::int4`
   // The named ones are among the older ones; the platform's have no client, and NULL finds no index entry by being equal.
   const older = sql`kind = 'audit' and done_at is null and id < ${ids.toSorted().at(-1) ?? null}::uuid`
   const most = ids.length + alongside
@@ -22,7 +30,7 @@ export async function lockDue(tx: Db, ids: string[], alongside: number): Promise
     with named as materialized (
       select ${bareArray(ids)}::uuid[] as ids
     ), concerned as materialized (
-      select distinct client_id from outbox where id = any((select ids from named)::uuid[])
+      select distinct client_id from outbox where id = any((select ids from named)::uuid[]) and ${inLane}
     ), older as (
       select one.id from concerned cross join lateral (
         select id from outbox where client_id = concerned.client_id and ${older} order by id limit ${most}
@@ -33,14 +41,14 @@ export async function lockDue(tx: Db, ids: string[], alongside: number): Promise
       )
     )
     select id, payload, done_at is not null as done from outbox
-    where id = any((select ids from named) || array(select id from older order by id limit ${most})) and kind = 'audit'
+    where id = any((select ids from named) || array(select id from older order by id limit ${most})) and kind = 'audit' and ${inLane}
     order by id
     for update`)
 }
 
 /** Which of these stand in the log. */
-export async function findRecorded(tx: Db, ids: string[]): Promise<Set<string>> {
-  const rows = await tx.execute<{ id: string }>(sql`select id from audit_logs where id = any(${bareArray(ids)}::uuid[])`)
+export async function findRecorded(db: Db, ids: string[]): Promise<Set<string>> {
+  const rows = await db.execute<{ id: string }>(sql`select id from audit_logs where id = any(${bareArray(ids)}::uuid[])`)
   return new Set(rows.map(({ id }) => id))
 }
 
