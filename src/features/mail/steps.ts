@@ -1,5 +1,6 @@
 import type { Db, Send } from '~/platform/db'
 import { lockOutboxRows } from '~/platform/outbox/lock'
+import type { MailKind } from '~/platform/outbox/table'
 import { type Composed, type ComposeSettings, type Composition, composeMail, findRecipients } from './compose'
 import {
   type Addressed,
@@ -28,6 +29,8 @@ export interface StepSettings extends ComposeSettings {
   from: string
   unknownHoldSeconds: number
   leaseMs: number
+  /** Of the outbox rows: an entry of one stream says nothing about another's work. */
+  kind: MailKind
 }
 
 const NOTHING: Step = { kind: 'nothing' }
@@ -65,11 +68,11 @@ interface Asked {
 /** Undefined where there is a mail to write. */
 async function settleWithoutSending(
   tx: Db,
-  { unknownHoldSeconds }: StepSettings,
+  { unknownHoldSeconds, kind }: StepSettings,
   outboxId: string,
   standing: Standing | undefined,
 ): Promise<Step | undefined> {
-  if (standing === undefined || standing.kind !== 'email') return { kind: 'refused', reason: 'no such mail was asked for' }
+  if (standing === undefined || standing.kind !== kind) return { kind: 'refused', reason: 'no such mail was asked for' }
   if (standing.done) return NOTHING
   if (standing.state !== null && !UNSETTLED.includes(standing.state)) {
     await finishOutbox(tx, outboxId)
@@ -84,7 +87,7 @@ async function settleWithoutSending(
 
 /** Writes the mails and either keeps them, takes them for one attempt each, or ends those that are not to be sent any more. */
 async function writeMails(tx: Db, settings: StepSettings, asked: Asked[], steps: Map<string, Step>) {
-  const { sender, from, leaseMs } = settings
+  const { sender, from, leaseMs, kind } = settings
   const recipients = await findRecipients(
     tx,
     asked.map(({ request }) => request),
@@ -103,7 +106,7 @@ async function writeMails(tx: Db, settings: StepSettings, asked: Asked[], steps:
       'skip' in composition || reason === undefined
         ? composition
         : { ...composition, skip: `the address is not written to any more: ${reason}` }
-    const addressed = addressedTo(composed, { id, request }, sender.name)
+    const addressed = addressedTo(composed, { id, request }, { provider: sender.name, bulk: kind === 'email-bulk' })
     if ('skip' in composed) {
       await insertEnded(tx, addressed, { state: 'failed', lastError: composed.skip })
       continue
@@ -130,13 +133,13 @@ async function writeMails(tx: Db, settings: StepSettings, asked: Asked[], steps:
   }
 }
 
-const addressedTo = (composed: Composition, { id, request }: Asked, provider: string): Addressed => ({
+const addressedTo = (composed: Composition, { id, request }: Asked, how: Pick<Addressed, 'provider' | 'bulk'>): Addressed => ({
+  ...how,
   outboxId: id,
   clientId: composed.clientId,
   userId: composed.userId,
   template: request.template,
   recipient: composed.to,
   subject: 'skip' in composed ? '' : composed.subject,
-  provider,
   request: ('renewed' in composed ? composed.renewed : undefined) ?? request,
 })

@@ -5,6 +5,7 @@ import type { Log } from '~/platform/log'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
 import { createDueWorker } from '~/platform/outbox/due-worker'
 import { lockOutboxRows } from '~/platform/outbox/lock'
+import type { MailKind } from '~/platform/outbox/table'
 import { patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
 import { createStreamWorker, type Refusal } from '~/platform/stream-worker'
@@ -15,7 +16,7 @@ import { type Mailbox, type MailSender, SendFailure } from './sender'
 import { type Step, takeSteps } from './steps'
 
 export interface MailWorker {
-  /** Works the email stream and sends again what is due, until `signal` aborts; the mails in hand are finished. */
+  /** Works the email streams and sends again what is due, until `signal` aborts; the mails in hand are finished. */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -28,7 +29,7 @@ export interface MailWorkerSettings extends ComposeSettings {
   sendTimeoutMs: number
   /** How long a mail that may have been sent waits for a word from the provider before it is sent again. */
   unknownHoldSeconds: number
-  /** Mails in hand at once; as many again may be repetitions. A worker that is killed leaves the outcome of as many unknown. */
+  /** Mails in hand at once, of those that somebody waits for; as many again may be repetitions, and a quarter more that nobody waits for. A worker that is killed leaves the outcome of as many unknown. */
   concurrency?: number
   /** 30 attempts are two and a half hours at least. */
   maxAttempts?: number
@@ -46,17 +47,34 @@ const LEASE_MARGIN_MS = 15_000
 /** The more there are, the more of them share a transaction. Of SMTP's few connections too many would wait until their time is over. */
 export const MAILS_AT_ONCE = { sendgrid: 32, smtp: 8, mailbox: 8 }
 
+/** Of what others wait for; the mails that nobody waits for have fewer of the provider's time. */
+const BULK_SHARE = 0.25
+
+/** Mails that somebody waits for and those that nobody does have streams, retries and places in hand of their own: neither stands behind the other. */
 export function createMailWorker(settings: MailWorkerSettings): MailWorker {
-  const { database, redis, log, sender, concurrency = MAILS_AT_ONCE[sender.name], duePollMs, claimAfterMs, clock = systemClock } = settings
+  const { concurrency = MAILS_AT_ONCE[settings.sender.name] } = settings
+  const lanes = [
+    createLane(settings, 'email', concurrency),
+    createLane(settings, 'email-bulk', Math.max(1, Math.floor(concurrency * BULK_SHARE))),
+  ]
+  return {
+    async run(signal) {
+      await Promise.all(lanes.map((lane) => lane.run(signal)))
+    },
+  }
+}
+
+function createLane(settings: MailWorkerSettings, kind: MailKind, concurrency: number): MailWorker {
+  const { database, redis, log, sender, duePollMs, claimAfterMs, clock = systemClock } = settings
   const leaseMs = settings.sendTimeoutMs + (settings.leaseMarginMs ?? LEASE_MARGIN_MS)
 
   const take = createGathering<string, Step>({
     most: concurrency,
-    work: (ids) => database.transaction((tx, send) => takeSteps(tx, send, { ...settings, leaseMs }, ids)),
+    work: (ids) => database.transaction((tx, send) => takeSteps(tx, send, { ...settings, leaseMs, kind }, ids)),
   })
   const recordOutcome = createGathering<Attempted, boolean>({
     most: concurrency,
-    work: (attempts) => database.transaction((tx, send) => record(tx, send, settings, attempts)),
+    work: (attempts) => database.transaction((tx, send) => record(tx, send, settings, kind, attempts)),
   })
 
   async function deliver(outboxId: string, signal: AbortSignal): Promise<Refusal[]> {
@@ -71,7 +89,7 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
     redis,
     database,
     log,
-    kind: 'email',
+    kind,
     batchSize: 1,
     concurrency,
     clock,
@@ -80,12 +98,12 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
   })
 
   const due = createDueWorker({
-    name: 'mails',
+    name: kind === 'email' ? 'mails' : 'mails that can wait',
     log,
     concurrency,
     clock,
     ...(duePollMs === undefined ? {} : { pollMs: duePollMs }),
-    listDue: (limit) => listDue(database.db, limit),
+    listDue: (limit) => listDue(database.db, kind, limit),
     async deliver(id, signal) {
       const refusals = await deliver(id, signal)
       if (refusals.length > 0) await failOrphan(database.db, id)
@@ -134,7 +152,7 @@ interface Attempted {
 }
 
 /** Which of the outcomes count: of the others the lease is gone, and somebody else decides about the mail. */
-async function record(tx: Db, send: Send, settings: MailWorkerSettings, attempts: Attempted[]): Promise<boolean[]> {
+async function record(tx: Db, send: Send, settings: MailWorkerSettings, kind: MailKind, attempts: Attempted[]): Promise<boolean[]> {
   await send(() =>
     lockOutboxRows(
       tx,
@@ -147,13 +165,14 @@ async function record(tx: Db, send: Send, settings: MailWorkerSettings, attempts
   const ended = sent.length === 0 ? new Set<string>() : await markSent(tx, sent)
   const counts: boolean[] = []
   for (const { lease, outcome } of attempts)
-    counts.push(outcome instanceof SendFailure ? await recordFailure(tx, settings, lease, outcome) : ended.has(lease.deliveryId))
+    counts.push(outcome instanceof SendFailure ? await recordFailure(tx, settings, kind, lease, outcome) : ended.has(lease.deliveryId))
   return counts
 }
 
 async function recordFailure(
   tx: Db,
   { maxAttempts = 30, unknownHoldSeconds, firstRetryMs }: MailWorkerSettings,
+  kind: MailKind,
   lease: Lease,
   { message: lastError, outcome: verdict, options }: SendFailure,
 ): Promise<boolean> {
@@ -169,6 +188,6 @@ async function recordFailure(
   const isOurs = await markFailed(tx, lease, lastError)
   const reason = verdict === 'permanent' ? lastError : `gave up after ${lease.attempts} attempts: ${lastError}`
   const entry = { delivery_id: lease.deliveryId }
-  if (isOurs) await insertDeadLetter(tx, { kind: 'email', outboxId: lease.outboxId, entry, reason })
+  if (isOurs) await insertDeadLetter(tx, { kind, outboxId: lease.outboxId, entry, reason })
   return isOurs
 }

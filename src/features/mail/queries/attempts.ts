@@ -1,7 +1,7 @@
 import { and, eq, inArray, type Placeholder, sql } from 'drizzle-orm'
 import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
-import { outbox } from '~/platform/outbox/table'
+import { type MailKind, outbox } from '~/platform/outbox/table'
 import { deliveries } from '../table'
 
 /** Leases and due times are the database's, so that workers need not agree on the time. `now()` would be the start of the transaction. */
@@ -44,6 +44,8 @@ export interface Addressed {
   recipient: string
   subject: string
   provider: string
+  /** Nobody waits for it. */
+  bulk: boolean
   /** Ids alone. */
   request: Record<string, unknown>
 }
@@ -65,11 +67,11 @@ const takeLeases = sqlOnce<Lease>(() => {
   const until = later(sql.placeholder('leaseMs'))
   return sql`
     with taken as (
-      insert into deliveries (id, outbox_id, client_id, user_id, template, recipient, subject, provider, request,
+      insert into deliveries (id, outbox_id, client_id, user_id, template, recipient, subject, provider, bulk, request,
         state, attempts, lease_token, lease_until, next_attempt_at)
-      select id, "outboxId", "clientId", "userId", template, recipient, subject, provider, request, 'sending', 1, 1, ${until}, ${until}
+      select id, "outboxId", "clientId", "userId", template, recipient, subject, provider, bulk, request, 'sending', 1, 1, ${until}, ${until}
       from jsonb_to_recordset(${sql.placeholder('mails')}::jsonb) as mail (id uuid, "outboxId" uuid, "clientId" uuid, "userId" uuid,
-        template text, recipient text, subject text, provider text, request jsonb)
+        template text, recipient text, subject text, provider text, bulk boolean, request jsonb)
       on conflict (outbox_id) do update set
         client_id = excluded.client_id, user_id = excluded.user_id, template = excluded.template, recipient = excluded.recipient,
         subject = excluded.subject, provider = excluded.provider, request = excluded.request, state = excluded.state,
@@ -187,12 +189,14 @@ async function postponeSweep(tx: Db, outboxId: string, ms: number) {
     .where(eq(outbox.id, outboxId))
 }
 
-/** Outbox ids of mails whose time has come, or whose worker's time is over. The states are spelt out for the partial index. */
-export async function listDue(db: Db, limit: number): Promise<string[]> {
+/** Outbox ids of mails of one class whose time has come, or whose worker's time is over. The states are spelt out for the partial index. */
+export async function listDue(db: Db, kind: MailKind, limit: number): Promise<string[]> {
   const rows = await db
     .select({ outboxId: deliveries.outboxId })
     .from(deliveries)
-    .where(sql`${deliveries.state} in ('queued', 'sending', 'held') and ${deliveries.nextAttemptAt} <= ${clock}`)
+    .where(
+      sql`${deliveries.bulk} = ${kind === 'email-bulk'} and ${deliveries.state} in ('queued', 'sending', 'held') and ${deliveries.nextAttemptAt} <= ${clock}`,
+    )
     .orderBy(deliveries.nextAttemptAt)
     .limit(limit)
   return rows.map(({ outboxId }) => outboxId)
