@@ -13,7 +13,8 @@ import { type Served, serve } from './child'
 import { openDatabase } from './seed'
 import { randomSecret, startPostgres, startRedis, startRole } from './stage'
 
-export const FLOOR_STREAMS = { email: 'floor:email', audit: 'floor:audit', chained: 'floor:chained' }
+/** `library`: mails that are sent by @sendgrid/mail. */
+export const FLOOR_STREAMS = { email: 'floor:email', library: 'floor:library', audit: 'floor:audit', chained: 'floor:chained' }
 export const GROUP = 'floor'
 /** As many as the mail worker has. */
 export const MAILS_AT_ONCE = WORKER_MAILS.sendgrid
