@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
+import { MAILS_AT_ONCE as WORKER_MAILS } from '~/features/mail/worker'
 import type { Database } from '~/platform/db'
 import { silentLog } from '~/platform/log'
 import { appendToStream } from '~/platform/outbox/streams'
@@ -14,8 +15,8 @@ import { randomSecret, startPostgres, startRedis, startRole } from './stage'
 
 export const FLOOR_STREAMS = { email: 'floor:email', audit: 'floor:audit', chained: 'floor:chained' }
 export const GROUP = 'floor'
-/** The mail worker's own default. */
-export const MAILS_AT_ONCE = 8
+/** As many as the mail worker has. */
+export const MAILS_AT_ONCE = WORKER_MAILS.sendgrid
 
 const PREFIX = 'bench:'
 /** Notices of one call of Redis. */
