@@ -6,6 +6,7 @@ import type { Definer, DefinitionCache } from './definition-cache'
 import { DomainError, notFound } from './errors'
 import { idempotencyKeys } from './idempotency-table'
 import type { Notification, Subscribe } from './notification'
+import { mailKind } from './outbox/mail-kind'
 import type { Relay } from './outbox/relay'
 import type { Notice } from './outbox/streams'
 import { type OutboxKind, outbox } from './outbox/table'
@@ -59,7 +60,8 @@ export function createWrite({ database, relay, subscribe, definitions }: WriteDe
           rows.push(row)
           return row.id
         },
-        mail: (request) => rows.push({ id: Bun.randomUUIDv7(), kind: 'email', clientId: clientOf(actor), payload: request }),
+        mail: (request) =>
+          rows.push({ id: Bun.randomUUIDv7(), kind: mailKind(request.template), clientId: clientOf(actor), payload: request }),
         notify: (notification) => notifications.push(notification),
         follow: (work) => rows.push({ ...work, payload: {} }),
       })

@@ -1,29 +1,44 @@
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
+import { createSendGrid } from '~/features/mail/sendgrid'
+import { makeChainedTables, writeOne } from './chained-floor'
 import { endWithParent } from './child'
 import { FLOOR_STREAMS, GROUP, MAILS_AT_ONCE } from './queues'
 
 /**
- * What the workers are measured against: bare loops of XREADGROUP and XACK. The mails' loop posts what stands in the entry, as many at once as the worker;
- * it looks nothing up, writes nothing down and would lose or repeat mails in a crash. The audit loop inserts one row after the other, each with its own
- * COMMIT, unchained.
+ * What the workers are measured against: bare loops of XREADGROUP and XACK. The mails' loops send what stands in the entry, as many at once as the
+ * worker, one by `fetch` and one by the worker's own sender, which is @sendgrid/mail; they look nothing up, write nothing down and would lose or repeat
+ * mails in a crash. The audit loop inserts one row after the other, each with its own
+ * COMMIT, unchained; the chained one does all that the worker does, for one entry after the other.
  */
 const { PORT, DATABASE_URL = '', REDIS_URL = '', SINK_URL = '' } = process.env
 const sql = postgres(DATABASE_URL, { max: 1, onnotice: () => undefined })
 const bytes = randomBytes(32)
 let seq = 0
+const sendgrid = createSendGrid({ apiKey: 'SG.bench', baseUrl: SINK_URL, timeoutMs: 30_000 })
+const NEVER = new AbortController().signal
 
 endWithParent()
 await sql`create table floor_audit_logs (like audit_logs including all)`
+await makeChainedTables(sql)
 Bun.serve({ port: Number(PORT), hostname: '127.0.0.1', routes: { '/ready': new Response('ok') } })
 await Promise.all([
   work(FLOOR_STREAMS.email, MAILS_AT_ONCE, (entries, acknowledge) =>
     Promise.all(entries.map(({ id, body }) => send(body).then(() => acknowledge(id)))),
   ),
+  work(FLOOR_STREAMS.library, MAILS_AT_ONCE, (entries, acknowledge) =>
+    Promise.all(entries.map(({ id, body }) => sendgrid.send(JSON.parse(body), NEVER).then(() => acknowledge(id)))),
+  ),
   work(FLOOR_STREAMS.audit, 100, async (entries, acknowledge) => {
     for (const { id, body } of entries) {
       await insert(JSON.parse(body))
+      await acknowledge(id)
+    }
+  }),
+  work(FLOOR_STREAMS.chained, 100, async (entries, acknowledge) => {
+    for (const { id, body } of entries) {
+      await writeOne(sql, body)
       await acknowledge(id)
     }
   }),

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
+import { MAILS_AT_ONCE as WORKER_MAILS } from '~/features/mail/worker'
 import type { Database } from '~/platform/db'
 import { silentLog } from '~/platform/log'
 import { appendToStream } from '~/platform/outbox/streams'
@@ -12,10 +13,11 @@ import { type Served, serve } from './child'
 import { openDatabase } from './seed'
 import { randomSecret, startPostgres, startRedis, startRole } from './stage'
 
-export const FLOOR_STREAMS = { email: 'floor:email', audit: 'floor:audit' }
+/** `library`: mails that are sent by @sendgrid/mail. */
+export const FLOOR_STREAMS = { email: 'floor:email', library: 'floor:library', audit: 'floor:audit', chained: 'floor:chained' }
 export const GROUP = 'floor'
-/** The mail worker's own default. */
-export const MAILS_AT_ONCE = 8
+/** As many as the mail worker has. */
+export const MAILS_AT_ONCE = WORKER_MAILS.sendgrid
 
 const PREFIX = 'bench:'
 /** Notices of one call of Redis. */
@@ -55,27 +57,29 @@ export interface Item {
   payload: Record<string, unknown>
 }
 
-/** Commits what is to be done, as requests do, and only then tells the worker of it. Returns when the telling began. */
-export async function giveToWorker({ database, redis }: Queues, kind: OutboxKind, items: Item[]): Promise<number> {
+/** Commits what is to be done, as requests do. Told already, as far as the sweeper knows. */
+async function commit({ database }: Queues, table: 'outbox' | 'floor_outbox', kind: OutboxKind, items: Item[]): Promise<string[]> {
   const rows = items.map(({ clientId, payload }) => ({ id: Bun.randomUUIDv7(), client_id: clientId, payload }))
-  // Told already, as far as the sweeper knows.
   await database.db.execute(sql`
-    insert into outbox (id, kind, client_id, payload, relayed_at) select id, ${kind}, client_id, payload, clock_timestamp()
+    insert into ${sql.identifier(table)} (id, kind, client_id, payload, relayed_at) select id, ${kind}, client_id, payload, clock_timestamp()
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as row_ (id uuid, client_id uuid, payload jsonb)`)
+  return rows.map(({ id }) => id)
+}
+
+/** Only what is committed is told to the worker. Returns when the telling began. */
+export async function giveToWorker(queues: Queues, kind: OutboxKind, items: Item[]): Promise<number> {
+  const ids = await commit(queues, 'outbox', kind, items)
   const startedAt = Date.now()
-  for (let at = 0; at < rows.length; at += PUBLISHED_AT_ONCE) {
-    const some = rows.slice(at, at + PUBLISHED_AT_ONCE)
-    await appendToStream(
-      redis,
-      kind,
-      some.map(({ id }) => id),
-    )
-  }
+  for (let at = 0; at < ids.length; at += PUBLISHED_AT_ONCE) await appendToStream(queues.redis, kind, ids.slice(at, at + PUBLISHED_AT_ONCE))
   return startedAt
 }
 
-/** The same for the bare loop, whose entries hold everything. */
-export async function giveToFloor({ redis }: Queues, kind: 'email' | 'audit', bodies: string[]): Promise<number> {
+/** The same for the loop that does the worker's own work. */
+export const giveToChainedFloor = async (queues: Queues, items: Item[]): Promise<number> =>
+  giveToFloor(queues, 'chained', await commit(queues, 'floor_outbox', 'audit', items))
+
+/** The same for the bare loops, whose entries hold everything. */
+export async function giveToFloor({ redis }: Queues, kind: keyof typeof FLOOR_STREAMS, bodies: string[]): Promise<number> {
   const startedAt = Date.now()
   for (let at = 0; at < bodies.length; at += PUBLISHED_AT_ONCE) {
     await redis.run((client) => {

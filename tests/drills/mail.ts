@@ -51,7 +51,9 @@ interface Options {
   log?: (line: string) => void
 }
 
-const IN_FLIGHT = 16
+/** Fewer than a worker has by default, so that the bound on repeats says something. As many again may be repetitions. */
+const CONCURRENCY = 8
+const IN_FLIGHT = 2 * CONCURRENCY
 const STALL_MS = 45_000
 const STALL_UNSWEPT_MS = 15_000
 
@@ -81,6 +83,7 @@ export async function runMailDrill({
       holdSeconds,
       firstRetryMs: 300,
       leaseMarginMs: 2000,
+      concurrency: CONCURRENCY,
       retryUnfinishedMs: 4000,
     }
     const victims = [

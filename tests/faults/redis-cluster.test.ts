@@ -86,7 +86,7 @@ describe.skipIf(binary === undefined)('on a Redis Cluster (skipped where there i
     await until(async () => (await app.services.db.select().from(auditLogs).where(eq(auditLogs.resourceId, agent.id))).length === 1)
     const queues = async () => (await app.admin.call('GET', '/api/v1/admin/queues')).body as Queue[]
     await until(async () => (await queues()).every(({ stream }) => stream?.length === 0 && stream.pending === 0))
-    expect((await queues()).map(({ name }) => name)).toEqual(['email', 'audit', 'webhook'])
+    expect((await queues()).map(({ name }) => name)).toEqual(['email', 'audit', 'webhook', 'email-bulk'])
     expect((await queues())[0]?.stream?.consumers).toBe(1)
     // By the relay: the sweeper would have been later.
     expect(app.logged()).not.toContain('were not published')

@@ -61,6 +61,7 @@ test("an invitation's mail goes to the invited with its link; a withdrawn one is
       app.services.db,
       { ...composing, invitations: app.services.invitationLinks },
       parseMailRequest({ template: 'invitation', invitation_id: id }) as MailRequest,
+      new Map(),
     )
   await app.ada.call('PUT', '/api/v1/auth/locale', { locale: 'pt' })
   expect(await mailOf(kept.id)).toMatchObject({ html: expect.stringContaining('lang="pt') })

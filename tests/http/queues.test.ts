@@ -56,6 +56,7 @@ test('an admin sees how far behind each queue is', async () => {
     'email',
     'audit',
     'webhook',
+    'email-bulk',
   ])
 })
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eq, sql } from 'drizzle-orm'
-import { composeMail } from '~/features/mail/compose'
+import { composeMail, findRecipients } from '~/features/mail/compose'
 import { parseMailRequest } from '~/features/mail/schema'
 import { users } from '~/features/users/table'
 import { composing } from '../support/mail-settings'
@@ -133,7 +133,7 @@ test('OTT-06: one network may ask for so many mails an hour, then it is told to 
 async function written(request: Record<string, unknown> | undefined) {
   const parsed = parseMailRequest(request)
   if (parsed === undefined) throw new Error(`no mail request: ${JSON.stringify(request)}`)
-  return app.services.stores.database.transaction((tx) => composeMail(tx, composing, parsed))
+  return app.services.stores.database.transaction(async (tx) => composeMail(tx, composing, parsed, await findRecipients(tx, [parsed])))
 }
 
 test('OTT-07: the link of a mail leads to the configured address, whatever host was asked', async () => {

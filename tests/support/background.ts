@@ -9,7 +9,7 @@ import type { AuditPayload } from '~/platform/audit'
 import { createDatabase } from '~/platform/db'
 import { silentLog } from '~/platform/log'
 import { GROUP, streamKey } from '~/platform/outbox/streams'
-import { deadLetters, type OutboxKind, outbox } from '~/platform/outbox/table'
+import { deadLetters, OUTBOX_KINDS, type OutboxKind, outbox } from '~/platform/outbox/table'
 import { createRedis } from '~/platform/redis'
 import { TOKEN_KEY } from './mail-settings'
 import { services } from './services'
@@ -131,7 +131,7 @@ export async function openBackground({ redisUrl = services.redisUrl }: { redisUr
     async close() {
       for (const child of children) child.kill('SIGKILL')
       await Promise.all([...children].map(({ exited }) => exited))
-      await redis.run((connection) => connection.del(streamKey(redis, 'email'), streamKey(redis, 'audit'))).catch(() => undefined)
+      await redis.run((connection) => connection.del(OUTBOX_KINDS.map((kind) => streamKey(redis, kind)))).catch(() => undefined)
       await Promise.all([redis.close(), database.close()])
     },
   }

@@ -1,4 +1,4 @@
-import { asc, eq, type SQL, sql } from 'drizzle-orm'
+import { asc, inArray, type SQL, sql } from 'drizzle-orm'
 import type { AuditPayload } from '~/platform/audit'
 import { outbox } from '~/platform/outbox/table'
 import type { Reply, TestApp } from './start-app'
@@ -10,7 +10,7 @@ export async function mailsAskedBy(app: TestApp): Promise<Record<string, unknown
   const rows = await app.services.db
     .select({ payload: outbox.payload })
     .from(outbox)
-    .where(eq(outbox.kind, 'email'))
+    .where(inArray(outbox.kind, ['email', 'email-bulk']))
     .orderBy(asc(outbox.id))
   return rows.map(({ payload }) => payload as Record<string, unknown>)
 }

@@ -19,6 +19,7 @@ export interface WorkerOrder {
   /** See the mail worker. */
   firstRetryMs?: number
   leaseMarginMs?: number
+  concurrency?: number
   /** When the sweeper publishes a row again that is not done. */
   retryUnfinishedMs?: number
   /** Absent: the mailbox. */
@@ -46,7 +47,7 @@ const database = createDatabase({
   log,
 })
 const redis = createRedis({ url: order.redisUrl, keyPrefix: order.prefix, commandTimeoutMs: 500, name: 'test-worker', log })
-const { claimAfterMs, queues, sendgridUrl, firstRetryMs, leaseMarginMs, retryUnfinishedMs = 1000 } = order
+const { claimAfterMs, queues, sendgridUrl, firstRetryMs, leaseMarginMs, concurrency, retryUnfinishedMs = 1000 } = order
 const runs: Promise<void>[] = []
 if (queues.includes('audit')) runs.push(createAuditWorker({ database, redis, log, claimAfterMs }).run(stop.signal))
 if (queues.includes('sweeper'))
@@ -72,6 +73,7 @@ if (queues.includes('email'))
       claimAfterMs,
       ...(firstRetryMs === undefined ? {} : { firstRetryMs }),
       ...(leaseMarginMs === undefined ? {} : { leaseMarginMs }),
+      ...(concurrency === undefined ? {} : { concurrency }),
       ...composing,
     }).run(stop.signal),
   )

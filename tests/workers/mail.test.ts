@@ -23,7 +23,11 @@ beforeAll(async () => {
 afterAll(() => world.close())
 
 /** Runs a worker in this process while `work` lasts. */
-async function whileWorking(sender: MailSender | Mailbox, work: () => Promise<void>, { maxAttempts = 30, unknownHoldSeconds = 1 } = {}) {
+async function whileWorking(
+  sender: MailSender | Mailbox,
+  work: () => Promise<void>,
+  { maxAttempts = 30, unknownHoldSeconds = 1, render = composing.render } = {},
+) {
   const stop = new AbortController()
   const { database, redis } = world
   const worker = createMailWorker({
@@ -38,6 +42,7 @@ async function whileWorking(sender: MailSender | Mailbox, work: () => Promise<vo
     duePollMs: 50,
     claimAfterMs: 300,
     ...composing,
+    render,
   })
   const running = worker.run(stop.signal)
   try {
@@ -182,6 +187,28 @@ describe('QUEUE-02, QUEUE-03: what anybody can write into a stream', () => {
     expect((await world.deliveryOf(list.id))?.state).toBe('failed')
     expect((await world.deliveryOf(split.id))?.state).toBe('failed')
   })
+})
+
+test('F-20: a mail that cannot be written is set aside after five deliveries; those taken together with it are sent once', async () => {
+  const poison = await world.requestMail({ email: `poison-${crypto.randomUUID()}@acme.example` })
+  const others = await Promise.all(Array.from({ length: 5 }, () => world.requestMail()))
+  const together = [...others.slice(0, 3), poison, ...others.slice(3)]
+  for (const { id } of together) await world.append('email', 'id', id)
+  const render: typeof composing.render = (template, facts) => {
+    if (facts.email.startsWith('poison-')) throw new Error('cannot be written')
+    return composing.render(template, facts)
+  }
+  await withSink([], async (sink, sender) => {
+    const work = async () => {
+      for (const { id } of others) await until(() => world.isDone(id))
+      await until(() => world.isDone(poison.id))
+      await until(isDrained)
+    }
+    await whileWorking(sender, work, { render })
+    expect(sink.mails).toHaveLength(others.length)
+  })
+  expect((await world.deadLettersOf(poison.id)).map(({ reason }) => reason)).toEqual(['failed 5 times: Error: cannot be written'])
+  expect(await world.deliveryOf(poison.id)).toBeUndefined()
 })
 
 describe('SendGrid', () => {

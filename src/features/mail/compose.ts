@@ -4,6 +4,7 @@ import { clients } from '~/features/clients/table'
 import type { InvitationLinks } from '~/features/members/invitation-links'
 import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
+import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { MailRequest } from './schema'
 import type { Facts, Rendered, RenderMail } from './templates'
@@ -24,15 +25,40 @@ export interface Composed extends Rendered {
 
 export type Composition = Composed | { skip: string; to: string; userId: string | null; clientId: string | null }
 
-/** Looks up what the request only names and writes the mail, or says why there is none to send any more. */
-export async function composeMail(tx: Db, { render, links, invitations }: ComposeSettings, request: MailRequest): Promise<Composition> {
+export interface Recipient {
+  email: string
+  clientId: string | null
+  locale: string
+}
+
+/** The users whom these mails go to; they stay until the transaction ends. */
+export async function findRecipients(tx: Db, requests: MailRequest[]): Promise<Map<string, Recipient>> {
+  const ids = requests.flatMap((request) => ('user_id' in request ? [request.user_id] : []))
+  if (ids.length === 0) return new Map()
+  const rows = await recipients(tx).execute({ ids: `{${ids.join(',')}}` })
+  return new Map(rows.map(({ id, ...recipient }) => [id, recipient]))
+}
+
+const recipients = builtOnce((db) =>
+  db
+    .select({ id: users.id, email: users.email, clientId: users.clientId, locale: users.locale })
+    .from(users)
+    .where(sql`${users.id} = any(${sql.placeholder('ids')}::uuid[])`)
+    .orderBy(users.id)
+    .for('key share')
+    .prepare(''),
+)
+
+/** Looks up what the request only names and writes the mail, or says why there is none to send any more. `known`: see `findRecipients`. */
+export async function composeMail(
+  tx: Db,
+  { render, links, invitations }: ComposeSettings,
+  request: MailRequest,
+  known: ReadonlyMap<string, Recipient>,
+): Promise<Composition> {
   if (request.template === 'invitation') return composeInvitation(tx, { render, invitations }, request.invitation_id)
   if (request.template === 'email-change-requested') return composeNotice(tx, { render, links }, request)
-  const [user] = await tx
-    .select({ email: users.email, clientId: users.clientId, locale: users.locale })
-    .from(users)
-    .where(eq(users.id, request.user_id))
-    .for('key share')
+  const user = known.get(request.user_id)
   if (user === undefined) return { skip: 'the user is gone', to: '', userId: null, clientId: null }
   const recipient = { to: user.email, userId: request.user_id, clientId: user.clientId }
   if (!isOneAddress(user.email)) return { skip: 'the address is not one that can be written to', ...recipient }

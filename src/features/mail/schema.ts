@@ -2,6 +2,7 @@ import { type Static, type TSchema, Type as t } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { CursorQuery } from '~/platform/http/cursor'
 import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { BULK_TEMPLATES } from '~/platform/outbox/mail-kind'
 import { DELIVERY_STATES, SUPPRESSIONS } from './table'
 
 const uuid = t.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' })
@@ -51,6 +52,8 @@ export const TEMPLATES = [
   'invitation',
   'budget-reached',
 ] as const satisfies readonly MailTemplate[]
+
+BULK_TEMPLATES satisfies readonly MailTemplate[]
 
 const checker = TypeCompiler.Compile(MailRequest)
 

@@ -1,4 +1,4 @@
-import { bigint, integer, jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import { bigint, boolean, integer, jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
 /**
  * In their order: what the provider tells moves a mail on, never back. `sending` and `held` (it may have been sent) are ours; `failed` may turn out to have
@@ -45,6 +45,8 @@ export const deliveries = pgTable('deliveries', {
   sentAt: timestamp('sent_at', { withTimezone: true }),
   request: jsonb('request').$type<Record<string, unknown>>(),
   lastEventAt: timestamp('last_event_at', { withTimezone: true }),
+  /** Of the kind `email-bulk`. */
+  bulk: boolean('bulk').notNull().default(false),
 })
 
 export const emailEvents = pgTable('email_events', {

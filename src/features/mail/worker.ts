@@ -1,36 +1,22 @@
 import { type Clock, systemClock } from '~/platform/clock'
 import type { Database, Db, Send } from '~/platform/db'
+import { createGathering } from '~/platform/gathering'
 import type { Log } from '~/platform/log'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
 import { createDueWorker } from '~/platform/outbox/due-worker'
-import { lockOutbox } from '~/platform/outbox/lock'
+import { lockOutboxRows } from '~/platform/outbox/lock'
+import type { MailKind } from '~/platform/outbox/table'
 import { patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
 import { createStreamWorker, type Refusal } from '~/platform/stream-worker'
 import { retryDelayMs } from './backoff'
-import { type ComposeSettings, type Composition, composeMail } from './compose'
-import {
-  type Addressed,
-  failOrphan,
-  findStanding,
-  finishOutbox,
-  holdLapsed,
-  insertEnded,
-  type Lease,
-  leaseDelivery,
-  listDue,
-  markFailed,
-  markSent,
-  markWaiting,
-  replacePayload,
-} from './queries/attempts'
-import { findSuppression } from './queries/deliveries'
-import { parseMailRequest } from './schema'
-import { type Mail, type Mailbox, type MailSender, SendFailure } from './sender'
-import { UNSETTLED } from './table'
+import type { ComposeSettings } from './compose'
+import { failOrphan, type Lease, listDue, markFailed, markSent, markWaiting } from './queries/attempts'
+import { type Mailbox, type MailSender, SendFailure } from './sender'
+import { type Step, takeSteps } from './steps'
 
 export interface MailWorker {
-  /** Works the email stream and sends again what is due, until `signal` aborts; the mails in hand are finished. */
+  /** Works the email streams and sends again what is due, until `signal` aborts; the mails in hand are finished. */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -43,7 +29,7 @@ export interface MailWorkerSettings extends ComposeSettings {
   sendTimeoutMs: number
   /** How long a mail that may have been sent waits for a word from the provider before it is sent again. */
   unknownHoldSeconds: number
-  /** Mails in hand at once; as many again may be repetitions. */
+  /** Mails in hand at once, of those that somebody waits for; as many again may be repetitions, and a quarter more that nobody waits for. A worker that is killed leaves the outcome of as many unknown. */
   concurrency?: number
   /** 30 attempts are two and a half hours at least. */
   maxAttempts?: number
@@ -58,21 +44,44 @@ export interface MailWorkerSettings extends ComposeSettings {
 }
 
 const LEASE_MARGIN_MS = 15_000
+/** The more there are, the more of them share a transaction. Of SMTP's few connections too many would wait until their time is over. */
+export const MAILS_AT_ONCE = { sendgrid: 32, smtp: 8, mailbox: 8 }
 
-type Step =
-  | { kind: 'nothing' }
-  | { kind: 'refused'; reason: string }
-  | { kind: 'kept'; mail: { to: string; subject: string; link: string } }
-  | { kind: 'send'; lease: Lease; mail: Mail; takenAt: number }
+/** Of what others wait for; the mails that nobody waits for have fewer of the provider's time. */
+const BULK_SHARE = 0.25
 
+/** Mails that somebody waits for and those that nobody does have streams, retries and places in hand of their own: neither stands behind the other. */
 export function createMailWorker(settings: MailWorkerSettings): MailWorker {
-  const { database, redis, log, sender, concurrency = 8, duePollMs, claimAfterMs, clock = systemClock } = settings
+  const { concurrency = MAILS_AT_ONCE[settings.sender.name] } = settings
+  const lanes = [
+    createLane(settings, 'email', concurrency),
+    createLane(settings, 'email-bulk', Math.max(1, Math.floor(concurrency * BULK_SHARE))),
+  ]
+  return {
+    async run(signal) {
+      await Promise.all(lanes.map((lane) => lane.run(signal)))
+    },
+  }
+}
+
+function createLane(settings: MailWorkerSettings, kind: MailKind, concurrency: number): MailWorker {
+  const { database, redis, log, sender, duePollMs, claimAfterMs, clock = systemClock } = settings
+  const leaseMs = settings.sendTimeoutMs + (settings.leaseMarginMs ?? LEASE_MARGIN_MS)
+
+  const take = createGathering<string, Step>({
+    most: concurrency,
+    work: (ids) => database.transaction((tx, send) => takeSteps(tx, send, { ...settings, leaseMs, kind }, ids)),
+  })
+  const recordOutcome = createGathering<Attempted, boolean>({
+    most: concurrency,
+    work: (attempts) => database.transaction((tx, send) => record(tx, send, settings, kind, attempts)),
+  })
 
   async function deliver(outboxId: string, signal: AbortSignal): Promise<Refusal[]> {
-    const step = await database.transaction((tx, send) => takeStep(tx, send, settings, outboxId))
+    const step = await take(outboxId)
     if (step.kind === 'refused') return [{ id: outboxId, reason: step.reason }]
     if (step.kind === 'kept' && sender.name === 'mailbox') sender.announce(step.mail)
-    if (step.kind === 'send' && sender.name !== 'mailbox') await attempt(settings, sender, step, signal)
+    if (step.kind === 'send' && sender.name !== 'mailbox') await attempt(settings, sender, step, recordOutcome, signal)
     return []
   }
 
@@ -80,7 +89,7 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
     redis,
     database,
     log,
-    kind: 'email',
+    kind,
     batchSize: 1,
     concurrency,
     clock,
@@ -89,12 +98,12 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
   })
 
   const due = createDueWorker({
-    name: 'mails',
+    name: kind === 'email' ? 'mails' : 'mails that can wait',
     log,
     concurrency,
     clock,
     ...(duePollMs === undefined ? {} : { pollMs: duePollMs }),
-    listDue: (limit) => listDue(database.db, limit),
+    listDue: (limit) => listDue(database.db, kind, limit),
     async deliver(id, signal) {
       const refusals = await deliver(id, signal)
       if (refusals.length > 0) await failOrphan(database.db, id)
@@ -108,71 +117,21 @@ export function createMailWorker(settings: MailWorkerSettings): MailWorker {
   }
 }
 
-/** Decides, under the outbox row's lock, what is to be done about a mail now, and writes that down. */
-async function takeStep(tx: Db, send: Send, settings: MailWorkerSettings, outboxId: string): Promise<Step> {
-  const { sender, from, sendTimeoutMs, unknownHoldSeconds, leaseMarginMs = LEASE_MARGIN_MS } = settings
-  await send(() => lockOutbox(tx, outboxId))
-  const standing = await findStanding(tx, outboxId)
-  if (standing === undefined || standing.kind !== 'email') return { kind: 'refused', reason: 'no such mail was asked for' }
-  if (standing.done) return { kind: 'nothing' }
-  if (standing.state !== null && !UNSETTLED.includes(standing.state)) {
-    await finishOutbox(tx, outboxId)
-    return { kind: 'nothing' }
-  }
-  if (standing.state === 'sending') {
-    if (standing.lapsed) await holdLapsed(tx, outboxId, unknownHoldSeconds * 1000)
-    return { kind: 'nothing' }
-  }
-  if (!standing.due) return { kind: 'nothing' }
-
-  const request = parseMailRequest(standing.payload)
-  if (request === undefined) return { kind: 'refused', reason: 'not a mail request' }
-  const composed = await withoutSuppressed(tx, await composeMail(tx, settings, request))
-  const addressed: Addressed = {
-    outboxId,
-    clientId: composed.clientId,
-    userId: composed.userId,
-    template: request.template,
-    recipient: composed.to,
-    subject: 'skip' in composed ? '' : composed.subject,
-    provider: sender.name,
-    request: ('renewed' in composed ? composed.renewed : undefined) ?? request,
-  }
-  if ('skip' in composed) {
-    await insertEnded(tx, addressed, { state: 'failed', lastError: composed.skip })
-    return { kind: 'nothing' }
-  }
-  const { to, subject, text, html, link, renewed } = composed
-  if (renewed !== undefined) await replacePayload(tx, outboxId, renewed)
-  if (sender.name === 'mailbox') {
-    await insertEnded(tx, addressed, { state: 'sent', bodies: { text, html } })
-    return { kind: 'kept', mail: { to, subject, link } }
-  }
-  const takenAt = performance.now()
-  const lease = await leaseDelivery(tx, addressed, sendTimeoutMs + leaseMarginMs)
-  return { kind: 'send', lease, takenAt, mail: { id: lease.deliveryId, to, from, subject, text, html } }
-}
-
-async function withoutSuppressed(tx: Db, composed: Composition): Promise<Composition> {
-  if ('skip' in composed) return composed
-  const reason = await findSuppression(tx, composed.to)
-  return reason === undefined ? composed : { ...composed, skip: `the address is not written to any more: ${reason}` }
-}
-
 /** One call of the provider, outside any transaction, and its outcome. */
 async function attempt(
   settings: MailWorkerSettings,
   sender: MailSender,
   { lease, mail, takenAt }: Extract<Step, { kind: 'send' }>,
+  recordOutcome: (attempted: Attempted) => Promise<boolean>,
   signal: AbortSignal,
 ) {
-  const { log, sendTimeoutMs, leaseMarginMs = LEASE_MARGIN_MS, clock = systemClock, database } = settings
+  const { log, sendTimeoutMs, leaseMarginMs = LEASE_MARGIN_MS, clock = systemClock } = settings
   // The process was frozen, or the commit took long: others may hold the mail by the time the provider answers.
   const isLate = performance.now() - takenAt > leaseMarginMs / 2
   const outcome = isLate
     ? new SendFailure('passing', 'the worker woke up too late to send')
     : await sender.send(mail, AbortSignal.any([signal, AbortSignal.timeout(sendTimeoutMs)])).catch(asFailure)
-  const isOurs = await patiently(() => database.transaction((tx, send) => record(tx, send, settings, lease, mail, outcome)), {
+  const isOurs = await patiently(() => recordOutcome({ lease, outcome }), {
     clock,
     signal,
     onFirst: (error) => log.warn('outcome of a mail could not be recorded, trying again', { delivery: mail.id, error }),
@@ -187,17 +146,36 @@ async function attempt(
 const asFailure = (error: unknown) =>
   error instanceof SendFailure ? error : new SendFailure('unknown', `the sender failed: ${String(error)}`, { cause: error })
 
-async function record(
+interface Attempted {
+  lease: Lease
+  outcome: SendFailure | { providerMessageId?: string }
+}
+
+/** Which of the outcomes count: of the others the lease is gone, and somebody else decides about the mail. */
+async function record(tx: Db, send: Send, settings: MailWorkerSettings, kind: MailKind, attempts: Attempted[]): Promise<boolean[]> {
+  await send(() =>
+    lockOutboxRows(
+      tx,
+      attempts.map(({ lease }) => lease.outboxId),
+    ),
+  )
+  const sent = attempts.flatMap(({ lease, outcome }) =>
+    outcome instanceof SendFailure ? [] : [{ lease, providerMessageId: outcome.providerMessageId }],
+  )
+  const ended = sent.length === 0 ? new Set<string>() : await markSent(tx, sent)
+  const counts: boolean[] = []
+  for (const { lease, outcome } of attempts)
+    counts.push(outcome instanceof SendFailure ? await recordFailure(tx, settings, kind, lease, outcome) : ended.has(lease.deliveryId))
+  return counts
+}
+
+async function recordFailure(
   tx: Db,
-  send: Send,
   { maxAttempts = 30, unknownHoldSeconds, firstRetryMs }: MailWorkerSettings,
+  kind: MailKind,
   lease: Lease,
-  mail: Mail,
-  outcome: SendFailure | { providerMessageId?: string },
+  { message: lastError, outcome: verdict, options }: SendFailure,
 ): Promise<boolean> {
-  await send(() => lockOutbox(tx, lease.outboxId))
-  if (!(outcome instanceof SendFailure)) return markSent(tx, lease, outcome.providerMessageId)
-  const { message: lastError, outcome: verdict, options } = outcome
   if (verdict !== 'permanent' && lease.attempts < maxAttempts) {
     return verdict === 'unknown'
       ? markWaiting(tx, lease, { state: 'held', delayMs: unknownHoldSeconds * 1000, lastError })
@@ -209,6 +187,7 @@ async function record(
   }
   const isOurs = await markFailed(tx, lease, lastError)
   const reason = verdict === 'permanent' ? lastError : `gave up after ${lease.attempts} attempts: ${lastError}`
-  if (isOurs) await insertDeadLetter(tx, { kind: 'email', outboxId: lease.outboxId, entry: { delivery_id: mail.id }, reason })
+  const entry = { delivery_id: lease.deliveryId }
+  if (isOurs) await insertDeadLetter(tx, { kind, outboxId: lease.outboxId, entry, reason })
   return isOurs
 }

@@ -1,6 +1,6 @@
 import { and, desc, eq, isNull, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import { deadLetters, type OutboxKind, outbox } from '~/platform/outbox/table'
+import { deadLetters, OUTBOX_KINDS, type OutboxKind, outbox } from '~/platform/outbox/table'
 
 export interface Backlog {
   kind: OutboxKind
@@ -18,7 +18,7 @@ export async function listBacklogs(db: Db): Promise<Backlog[]> {
       (select count(*)::int from (select from outbox where outbox.kind = kinds.kind and done_at is null limit ${MOST_COUNTED}) counted) as unfinished,
       (select extract(epoch from now() - min(created_at))::float8 from outbox where outbox.kind = kinds.kind and done_at is null) as "oldestSeconds",
       (select count(*)::int from dead_letters where queue = kinds.kind and replayed_at is null) as dead
-    from unnest(array['email', 'audit', 'webhook']) as kinds (kind)`)
+    from unnest(${sql.param([...OUTBOX_KINDS])}::text[]) as kinds (kind)`)
 }
 
 const view = {

@@ -69,6 +69,22 @@ const tidyUp = script<number>(
   1,
 )
 
+/** Entries by their ids in one argument: as an argument each, thousands would cost the worker more than its own work on them. */
+const settle = script<number>(
+  `
+  local ids = {}
+  for id in string.gmatch(ARGV[2], '%S+') do ids[#ids + 1] = id end
+  -- Not all at once: what a call of Lua takes is limited.
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    redis.call('XACK', KEYS[1], ARGV[1], unpack(ids, first, last))
+    redis.call('XDEL', KEYS[1], unpack(ids, first, last))
+  end
+  return #ids
+  `,
+  1,
+)
+
 export function joinGroup(redis: RedisStore, kind: OutboxKind, consumer: string): ConsumerGroup {
   const stream = streamKey(redis, kind)
   const reader: Redis = redis.dedicated(`${kind}-worker`, { reads: stream })
@@ -139,13 +155,7 @@ export function joinGroup(redis: RedisStore, kind: OutboxKind, consumer: string)
 
     acknowledge: (entryIds) =>
       redis.run(async (client) => {
-        if (entryIds.length === 0) return
-        await results(
-          client
-            .pipeline()
-            .xack(stream, GROUP, ...entryIds)
-            .xdel(stream, ...entryIds),
-        )
+        if (entryIds.length > 0) await settle(client, stream, GROUP, entryIds.join(' '))
       }),
 
     tidy: () => redis.run(async (client) => void (await tidyUp(client, stream, GROUP, '', FORGET_AFTER_MS))),

@@ -77,7 +77,12 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
       await database.db
         .update(outbox)
         .set({ relayedAt: sql`now()` })
-        .where(sql`${outbox.id} = any(${sql.param(ids)}::uuid[]) and ${outbox.doneAt} is null and ${outbox.relayedAt} is null`)
+        .where(
+          // One that is locked is in a worker's hands: neither waited for nor marked.
+          sql`${outbox.id} = any(array(
+            select id from outbox where id = any(${sql.param(ids)}::uuid[]) and done_at is null and relayed_at is null for update skip locked
+          ))`,
+        )
     } catch (error) {
       failed('published outbox rows were not marked: the sweeper publishes them again', { rows: ids.length, error })
     }

@@ -11,12 +11,22 @@ export interface Notice {
 export const streamKey = (redis: RedisStore, kind: OutboxKind) => redis.key('stream', kind)
 export const GROUP = 'workers'
 
-/** One call for all: a command for each id costs a process that publishes many more than everything else about them. */
-const APPEND = script<number>("for _, id in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'id', id) end return #ARGV", 1)
+/** All ids in one argument: a command or an argument for each would cost the process that publishes them more than all else about them. */
+const APPEND = script<number>(
+  `
+  local count = 0
+  for id in string.gmatch(ARGV[1], '%S+') do
+    redis.call('XADD', KEYS[1], '*', 'id', id)
+    count = count + 1
+  end
+  return count
+  `,
+  1,
+)
 
 /** A lost reply may mean that the entries are there: a worker meets them twice and finds the row done. */
 export async function appendToStream(redis: RedisStore, kind: OutboxKind, ids: string[]): Promise<void> {
-  await redis.run((client) => APPEND(client, streamKey(redis, kind), ...ids))
+  await redis.run((client) => APPEND(client, streamKey(redis, kind), ids.join(' ')))
 }
 
 export const streamLength = (redis: RedisStore, kind: OutboxKind): Promise<number> =>

@@ -1,7 +1,9 @@
 import { jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
-export const OUTBOX_KINDS = ['email', 'audit', 'webhook'] as const
+/** In the order in which a sweep publishes them. `email-bulk`: mails that nobody waits for. */
+export const OUTBOX_KINDS = ['email', 'audit', 'webhook', 'email-bulk'] as const
 export type OutboxKind = (typeof OUTBOX_KINDS)[number]
+export type MailKind = Extract<OutboxKind, 'email' | 'email-bulk'>
 
 export const outbox = pgTable('outbox', {
   id: uuid('id').primaryKey(),

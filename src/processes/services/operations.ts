@@ -7,7 +7,12 @@ import type { Machinery } from './machinery'
 
 /** What those who run the server look at. `owner` is this process. */
 export function createOperations({ db, redis, write, log, clock, secrets, outbound }: Machinery, { owner }: { owner: string }) {
-  const queues = createQueueService({ db, redis, write, reopen: { email: reopenDelivery, webhook: reopenWebhookDelivery } })
+  const queues = createQueueService({
+    db,
+    redis,
+    write,
+    reopen: { email: reopenDelivery, 'email-bulk': reopenDelivery, webhook: reopenWebhookDelivery },
+  })
   const metrics = createMetrics({ redis, log, clock, process: owner, queues: queues.figures })
   const stopping = new AbortController()
   void metrics.run(stopping.signal)

@@ -1,3 +1,4 @@
+import type { Mail } from '~/features/mail/sender'
 import { insertClient, insertUser } from '~/features/users/queries'
 import type { Taken } from '../mail-sink'
 import type { Options } from '../options'
@@ -7,18 +8,31 @@ import { alternate, median } from '../rounds'
 
 const USERS = 200
 
+/** The loop that sends by @sendgrid/mail, which mails by SendGrid demand, shows what that library alone allows. */
+const COMPARED = [
+  { answerMs: 0, floor: 'email' },
+  { answerMs: 0, floor: 'library' },
+  { answerMs: 50, floor: 'email' },
+] as const
+
 /** Mails a second of one worker process, against a bare loop with the same provider. */
 export async function email(queues: Queues, options: Options): Promise<Finding[]> {
   const recipients = await seedRecipients(queues)
   const findings: Finding[] = []
-  for (const answerMs of [0, 50]) findings.push(await measure(queues, options, recipients, answerMs))
+  for (const { answerMs, floor } of COMPARED) findings.push(await measure(queues, options, recipients, answerMs, floor))
   return findings
 }
 
-async function measure(queues: Queues, { rounds, seconds }: Options, recipients: Recipients, answerMs: number): Promise<Finding> {
+async function measure(
+  queues: Queues,
+  { rounds, seconds }: Options,
+  recipients: Recipients,
+  answerMs: number,
+  floor: 'email' | 'library',
+): Promise<Finding> {
   const { sink } = queues
   await fetch(`${sink.url}/pace/${answerMs}`, { method: 'POST' })
-  const body = JSON.stringify(MAIL)
+  const body = JSON.stringify(floor === 'email' ? MAIL : BY_LIBRARY)
   const taken = async () => (await (await fetch(`${sink.url}/taken`)).json()) as Taken
   /** From the telling to the last mail's arrival at the provider. */
   const timed = async (count: number, give: () => Promise<number>) => {
@@ -44,7 +58,7 @@ async function measure(queues: Queues, { rounds, seconds }: Options, recipients:
       timed(count, () =>
         giveToFloor(
           queues,
-          'email',
+          floor,
           Array.from({ length: count }, () => body),
         ),
       ),
@@ -52,9 +66,9 @@ async function measure(queues: Queues, { rounds, seconds }: Options, recipients:
   })
   const cells = (side: 'server' | 'floor') => ({ 'mails/s': round(median(results.map((result) => result[side]))) })
   return {
-    title: `Mails of one worker process, a provider that answers ${answerMs === 0 ? 'at once' : `after ${answerMs} ms`}`,
+    title: `Mails of one worker process, a provider that answers ${answerMs === 0 ? 'at once' : `after ${answerMs} ms`}${floor === 'library' ? '; the floor sends by @sendgrid/mail too' : ''}`,
     notes: [
-      `floor: XREADGROUP and XACK, ${MAILS_AT_ONCE} calls at once as the worker has them; mails stand ready in the stream and are written nowhere`,
+      `floor: XREADGROUP and XACK, ${MAILS_AT_ONCE} calls ${floor === 'library' ? 'of @sendgrid/mail' : 'of fetch'} at once as the worker has them; mails stand ready in the stream and are written nowhere`,
       'worker: the whole process of EVO_ROLE=worker, mails composed and each attempt and outcome written to PostgreSQL, which syncs its log to the disk',
     ],
     rows: [
@@ -100,4 +114,14 @@ const MAIL = {
     { type: 'text/plain', value: 'x'.repeat(500) },
     { type: 'text/html', value: 'x'.repeat(4000) },
   ],
+}
+
+/** The same as the worker's sender is given it. */
+const BY_LIBRARY: Mail = {
+  id: crypto.randomUUID(),
+  to: 'reader@example.com',
+  from: MAIL.from.email,
+  subject: MAIL.subject,
+  text: 'x'.repeat(500),
+  html: 'x'.repeat(4000),
 }

@@ -1,30 +1,40 @@
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, inArray, type Placeholder, sql } from 'drizzle-orm'
+import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
-import { outbox } from '~/platform/outbox/table'
+import { type MailKind, outbox } from '~/platform/outbox/table'
 import { deliveries } from '../table'
 
 /** Leases and due times are the database's, so that workers need not agree on the time. `now()` would be the start of the transaction. */
 const clock = sql`clock_timestamp()`
-const later = (ms: number) => sql`clock_timestamp() + ${ms} * interval '1 millisecond'`
+const later = (ms: number | Placeholder) => sql`clock_timestamp() + ${ms} * interval '1 millisecond'`
 
-/** The outbox row, which the transaction has locked, and its delivery so far. */
-export async function findStanding(tx: Db, outboxId: string) {
-  const [row] = await tx
+export type Standing = Awaited<ReturnType<ReturnType<typeof standings>['execute']>>[number]
+
+/** The outbox rows, which the transaction has locked, and their deliveries so far, by the outbox id. */
+export async function findStandings(tx: Db, outboxIds: string[]): Promise<Map<string, Standing>> {
+  const rows = await standings(tx).execute({ ids: uuidArray(outboxIds) })
+  return new Map(rows.map((row) => [row.outboxId, row]))
+}
+
+const standings = builtOnce((db) =>
+  db
     .select({
+      outboxId: outbox.id,
       kind: outbox.kind,
       payload: outbox.payload,
       done: sql<boolean>`${outbox.doneAt} is not null`,
-      deliveryId: deliveries.id,
       state: deliveries.state,
-      attempts: deliveries.attempts,
       due: sql<boolean>`coalesce(${deliveries.nextAttemptAt} <= ${clock}, true)`,
       lapsed: sql<boolean>`coalesce(${deliveries.leaseUntil} <= ${clock}, true)`,
     })
     .from(outbox)
     .leftJoin(deliveries, eq(deliveries.outboxId, outbox.id))
-    .where(eq(outbox.id, outboxId))
-  return row
-}
+    .where(sql`${outbox.id} = any(${sql.placeholder('ids')}::uuid[])`)
+    .prepare(''),
+)
+
+/** Ids need no quotes. */
+const uuidArray = (ids: string[]) => `{${ids.join(',')}}`
 
 export interface Addressed {
   outboxId: string
@@ -34,6 +44,8 @@ export interface Addressed {
   recipient: string
   subject: string
   provider: string
+  /** Nobody waits for it. */
+  bulk: boolean
   /** Ids alone. */
   request: Record<string, unknown>
 }
@@ -45,25 +57,32 @@ export interface Lease {
   attempts: number
 }
 
-/** Takes the mail for one attempt. A lease that ends without a word leaves it unknown whether the mail was sent. */
-export async function leaseDelivery(tx: Db, mail: Addressed, leaseMs: number): Promise<Lease> {
-  const taken = { ...mail, state: 'sending' as const, leaseUntil: later(leaseMs), nextAttemptAt: later(leaseMs) }
-  const [row] = await tx
-    .insert(deliveries)
-    .values({ id: Bun.randomUUIDv7(), ...taken, attempts: 1, leaseToken: 1 })
-    .onConflictDoUpdate({
-      target: deliveries.outboxId,
-      set: {
-        ...taken,
-        attempts: sql`${deliveries.attempts} + 1`,
-        leaseToken: sql`${deliveries.leaseToken} + 1`,
-        updatedAt: clock,
-      },
-    })
-    .returning({ deliveryId: deliveries.id, leaseToken: deliveries.leaseToken, attempts: deliveries.attempts })
-  await postponeSweep(tx, mail.outboxId, leaseMs)
-  return { ...(row as NonNullable<typeof row>), outboxId: mail.outboxId }
+/** Takes mails for one attempt each. A lease that ends without a word leaves it unknown whether the mail was sent. By the outbox id. */
+export async function leaseDeliveries(tx: Db, mails: Addressed[], leaseMs: number): Promise<Map<string, Lease>> {
+  const rows = await takeLeases(tx, { mails: JSON.stringify(mails.map((mail) => ({ id: Bun.randomUUIDv7(), ...mail }))), leaseMs })
+  return new Map(rows.map((row) => [row.outboxId, { ...row, attempts: Number(row.attempts), leaseToken: Number(row.leaseToken) }]))
 }
+
+const takeLeases = sqlOnce<Lease>(() => {
+  const until = later(sql.placeholder('leaseMs'))
+  return sql`
+    with taken as (
+      insert into deliveries (id, outbox_id, client_id, user_id, template, recipient, subject, provider, bulk, request,
+        state, attempts, lease_token, lease_until, next_attempt_at)
+      select id, "outboxId", "clientId", "userId", template, recipient, subject, provider, bulk, request, 'sending', 1, 1, ${until}, ${until}
+      from jsonb_to_recordset(${sql.placeholder('mails')}::jsonb) as mail (id uuid, "outboxId" uuid, "clientId" uuid, "userId" uuid,
+        template text, recipient text, subject text, provider text, bulk boolean, request jsonb)
+      on conflict (outbox_id) do update set
+        client_id = excluded.client_id, user_id = excluded.user_id, template = excluded.template, recipient = excluded.recipient,
+        subject = excluded.subject, provider = excluded.provider, request = excluded.request, state = excluded.state,
+        lease_until = excluded.lease_until, next_attempt_at = excluded.next_attempt_at,
+        attempts = deliveries.attempts + 1, lease_token = deliveries.lease_token + 1, updated_at = ${clock}
+      returning id, outbox_id, lease_token, attempts
+    ), postponed as (
+      update outbox set relayed_at = ${until} where id in (select outbox_id from taken)
+    )
+    select id as "deliveryId", outbox_id as "outboxId", lease_token as "leaseToken", attempts from taken`
+})
 
 export interface Ending {
   state: 'sent' | 'failed'
@@ -90,20 +109,32 @@ export async function insertEnded(tx: Db, mail: Addressed, { state, lastError, b
   await finishOutbox(tx, mail.outboxId)
 }
 
-/** False when the lease is gone: somebody else decides about this mail now. */
-export async function markSent(tx: Db, lease: Lease, providerMessageId: string | undefined): Promise<boolean> {
-  const isOurs = await settle(tx, lease, {
-    state: 'sent',
-    sentAt: clock,
-    providerMessageId: providerMessageId ?? null,
-    lastError: null,
-    nextAttemptAt: null,
-  })
-  if (isOurs) await finishOutbox(tx, lease.outboxId)
-  return isOurs
+/** Ends those whose lease still holds, and says which: of the others somebody else decides now. By the delivery's id. */
+export async function markSent(tx: Db, sent: { lease: Lease; providerMessageId: string | undefined }[]): Promise<Set<string>> {
+  const outcomes = sent.map(({ lease, providerMessageId }) => ({
+    id: lease.deliveryId,
+    lease_token: lease.leaseToken,
+    message_id: providerMessageId ?? null,
+  }))
+  const rows = await endSent(tx, { outcomes: JSON.stringify(outcomes) })
+  return new Set(rows.map(({ id }) => id))
 }
 
-/** Ends the delivery; ending its outbox row is left to the dead letter. False as above. */
+const endSent = sqlOnce<{ id: string }>(
+  () => sql`
+    with ended as (
+      update deliveries set state = 'sent', sent_at = ${clock}, provider_message_id = outcome.message_id, last_error = null,
+        next_attempt_at = null, lease_until = null, updated_at = ${clock}
+      from jsonb_to_recordset(${sql.placeholder('outcomes')}::jsonb) as outcome (id uuid, lease_token bigint, message_id text)
+      where deliveries.id = outcome.id and deliveries.lease_token = outcome.lease_token and deliveries.state in ('sending', 'held')
+      returning deliveries.id, outbox_id
+    ), finished as (
+      update outbox set done_at = ${clock} where id in (select outbox_id from ended)
+    )
+    select id from ended`,
+)
+
+/** Ends the delivery; ending its outbox row is left to the dead letter. False when the lease is gone: somebody else decides about this mail now. */
 export const markFailed = (tx: Db, lease: Lease, lastError: string): Promise<boolean> =>
   settle(tx, lease, { state: 'failed', lastError, nextAttemptAt: null })
 
@@ -158,12 +189,14 @@ async function postponeSweep(tx: Db, outboxId: string, ms: number) {
     .where(eq(outbox.id, outboxId))
 }
 
-/** Outbox ids of mails whose time has come, or whose worker's time is over. The states are spelt out for the partial index. */
-export async function listDue(db: Db, limit: number): Promise<string[]> {
+/** Outbox ids of mails of one class whose time has come, or whose worker's time is over. The states are spelt out for the partial index. */
+export async function listDue(db: Db, kind: MailKind, limit: number): Promise<string[]> {
   const rows = await db
     .select({ outboxId: deliveries.outboxId })
     .from(deliveries)
-    .where(sql`${deliveries.state} in ('queued', 'sending', 'held') and ${deliveries.nextAttemptAt} <= ${clock}`)
+    .where(
+      sql`${deliveries.bulk} = ${kind === 'email-bulk'} and ${deliveries.state} in ('queued', 'sending', 'held') and ${deliveries.nextAttemptAt} <= ${clock}`,
+    )
     .orderBy(deliveries.nextAttemptAt)
     .limit(limit)
   return rows.map(({ outboxId }) => outboxId)

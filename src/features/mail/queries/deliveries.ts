@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm'
+import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import { behind, momentOf, type Position } from '~/platform/keyset'
 import type { EmailFilter } from '../schema'
@@ -73,6 +74,20 @@ export async function findSuppression(db: Db, email: string): Promise<'bounced' 
     .where(eq(emailSuppressions.email, email.toLowerCase()))
   return found?.reason
 }
+
+/** Why some of these addresses are not written to any more, by the address in lower case. */
+export async function findSuppressions(db: Db, emails: string[]): Promise<Map<string, 'bounced' | 'spam'>> {
+  const rows = await suppressedOf(db).execute({ emails: JSON.stringify(emails.map((email) => email.toLowerCase())) })
+  return new Map(rows.map(({ email, reason }) => [email, reason]))
+}
+
+const suppressedOf = builtOnce((db) =>
+  db
+    .select({ email: emailSuppressions.email, reason: emailSuppressions.reason })
+    .from(emailSuppressions)
+    .where(sql`${emailSuppressions.email} in (select jsonb_array_elements_text(${sql.placeholder('emails')}::jsonb))`)
+    .prepare(''),
+)
 
 export const listSuppressions = (db: Db, { skip, limit }: { skip: number; limit: number }) =>
   db

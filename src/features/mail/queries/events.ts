@@ -52,7 +52,7 @@ export async function moveDeliveries(tx: Db, moves: Move[]): Promise<number> {
   if (moved.length > 0)
     await tx.execute(sql`
       update outbox set done_at = clock_timestamp()
-      where id = any(${sql.param(moved.map(({ outbox_id }) => outbox_id))}::uuid[]) and kind = 'email' and done_at is null`)
+      where id = any(${sql.param(moved.map(({ outbox_id }) => outbox_id))}::uuid[]) and kind in ('email', 'email-bulk') and done_at is null`)
   return moved.length
 }
 
