@@ -45,7 +45,7 @@ export interface MailWorkerSettings extends ComposeSettings {
 
 const LEASE_MARGIN_MS = 15_000
 /** The more there are, the more of them share a transaction. Of SMTP's few connections too many would wait until their time is over. */
-export const MAILS_AT_ONCE = { sendgrid: 32, smtp: 8, mailbox: 8 }
+export const MAILS_AT_ONCE = { sendgrid: 64, smtp: 8, mailbox: 8 }
 
 /** Of what others wait for; the mails that nobody waits for have fewer of the provider's time. */
 const BULK_SHARE = 0.25

@@ -16,14 +16,14 @@ interface Streams {
 /** Milliseconds from sending the request to the first piece of text, of each call. */
 type FirstTokens = number[]
 
-/** The one stream comes last: what it meets is warm. */
+/** The many come last: they would leave a heap behind that the others wait for. */
 export async function chat(stage: Stage, options: Options): Promise<Finding[]> {
   const { api, tokens, people } = stage
   const findings: Finding[] = []
   for (const { count, pieces } of [
-    { count: 500, pieces: 150 },
     { count: 50, pieces: 150 },
     { count: 1, pieces: 10 },
+    { count: 500, pieces: 150 },
   ]) {
     const agentId = await defineAgent(api.url, tokens.reader, people.reader.clientId, `openai/paced-${pieces}`)
     findings.push(await measure(stage, options, { count, pieces, agentId }))
