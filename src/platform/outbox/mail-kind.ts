@@ -1,6 +1,6 @@
 import type { MailKind } from './table'
 
-/** Nobody sits and waits for these; for all others somebody may, so those are never queued behind them (F-23). */
+/** Nobody sits and waits for these; for all others somebody may, so those are never queued behind them. */
 export const BULK_TEMPLATES = ['welcome', 'invitation', 'budget-reached'] as const
 
 const BULK: ReadonlySet<string> = new Set(BULK_TEMPLATES)
