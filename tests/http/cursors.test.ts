@@ -193,10 +193,10 @@ const linkOf = (headers: Headers, rel: string) => new RegExp(`<([^>]+)>; rel="${
 const withLimit = (path: string, limit: number) => `${path}${path.includes('?') ? '&' : '?'}limit=${limit}`
 const read = ({ as, headers }: List, path: string) => as.call('GET', path, undefined, headers)
 const idsOf = (body: { id: string }[]) => body.map(({ id }) => id)
-/** Some of one moment, so that the id has to decide. */
+/** Some of one moment, so that the id has to decide; but the folder that another list is about is younger, and not the one that is deleted. */
 const sameMoment = () =>
   app.services.db.execute(sql`
-    with folder as (update agent_folders set created_at = '2026-01-02 03:04:05.678901Z'), contact as (update contacts set created_at = '2026-01-02 03:04:05.678901Z'),
+    with folder as (update agent_folders set created_at = '2026-01-02 03:04:05.678901Z' where name <> 'full'), contact as (update contacts set created_at = '2026-01-02 03:04:05.678901Z'),
       server as (update mcp_servers set created_at = '2026-01-02 03:04:05.678901Z'), tool as (update tools set created_at = '2026-01-02 03:04:05.678901Z'),
       agent as (update agents set created_at = '2026-01-02 03:04:05.678901Z') update sessions set updated_at = '2026-01-02 03:04:05.678901Z'`)
 
