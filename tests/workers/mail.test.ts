@@ -394,9 +394,10 @@ describe('F-17: a worker killed between reading and acknowledging', () => {
       await worker.exited
       // Its lease, over at once.
       await world.db.update(deliveries).set({ leaseUntil: sql`now()`, nextAttemptAt: sql`now()` }).where(eq(deliveries.outboxId, id))
-      const successor = world.startWorker({ queues: ['email'], sendgridUrl: sink.url })
+      const successor = world.startWorker({ queues: ['email'], sendgridUrl: sink.url, holdSeconds: 3600 })
       await until(async () => (await world.deliveryOf(id))?.state === 'held')
       expect(sink.mails).toHaveLength(1)
+      await hasten(id)
       await until(() => world.isDone(id))
       await endProcess(successor)
       expect(sink.mails).toHaveLength(2)
