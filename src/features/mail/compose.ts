@@ -4,6 +4,7 @@ import { clients } from '~/features/clients/table'
 import type { InvitationLinks } from '~/features/members/invitation-links'
 import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
+import { bareArray } from '~/platform/bare-array'
 import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { MailRequest } from './schema'
@@ -35,7 +36,7 @@ export interface Recipient {
 export async function findRecipients(tx: Db, requests: MailRequest[]): Promise<Map<string, Recipient>> {
   const ids = requests.flatMap((request) => ('user_id' in request ? [request.user_id] : []))
   if (ids.length === 0) return new Map()
-  const rows = await recipients(tx).execute({ ids: `{${ids.join(',')}}` })
+  const rows = await recipients(tx).execute({ ids: bareArray(ids) })
   return new Map(rows.map(({ id, ...recipient }) => [id, recipient]))
 }
 

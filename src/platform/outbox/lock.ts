@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm'
+import { bareArray } from '../bare-array'
 import { sqlOnce } from '../built-once'
 import type { Db } from '../db'
 
@@ -9,6 +10,6 @@ import type { Db } from '../db'
 export const lockOutbox = (tx: Db, id: string) => tx.execute(sql`select from outbox where id = ${id} for update`)
 
 /** The same for several, in the order of their ids: two workers with the same rows wait for each other instead of dead-locking. */
-export const lockOutboxRows = (tx: Db, ids: string[]) => lockRows(tx, { ids: `{${ids.join(',')}}` })
+export const lockOutboxRows = (tx: Db, ids: string[]) => lockRows(tx, { ids: bareArray(ids) })
 
 const lockRows = sqlOnce(() => sql`select from outbox where id = any(${sql.placeholder('ids')}::uuid[]) order by id for update`)

@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm'
+import { bareArray } from '~/platform/bare-array'
 import type { Db } from '~/platform/db'
 
 /** More agents than these in one tree are refused, so that no check reads a whole client. */
@@ -11,7 +12,7 @@ export interface FoundReferences {
   tools: { id: string; name: string; environments: Record<string, string> }[]
 }
 
-const uuids = (ids: string[]) => sql`${sql.param(`{${ids.join(',')}}`)}::uuid[]`
+const uuids = (ids: string[]) => sql`${bareArray(ids)}::uuid[]`
 
 /** What exists of the ids in question, in one statement: agents with all that they lead to, and entries of the catalogues. */
 export async function findReferences(

@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm'
+import { bareArray } from '~/platform/bare-array'
 import type { Db, Send } from '~/platform/db'
 import { momentOf } from '~/platform/keyset'
 import type { Head, Link } from '../chain'
@@ -112,6 +113,3 @@ export function moveHeads(tx: Db, ends: Link[]) {
       as end_ (id uuid, seq bigint, hash text, recorded_at timestamptz)
     where audit_chains.id = end_.id`)
 }
-
-/** An array literal of what needs no quotes, such as ids: a batch has thousands, which the general way would look through one by one. */
-const bareArray = (items: (string | number)[]) => `{${items.join(',')}}`

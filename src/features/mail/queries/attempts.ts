@@ -1,4 +1,5 @@
 import { and, eq, inArray, type Placeholder, sql } from 'drizzle-orm'
+import { bareArray } from '~/platform/bare-array'
 import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import { type MailKind, outbox } from '~/platform/outbox/table'
@@ -12,7 +13,7 @@ export type Standing = Awaited<ReturnType<ReturnType<typeof standings>['execute'
 
 /** The outbox rows, which the transaction has locked, and their deliveries so far, by the outbox id. */
 export async function findStandings(tx: Db, outboxIds: string[]): Promise<Map<string, Standing>> {
-  const rows = await standings(tx).execute({ ids: uuidArray(outboxIds) })
+  const rows = await standings(tx).execute({ ids: bareArray(outboxIds) })
   return new Map(rows.map((row) => [row.outboxId, row]))
 }
 
@@ -32,9 +33,6 @@ const standings = builtOnce((db) =>
     .where(sql`${outbox.id} = any(${sql.placeholder('ids')}::uuid[])`)
     .prepare(''),
 )
-
-/** Ids need no quotes. */
-const uuidArray = (ids: string[]) => `{${ids.join(',')}}`
 
 export interface Addressed {
   outboxId: string

@@ -1,6 +1,7 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
 import { usageRecords } from '~/features/usage/table'
 import type { Reach } from '~/platform/access'
+import { bareArray } from '~/platform/bare-array'
 import type { Db } from '~/platform/db'
 import { behind, momentOf, type Position } from '~/platform/keyset'
 import { type RunStatus, runSteps, runs } from '../table'
@@ -81,7 +82,7 @@ export async function listRuns(
   const used = await db
     .select({ runId: usageRecords.runId, ...sumOf })
     .from(usageRecords)
-    .where(sql`${usageRecords.runId} = any(${sql.param(`{${ids.join(',')}}`)}::uuid[])`)
+    .where(sql`${usageRecords.runId} = any(${bareArray(ids)}::uuid[])`)
     .groupBy(usageRecords.runId)
   const usageOf = new Map(used.map(({ runId, ...usage }) => [runId, usage]))
   return rows.map((row) => ({ ...row, usage: usageOf.get(row.id) ?? NO_USAGE }))

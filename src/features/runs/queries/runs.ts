@@ -2,6 +2,7 @@ import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { agents } from '~/features/agents/table'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
+import { bareArray } from '~/platform/bare-array'
 import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
@@ -161,9 +162,7 @@ export const renewLeases = (db: Db, { ids, owner, leaseSeconds }: { ids: string[
   db
     .update(runs)
     .set({ leaseUntil: sql`now() + ${seconds(leaseSeconds)}` })
-    .where(
-      sql`${runs.id} = any(${sql.param(`{${ids.join(',')}}`)}::uuid[]) and ${runs.leaseOwner} = ${owner} and ${runs.status} in ('queued', 'running')`,
-    )
+    .where(sql`${runs.id} = any(${bareArray(ids)}::uuid[]) and ${runs.leaseOwner} = ${owner} and ${runs.status} in ('queued', 'running')`)
     .returning({ id: runs.id, status: runs.status, leaseToken: runs.leaseToken, cancelRequestedAt: runs.cancelRequestedAt })
 
 /** Gives up a run in good order: whoever looks for abandoned runs takes it at once. */
