@@ -67,14 +67,6 @@ export const listEvents = (db: Db, deliveryId: string) =>
     .orderBy(asc(emailEvents.occurredAt), asc(emailEvents.id))
     .limit(MAX_EVENTS)
 
-export async function findSuppression(db: Db, email: string): Promise<'bounced' | 'spam' | undefined> {
-  const [found] = await db
-    .select({ reason: emailSuppressions.reason })
-    .from(emailSuppressions)
-    .where(eq(emailSuppressions.email, email.toLowerCase()))
-  return found?.reason
-}
-
 /** Why some of these addresses are not written to any more, by the address in lower case. */
 export async function findSuppressions(db: Db, emails: string[]): Promise<Map<string, 'bounced' | 'spam'>> {
   const rows = await suppressedOf(db).execute({ emails: JSON.stringify(emails.map((email) => email.toLowerCase())) })
@@ -88,6 +80,9 @@ const suppressedOf = builtOnce((db) =>
     .where(sql`${emailSuppressions.email} in (select jsonb_array_elements_text(${sql.placeholder('emails')}::jsonb))`)
     .prepare(''),
 )
+
+export const findSuppression = async (db: Db, email: string): Promise<'bounced' | 'spam' | undefined> =>
+  (await findSuppressions(db, [email])).get(email.toLowerCase())
 
 export const listSuppressions = (db: Db, { skip, limit }: { skip: number; limit: number }) =>
   db
