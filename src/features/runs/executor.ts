@@ -39,8 +39,8 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     inner.abort(signal.reason)
     if (signal.reason instanceof HandedOver) leaving.abort(signal.reason)
   }
-  const committed = early?.committed
-  committed?.catch((error: unknown) => inner.abort(error))
+  const { committed = Promise.resolve() } = early ?? {}
+  committed.catch((error: unknown) => inner.abort(error))
   const persist = createPersist({ run, log, committed, signal: leaving.signal })
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop, { once: true })
@@ -60,12 +60,10 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     await runLog.end('run-finished', { run_id: run.id, response }, { status: 'succeeded', result: { response } })
   } catch (error) {
     // Of a run that never came about there is nothing to say.
-    const isRun =
-      committed === undefined ||
-      (await committed.then(
-        () => true,
-        () => false,
-      ))
+    const isRun = await committed.then(
+      () => true,
+      () => false,
+    )
     if (isRun) await settleFailure(deps, run, runLog, inner.signal.aborted ? inner.signal.reason : error)
   } finally {
     endTimer()

@@ -63,7 +63,7 @@ export interface Ahead {
 }
 
 /** A new run that is executed beside its own COMMIT, with what was read for it before. */
-export interface Early extends Pick<Ahead, 'agent' | 'isFree'> {
+export interface Early extends Ahead {
   history: AgentEvent[]
   /** Nothing is written, shown or changed in the world before. Rejects when the run is none. */
   committed: Promise<void>
@@ -80,11 +80,10 @@ export function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Spender)
 async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined) {
   const { db, files } = deps
   const { id, clientId, recovered } = run
-  const { agent, isFree, ...ahead } = early ?? lookAhead(deps, run)
-  const history = 'history' in ahead ? ahead.history : ahead.readHistory(db)
+  const { agent, isFree, readHistory } = early ?? lookAhead(deps, run)
   const [runnable, past, opened, stored, usedTokens, free] = await Promise.all([
     agent,
-    Promise.resolve(history).then((events) => files.fill(clientId, events, MAX_HISTORY_FILE_BYTES)),
+    Promise.resolve(early?.history ?? readHistory(db)).then((events) => files.fill(clientId, events, MAX_HISTORY_FILE_BYTES)),
     files.open(clientId, run.input.files),
     recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
     recovered ? sumTokens(db, id) : 0,
