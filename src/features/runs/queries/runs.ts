@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { agents } from '~/features/agents/table'
-import { sessions } from '~/features/sessions/table'
+import { events, sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
 import { bareArray } from '~/platform/bare-array'
 import { builtOnce, sqlOnce } from '~/platform/built-once'
@@ -82,6 +82,9 @@ const newRun = builtOnce((db, isBackground: boolean) => {
       createdAt: runs.createdAt,
       restMs: restMs(),
       apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${runs.clientId} and a.id = ${runs.agentId})`,
+      newest: sql<string | null>`(
+        select e.id from ${events} e where e.client_id = ${runs.clientId} and e.session_id = ${runs.sessionId} order by e.position desc limit 1
+      )`,
     })
     .prepare('')
 })
@@ -93,6 +96,8 @@ interface Inserted {
   restMs: number
   /** The provider key that its agent calls models with. */
   apiKeyId: string | null
+  /** The last event of the session before it. */
+  newest: string | null
 }
 
 /** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. Sent when called. */
