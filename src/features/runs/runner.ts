@@ -9,19 +9,18 @@ import { RunTakenOver } from './live-log'
 import { createPersist } from './persist'
 import { forfeitReservations } from './queries/budgets'
 import { findLastSeq } from './queries/events'
-import type { Outlook } from './queries/outlook'
 import type { OwnedRun } from './queries/owned'
 import { claimRun, listUnattended, releaseLease, renewLeases, takeIdle } from './queries/runs'
 import { openRunLog } from './run-log'
-import { type Early, lookAhead } from './turn'
+import { type Ahead, type Early, lookAhead } from './turn'
 
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
 export interface Runner {
   readonly owner: string
   /** How a run's session stands, and how many runs its client has: no more than `mostActive` are counted. */
-  lookAhead(run: Spender, mostActive: number): Promise<Outlook>
+  lookAhead(run: Spender, mostActive: number): Promise<Ahead>
   /** Executes a run that is about to be accepted, short of writing, showing or changing anything. Its caller says what came of it. */
-  begin(run: OwnedRun, outlook: Outlook): BegunRun
+  begin(run: OwnedRun, ahead: Ahead): BegunRun
   /** Executes a run that was just inserted for this owner: at once if it is `running`, else when its turn comes. */
   accept(run: OwnedRun, status: 'running' | 'queued'): void
   /** A run was inserted for whoever has time: tells the others. */
@@ -179,9 +178,9 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   return {
     owner,
     lookAhead: (run, mostActive) => inTenantScope(run.clientId, () => lookAhead(executor, run, mostActive)),
-    begin(run, outlook) {
+    begin(run, ahead) {
       const commit = Promise.withResolvers<void>()
-      const execution = execute(run, { ...outlook, committed: commit.promise })
+      const execution = execute(run, { ...ahead, committed: commit.promise })
       return {
         committed() {
           hold(execution)

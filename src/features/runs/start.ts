@@ -8,11 +8,11 @@ import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
 import type { Spender } from './budget-guard'
 import { insertUserEvent } from './queries/events'
-import type { Outlook } from './queries/outlook'
 import type { OwnedRun } from './queries/owned'
 import { countRunsToAdd, insertRun, interruptSession, upsertSession } from './queries/runs'
 import type { Runner } from './runner'
 import type { OnBusy } from './schema'
+import type { Ahead } from './turn'
 
 export interface RunRequest {
   clientId: string
@@ -43,9 +43,9 @@ export interface StartDeps {
  */
 export function createStart({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) {
   /** How the session stands, if it is all but sure that the turn will be accepted: one that is refused after all has cost a call of the model. */
-  const foresee = async (spender: Spender): Promise<Outlook | undefined> => {
-    const outlook = await runner.lookAhead(spender, concurrentPerClient)
-    return outlook.isIdle && outlook.active < concurrentPerClient / 2 ? outlook : undefined
+  const foresee = async (spender: Spender): Promise<Ahead | undefined> => {
+    const ahead = await runner.lookAhead(spender, concurrentPerClient)
+    return ahead.isIdle && ahead.active < concurrentPerClient / 2 ? ahead : undefined
   }
 
   return async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
@@ -63,8 +63,8 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     }
     // Not where an earlier request's answer may be the answer, or where files of its own are not to be seen before COMMIT.
     const mayBegin = !isBackground && prepared.length === 0 && principal.idempotency === undefined
-    const outlook = mayBegin ? await foresee(row) : undefined
-    const begun = outlook && runner.begin(runOf({ createdAt: outlook.at, restMs: timeoutSeconds * 1000 }), outlook)
+    const ahead = mayBegin ? await foresee(row) : undefined
+    const begun = ahead && runner.begin(runOf({ createdAt: ahead.at, restMs: timeoutSeconds * 1000 }), ahead)
     // The model is asked before this thread is busy with the transaction.
     if (begun !== undefined) await new Promise(setImmediate)
     const started = await write(principal, async ({ tx, audit }) => {
@@ -98,7 +98,7 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     })
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
-    const isAsForeseen = started.status === 'running' && started.newest === outlook?.newest
+    const isAsForeseen = started.status === 'running' && started.newest === ahead?.newest
     if (begun !== undefined && !isAsForeseen) await begun.abandon()
     if (begun !== undefined && isAsForeseen) begun.committed()
     else if (isBackground) runner.offer()

@@ -54,28 +54,35 @@ interface Turn {
   early?: Early | undefined
 }
 
+/** What a turn begins with if it is accepted. Its agent need not be heard. */
+export interface Ahead extends Outlook {
+  agent: Promise<Agent>
+}
+
 /** A new run that is executed beside the transaction that accepts it, on what was found before. */
-export interface Early extends Outlook {
+export interface Early extends Ahead {
   /** Nothing is written, shown or changed in the world before. Rejects when the run is none. */
   committed: Promise<void>
 }
 
-export const lookAhead = ({ db, maxHistory }: TurnDeps, run: Spender, mostActive: number): Promise<Outlook> =>
-  readOutlook(db, run, { mostEvents: maxHistory, mostActive })
+export async function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Spender, mostActive: number): Promise<Ahead> {
+  const agent = loadAgent(run.clientId, run.agentId)
+  agent.catch(() => undefined)
+  return { ...(await readOutlook(db, run, { mostEvents: maxHistory, mostActive })), agent }
+}
 
 /** All that a turn begins with, read side by side. */
 async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined) {
   const { db, files } = deps
   const { id, clientId, recovered } = run
-  const outlook = early ?? lookAhead(deps, run, 0)
-  const past = Promise.resolve(outlook).then(({ history }) => files.fill(clientId, history, MAX_HISTORY_FILE_BYTES))
+  const ahead = Promise.resolve(early ?? lookAhead(deps, run, 0))
   const [agent, history, opened, stored, usedTokens, { isFree }] = await Promise.all([
-    deps.loadAgent(clientId, run.agentId),
-    past,
+    ahead.then((found) => found.agent),
+    ahead.then((found) => files.fill(clientId, found.history, MAX_HISTORY_FILE_BYTES)),
     files.open(clientId, run.input.files),
     recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
     recovered ? sumTokens(db, id) : 0,
-    outlook,
+    ahead,
     recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
   ])
   return { agent, history, opened, stored, usedTokens, isFree }

@@ -55,15 +55,16 @@ export const upsertSession = (db: Db, session: Pick<NewRun, 'sessionId' | 'clien
   lockedSession(db).execute(session)
 
 const newRun = builtOnce((db, isBackground: boolean) => {
-  const session = sql.placeholder('sessionId')
+  // Not by the names of columns: in what an insert returns Drizzle leaves out whose they are.
+  const [client, agent, session] = [sql.placeholder('clientId'), sql.placeholder('agentId'), sql.placeholder('sessionId')]
   const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${session} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
   const starts = isBackground ? sql`false` : idle
   return db
     .insert(runs)
     .values({
       id: sql.placeholder('id'),
-      clientId: sql.placeholder('clientId'),
-      agentId: sql.placeholder('agentId'),
+      clientId: client,
+      agentId: agent,
       sessionId: session,
       status: sql`case when ${starts} then 'running' else 'queued' end`,
       onDisconnect: sql.placeholder('onDisconnect'),
@@ -81,9 +82,9 @@ const newRun = builtOnce((db, isBackground: boolean) => {
       isIdle: sql<boolean>`${idle}`,
       createdAt: runs.createdAt,
       restMs: restMs(),
-      apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${runs.clientId} and a.id = ${runs.agentId})`,
+      apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${client} and a.id = ${agent})`,
       newest: sql<string | null>`(
-        select e.id from ${events} e where e.client_id = ${runs.clientId} and e.session_id = ${runs.sessionId} order by e.position desc limit 1
+        select e.id from ${events} e where e.client_id = ${client} and e.session_id = ${session} order by e.position desc limit 1
       )`,
     })
     .prepare('')
