@@ -6,7 +6,6 @@ import { identityOf, type Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { userEvent } from '~/runtime/conversation'
 import type { RunInput } from '~/runtime/types'
-import type { Spender } from './budget-guard'
 import { insertUserEvent } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { countRunsToAdd, insertRun, interruptSession, upsertSession } from './queries/runs'
@@ -25,6 +24,8 @@ export interface RunRequest {
   /** Nobody waits for it: whichever process has time takes it. */
   isBackground?: boolean
   timeoutSeconds?: number | undefined
+  /** How its session stands, read a moment ago. */
+  ahead?: Promise<Ahead | undefined> | undefined
 }
 
 export interface StartDeps {
@@ -42,11 +43,8 @@ export interface StartDeps {
  * @throws DomainError `rate-limited` above the client's number of concurrent runs, `conflict` for a busy session that shall not wait
  */
 export function createStart({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) {
-  /** How the session stands, if it is all but sure that the turn will be accepted: one that is refused after all has cost a call of the model. */
-  const foresee = async (spender: Spender): Promise<Ahead | undefined> => {
-    const ahead = await runner.lookAhead(spender, concurrentPerClient)
-    return ahead.isIdle && ahead.active < concurrentPerClient / 2 ? ahead : undefined
-  }
+  /** All but sure that the turn will be accepted: one that is refused after all has cost a call of the model. */
+  const isLikely = ({ isIdle, active }: Ahead) => isIdle && active < concurrentPerClient / 2
 
   return async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
     const { clientId, agentId, externalId, input, onDisconnect, onBusy = 'enqueue', isBackground = false } = request
@@ -63,8 +61,8 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     }
     // Not where an earlier request's answer may be the answer, or where files of its own are not to be seen before COMMIT.
     const mayBegin = !isBackground && prepared.length === 0 && principal.idempotency === undefined
-    const ahead = mayBegin ? await foresee(row) : undefined
-    const begun = ahead && runner.begin(runOf({ createdAt: ahead.at, restMs: timeoutSeconds * 1000 }), ahead)
+    const ahead = mayBegin ? ((await request.ahead) ?? (await runner.lookAhead(row, concurrentPerClient))) : undefined
+    const begun = ahead && isLikely(ahead) ? runner.begin(runOf({ createdAt: ahead.at, restMs: timeoutSeconds * 1000 }), ahead) : undefined
     // The model is asked before this thread is busy with the transaction.
     if (begun !== undefined) await new Promise(setImmediate)
     const started = await write(principal, async ({ tx, audit }) => {
@@ -107,6 +105,9 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     return { runId: id, sessionId }
   }
 }
+
+/** Stands for a run that is yet to come. */
+export const NO_RUN = '00000000-0000-0000-0000-000000000000'
 
 /** The agent was deleted meanwhile. */
 function refuseGone(error: unknown): never {
