@@ -77,13 +77,15 @@ export function createLog({
   return at({})
 }
 
-/** Lines of this turn of the event loop: written together they cost a fraction of one by one. */
+/** Lines of the last moment: written together they cost a fraction of one by one. */
 let waiting = ''
+const WRITE_AFTER_MS = 10
+const MAX_WAITING = 65_536
 
 function writeLine(line: string, isUrgent: boolean) {
-  if (waiting === '' && !isUrgent) setImmediate(writeWaiting)
+  if (waiting === '' && !isUrgent) setTimeout(writeWaiting, WRITE_AFTER_MS)
   waiting += `${line}\n`
-  if (isUrgent) writeWaiting()
+  if (isUrgent || waiting.length > MAX_WAITING) writeWaiting()
 }
 
 function writeWaiting() {

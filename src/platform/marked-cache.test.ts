@@ -18,7 +18,7 @@ function createRow() {
     },
   }
 }
-const given = (mark: string | undefined) => Promise.resolve(mark)
+const given = (mark: string | undefined) => Promise.resolve({ mark })
 
 test('under one mark a value is read once more at most, and then remembered', async () => {
   const cache = createMarkedCache<string>({ freshMs: 60_000, size: 10 })
@@ -41,11 +41,11 @@ test('another mark means another look, however fresh the value is', async () => 
 test('a change between the look and the mark is not missed by the next request', async () => {
   const cache = createMarkedCache<string>({ freshMs: 60_000, size: 10 })
   const row = createRow()
-  const late = Promise.withResolvers<string>()
+  const late = Promise.withResolvers<{ mark: string }>()
   const first = cache.get('a', row.load, late.promise)
   await Bun.sleep(3)
   row.change()
-  late.resolve('2')
+  late.resolve({ mark: '2' })
   expect(await first).toBe('old')
   expect(await cache.get('a', row.load, given('2'))).toBe('new')
 })

@@ -7,10 +7,10 @@ interface Entry<T> {
 
 export interface MarkedCache<T> {
   /**
-   * What `load` gives, or gave up to `freshMs` ago if nothing has changed since. `load` runs at once, beside the question for the `mark`.
-   * Without a mark (Redis is away) age alone decides. @throws what `mark` or `load` throw
+   * What `load` gives, or gave up to `freshMs` ago if nothing has changed since. `load` runs at once, beside the question for the mark.
+   * Without a mark (Redis is away) age alone decides. @throws what `asked` or `load` throw
    */
-  get(key: string, load: () => Promise<T>, mark: Promise<string | undefined>): Promise<T>
+  get(key: string, load: () => Promise<T>, asked: Promise<{ mark: string | undefined }>): Promise<T>
 }
 
 /** Remembers what is asked in every request and changed by other processes, which say so by another mark. */
@@ -32,7 +32,7 @@ export function createMarkedCache<T>({ freshMs, size }: { freshMs: number; size:
     async get(key, load, asked) {
       const known = entries.get(key)
       const entry = known !== undefined && isFresh(known) ? known : read(key, load, known?.mark)
-      const mark = await asked
+      const { mark } = await asked
       if (mark === undefined || entry.mark === mark) return entry.value
       if (entry !== known) {
         // It began with this request and so is true for it; but the change may lie between it and the mark, so the next request asks again.

@@ -1,10 +1,11 @@
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Gauge, Registry } from 'prom-client'
 import type { Clock } from './clock'
 import type { Log } from './log'
 import type { RedisStore } from './redis'
+import { type AnsweredRequest, createRequestFigures } from './request-figures'
 
 export interface Metrics {
-  request(route: { method: string; route: string; status: number; seconds: number }): void
+  request(answered: AnsweredRequest): void
   /** In the text format of Prometheus: of all processes whose figures Redis has, else of this one alone. */
   text(): Promise<string>
   contentType: string
@@ -31,34 +32,21 @@ interface MetricsSettings {
 
 const PUBLISH_EVERY_MS = 5000
 const KEEP_SECONDS = 20
-const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** The processes share a port, so whoever asks meets any of them: they lay their figures together in Redis. */
 export function createMetrics({ redis, log, clock, process: name, queues }: MetricsSettings): Metrics {
   const registers = [new Registry()]
   const [own] = registers as [Registry]
   own.setDefaultLabels({ process: name })
-  const requests = new Counter({
-    name: 'evo_http_requests_total',
-    help: 'Answered requests.',
-    labelNames: ['method', 'route', 'status'],
-    registers,
-  })
-  const seconds = new Histogram({
-    name: 'evo_http_request_seconds',
-    help: 'Time to the end of the answer.',
-    labelNames: ['method', 'route'],
-    buckets: BUCKETS,
-    registers,
-  })
+  const requests = createRequestFigures(name)
   const memory = new Gauge({ name: 'evo_process_resident_bytes', help: 'Resident memory.', registers })
   const evicts = new Gauge({ name: 'evo_redis_evicts', help: '1 where Redis drops keys when it is full.', registers })
   const key = (of: string) => redis.key('metrics', of)
 
-  const figures = () => {
+  const figures = async (): Promise<object[]> => {
     memory.set(process.memoryUsage.rss())
     evicts.set(redis.evicts ? 1 : 0)
-    return own.getMetricsAsJSON()
+    return [...requests.figures(), ...(await own.getMetricsAsJSON())]
   }
 
   const publish = async () => {
@@ -82,12 +70,9 @@ export function createMetrics({ redis, log, clock, process: name, queues }: Metr
 
   return {
     contentType: Registry.PROMETHEUS_CONTENT_TYPE,
-    request({ method, route, status, seconds: took }) {
-      requests.inc({ method, route, status })
-      seconds.observe({ method, route }, took)
-    },
+    request: requests.count,
     async text() {
-      const shared = AggregatorRegistry.aggregate([...(await others()), await figures()] as object[])
+      const shared = AggregatorRegistry.aggregate([...(await others()), await figures()])
       const ofQueues = new Registry()
       fillQueues(ofQueues, await queues())
       return `${await shared.metrics()}\n${await ofQueues.metrics()}`

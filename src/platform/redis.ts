@@ -148,14 +148,11 @@ export async function results(pipeline: ChainableCommander): Promise<unknown[]> 
 /** A Lua script, sent by its hash and in full only to a server that does not know it. It may run twice (R31), so it must be idempotent. */
 export function script<T>(lua: string, numberOfKeys: number) {
   const sha = createHash('sha1').update(lua).digest('hex')
-  return async (redis: Commands, ...keysAndArgs: (string | number | Buffer)[]): Promise<T> => {
-    try {
-      return (await redis.evalsha(sha, numberOfKeys, ...keysAndArgs)) as T
-    } catch (error) {
+  return (redis: Commands, ...keysAndArgs: (string | number | Buffer)[]): Promise<T> =>
+    redis.evalsha(sha, numberOfKeys, ...keysAndArgs).catch((error) => {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-      return (await redis.eval(lua, numberOfKeys, ...keysAndArgs)) as T
-    }
-  }
+      return redis.eval(lua, numberOfKeys, ...keysAndArgs)
+    }) as Promise<T>
 }
 
 /** Whether the link or the server is at fault rather than the command. */

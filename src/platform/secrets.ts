@@ -8,7 +8,7 @@ export interface Secrets {
   /** `context` names the row and column, such as `api_keys:<id>`: a ciphertext moved to another row does not open. */
   seal(db: Db, clientId: string, context: string, plaintext: string): Promise<string>
   /** @throws DomainError `secret-unavailable` for a foreign, moved or altered ciphertext and for a key that is not at hand. */
-  open(db: Db, clientId: string, context: string, sealed: string): Promise<string>
+  open(db: Db, clientId: string, context: string, sealed: string): string | Promise<string>
   /**
    * Wraps the data keys that an older key-encryption key holds with the newest, `size` at most, those behind the id `after` first. Data keys and ciphertexts
    * stay as they are, so everybody works on meanwhile. Returns the last id looked at, undefined at the end; a key that changed in between is left to a later round.
@@ -96,6 +96,15 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
     return unwrap(clientId, row)
   }
 
+  async function openAnew(db: Db, clientId: string, owner: string, sealed: string): Promise<string> {
+    const [version, id, body] = sealed.split('.')
+    if (version !== VERSION || id === undefined || body === undefined) throw unavailable(new Error('not a sealed value'))
+    const { key } = await keyForOpening(db, clientId, id)
+    const plaintext = decrypt(key, Buffer.from(body, 'base64url'), owner).toString('utf8')
+    opened.remember(sealed, { owner, plaintext })
+    return plaintext
+  }
+
   return {
     async seal(db, clientId, context, plaintext) {
       const { id, key } = await keyForSealing(db, clientId)
@@ -104,17 +113,11 @@ export function createSecrets({ keyEncryptionKeys }: { keyEncryptionKeys: string
       opened.remember(sealed, { owner, plaintext })
       return sealed
     },
-    async open(db, clientId, context, sealed) {
+    open(db, clientId, context, sealed) {
       const owner = `${clientId}:${context}`
       const known = opened.find(sealed)
-      // One that was moved fails below, as it does when it is not known.
-      if (known?.owner === owner) return known.plaintext
-      const [version, id, body] = sealed.split('.')
-      if (version !== VERSION || id === undefined || body === undefined) throw unavailable(new Error('not a sealed value'))
-      const { key } = await keyForOpening(db, clientId, id)
-      const plaintext = decrypt(key, Buffer.from(body, 'base64url'), owner).toString('utf8')
-      opened.remember(sealed, { owner, plaintext })
-      return plaintext
+      // One that was moved fails, as it does when it is not known.
+      return known?.owner === owner ? known.plaintext : openAnew(db, clientId, owner, sealed)
     },
     async rewrap(db, { after, size }) {
       const rows = await db

@@ -62,7 +62,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
 
 function createSender({ email }: Config): MailSender | Mailbox {
   const timeoutMs = email.sendTimeoutMs
-  if (email.provider === 'sendgrid') return createSendGrid({ apiKey: email.sendgridKey ?? '', baseUrl: email.sendgridBaseUrl, timeoutMs })
+  if (email.provider === 'sendgrid') return createSendGrid({ apiKey: email.sendgridKey ?? '', baseUrl: email.sendgridBaseUrl })
   if (email.provider === 'smtp') return createSmtp({ ...email.smtp, host: email.smtp.host ?? '', timeoutMs })
   return createMailbox({ write: (line) => process.stdout.write(`${line}\n`) })
 }

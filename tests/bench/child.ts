@@ -61,13 +61,24 @@ export function residentMb(pid: number | undefined): number | undefined {
 
 /** Processor time that the process has used so far, all its threads; NaN where there is no /proc. */
 export function cpuMs(pid: number): number {
+  const [user = Number.NaN, system = Number.NaN] = cpuTicks(pid)
+  return (user + system) * MS_PER_TICK
+}
+
+/** The same of a process with its children, those that have ended too. */
+export const familyCpuMs = (pid: number): number =>
+  cpuTicks(pid).reduce((sum, ticks) => sum + ticks, 0) * MS_PER_TICK + childrenOf(pid).reduce((sum, child) => sum + cpuMs(child), 0)
+
+const MS_PER_TICK = 10
+
+/** Fields 14 to 17, told from behind the name, which may hold blanks: user and system time, then those of children that have ended. */
+function cpuTicks(pid: number): number[] {
   const stat = readProc(`/proc/${pid}/stat`)
-  // Fields behind the name, which may hold blanks: 14 and 15 are user and system time, in ticks of 10 ms.
-  const [user, system] = stat
+  return stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
-    .slice(11, 13)
-  return (Number(user ?? Number.NaN) + Number(system ?? Number.NaN)) * 10
+    .slice(11, 15)
+    .map(Number)
 }
 
 export const childrenOf = (pid: number): number[] => (readProc(`/proc/${pid}/task/${pid}/children`).match(/\d+/g) ?? []).map(Number)

@@ -69,7 +69,7 @@ async function run(stack: AsyncDisposableStack, options: Options) {
   process.stdout.write(`${await machineLine()}\n`)
   const folder = mkdtempSync(join(tmpdir(), 'evo-bench-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
-  const postgresUrl = await startPostgres(stack)
+  const { url: postgresUrl } = await startPostgres(stack)
   const each = Math.floor(agents / clients)
   const sizes = { large: { agents: each * clients, clients }, small: { agents: each, clients: 1 } }
   const places = { large: await setUp('large', sizes.large), small: await setUp('small', sizes.small) }
@@ -117,7 +117,7 @@ async function run(stack: AsyncDisposableStack, options: Options) {
     )
     const own = join(folder, name)
     mkdirSync(own)
-    const redisUrl = await startRedis(stack, own)
+    const { url: redisUrl } = await startRedis(stack, own)
     const api = await startApi(stack, { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, ENCRYPTION_KEY: encryptionKey }, own)
     return { api, loads: await loadsOf(api, crowd) }
   }

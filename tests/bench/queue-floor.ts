@@ -1,23 +1,26 @@
 import { randomBytes } from 'node:crypto'
+import sendgridClient from '@sendgrid/client'
+import sendgrid from '@sendgrid/mail'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
-import { createSendGrid } from '~/features/mail/sendgrid'
 import { makeChainedTables, writeOne } from './chained-floor'
 import { endWithParent } from './child'
 import { FLOOR_STREAMS, GROUP, MAILS_AT_ONCE } from './queues'
 
 /**
  * What the workers are measured against: bare loops of XREADGROUP and XACK. The mails' loops send what stands in the entry, as many at once as the
- * worker, one by `fetch` and one by the worker's own sender, which is @sendgrid/mail; they look nothing up, write nothing down and would lose or repeat
- * mails in a crash. The audit loop inserts one row after the other, each with its own
- * COMMIT, unchained; the chained one does all that the worker does, for one entry after the other.
+ * worker, one by `fetch` and one by @sendgrid/mail as its README has it; they look nothing up, write nothing down and would lose or repeat mails in a
+ * crash. The audit loop inserts one row after the other, each with its own COMMIT, unchained; the chained one does all that the worker does, for one
+ * entry after the other.
  */
 const { PORT, DATABASE_URL = '', REDIS_URL = '', SINK_URL = '' } = process.env
 const sql = postgres(DATABASE_URL, { max: 1, onnotice: () => undefined })
 const bytes = randomBytes(32)
 let seq = 0
-const sendgrid = createSendGrid({ apiKey: 'SG.bench', baseUrl: SINK_URL, timeoutMs: 30_000 })
-const NEVER = new AbortController().signal
+sendgrid.setClient(sendgridClient)
+sendgrid.setApiKey('SG.bench')
+// Setting the key sets the address too.
+sendgridClient.setDefaultRequest('baseUrl', `${SINK_URL}/`)
 
 endWithParent()
 await sql`create table floor_audit_logs (like audit_logs including all)`
@@ -28,7 +31,7 @@ await Promise.all([
     Promise.all(entries.map(({ id, body }) => send(body).then(() => acknowledge(id)))),
   ),
   work(FLOOR_STREAMS.library, MAILS_AT_ONCE, (entries, acknowledge) =>
-    Promise.all(entries.map(({ id, body }) => sendgrid.send(JSON.parse(body), NEVER).then(() => acknowledge(id)))),
+    Promise.all(entries.map(({ id, body }) => sendgrid.send(JSON.parse(body)).then(() => acknowledge(id)))),
   ),
   work(FLOOR_STREAMS.audit, 100, async (entries, acknowledge) => {
     for (const { id, body } of entries) {

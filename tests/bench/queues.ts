@@ -35,7 +35,7 @@ export interface Queues {
 export async function setQueues(stack: AsyncDisposableStack): Promise<Queues> {
   const folder = mkdtempSync(join(tmpdir(), 'evo-bench-queues-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
-  const [databaseUrl, redisUrl] = await Promise.all([startPostgres(stack, { fsync: 'on' }), startRedis(stack, folder)])
+  const [{ url: databaseUrl }, { url: redisUrl }] = await Promise.all([startPostgres(stack, { fsync: 'on' }), startRedis(stack, folder)])
   await migrate({ url: databaseUrl, log: silentLog })
   const sink = await serve(join(import.meta.dir, 'mail-sink.ts'), {})
   stack.defer(sink.stop)

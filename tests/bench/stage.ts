@@ -16,6 +16,8 @@ export interface Stage {
   floor: Served
   provider: Served
   databaseUrl: string
+  /** The processes of the two stores. */
+  stores: { postgres: number; redis: number }
   people: People
   tokens: { reader: string; writer: string }
   /** The reader's. */
@@ -32,11 +34,12 @@ const MAIN = join(import.meta.dir, '../../src/main.ts')
 export async function setStage(stack: AsyncDisposableStack): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'evo-bench-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
-  const [databaseUrl, redisUrl] = await Promise.all([startPostgres(stack), startRedis(stack, folder)])
+  const [postgres, redis] = await Promise.all([startPostgres(stack), startRedis(stack, folder)])
+  const databaseUrl = postgres.url
   await migrate({ url: databaseUrl, log: silentLog })
   const people = await seedPeople(databaseUrl)
 
-  const stores = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl }
+  const stores = { DATABASE_URL: databaseUrl, REDIS_URL: redis.url }
   const provider = await serve(join(import.meta.dir, 'provider.ts'), {})
   stack.defer(provider.stop)
   const floor = await serve(join(import.meta.dir, 'floor.ts'), {
@@ -50,17 +53,23 @@ export async function setStage(stack: AsyncDisposableStack): Promise<Stage> {
 
   const tokens = { reader: await signIn(api.url, people.reader.email), writer: await signIn(api.url, people.writer.email) }
   const agentIds = await seedAgents(api.url, tokens.reader, people.reader.clientId)
-  return { api, floor, provider, databaseUrl, people, tokens, agentIds, folder }
+  return { api, floor, provider, databaseUrl, stores: { postgres: postgres.pid, redis: redis.pid }, people, tokens, agentIds, folder }
 }
 
-export async function startPostgres(stack: AsyncDisposableStack, settings: Record<string, string> = {}): Promise<string> {
+/** Of a store: where it is, and its first process. */
+export interface Store {
+  url: string
+  pid: number
+}
+
+export async function startPostgres(stack: AsyncDisposableStack, settings: Record<string, string> = {}): Promise<Store> {
   const server = await startNativePostgres({ shared_buffers: '256MB', autovacuum: 'off', ...settings })
   stack.defer(server.stop)
-  return server.url
+  return server
 }
 
 /** Nothing of it outlives the stack. */
-export async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<string> {
+export async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<Store> {
   const binary = await findRedis({ mayInstall: !process.env.EVO_NO_INSTALL, log: silentLog })
   const options = { binary, dataDir: join(folder, 'redis'), port: await findFreePort(), password: 'only-for-the-bench', persistent: false }
   const server = launchRedis(options)
@@ -69,7 +78,7 @@ export async function startRedis(stack: AsyncDisposableStack, folder: string): P
     await server.exited
   })
   await server.ready
-  return embeddedRedisUrl(options)
+  return { url: embeddedRedisUrl(options), pid: server.pid }
 }
 
 /** One API process as in production; no worker. */

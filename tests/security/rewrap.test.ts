@@ -71,7 +71,7 @@ test('what was just opened for its owner does not open for another client or ano
     [owner, 'test:2', sealed],
     [owner, 'test:1', altered],
   ] as const) {
-    const failure = await secrets.open(db, clientId, context, token).catch((error) => error)
+    const failure = await Promise.resolve(secrets.open(db, clientId, context, token)).catch((error) => error)
     expect(failure.problem).toBe('secret-unavailable')
   }
   expect(await secrets.open(db, owner, 'test:1', sealed)).toBe('the secret')

@@ -7,6 +7,7 @@ import { findFreePort } from '~/processes/ports'
 export interface NativePostgres {
   url: string
   port: number
+  pid: number
   /** Stops (SIGSTOP) the server with all its sessions, as a hanging machine would, and lets it go on. */
   freeze(): Promise<void>
   thaw(): Promise<void>
@@ -70,6 +71,7 @@ export async function startNativePostgres(settings: Record<string, string> = {})
   return {
     url: `postgres://evo@127.0.0.1:${port}/postgres`,
     port,
+    pid: server.pid ?? 0,
     freeze: () => signalAll('SIGSTOP'),
     thaw: () => signalAll('SIGCONT'),
     async stop() {

@@ -65,7 +65,7 @@ if (queues.includes('email'))
       sender:
         sendgridUrl === undefined
           ? createMailbox({ write: (line) => console.log(line) })
-          : createSendGrid({ apiKey: 'SG.test', baseUrl: sendgridUrl, timeoutMs: 2000 }),
+          : createSendGrid({ apiKey: 'SG.test', baseUrl: sendgridUrl }),
       from: 'noreply@evo.example',
       sendTimeoutMs: 2000,
       unknownHoldSeconds: order.holdSeconds,

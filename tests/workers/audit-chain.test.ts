@@ -86,6 +86,27 @@ test('a large batch is shared by transactions of different clients, and each cha
   for (const id of all.slice(0, 30)) expect(await world.deadLettersOf(id)).toEqual([])
 })
 
+test('what waits is written from its beginning, in as many transactions as it takes, before the entry that a worker was told of', async () => {
+  const { database, redis } = world
+  const clients = [crypto.randomUUID(), crypto.randomUUID()]
+  const ids = new Map<string, string[]>(clients.map((client) => [client, []]))
+  for (let i = 0; i < 24; i++)
+    for (const client of clients) ids.get(client)?.push(await world.addOutboxRow('audit', { ...auditPayload(client) }, client))
+  const poison = await world.addOutboxRow('audit', { ...auditPayload(null), action: 1 }, clients[0])
+  const [first = '', second = ''] = clients.map((client) => ids.get(client)?.at(-1))
+  for (const id of [second, poison, first]) await world.append('audit', 'id', id)
+  const stop = new AbortController()
+  const running = createAuditWorker({ database, redis, log: silentLog, alongside: 2 }).run(stop.signal)
+  await until(async () => (await world.lengthOf('audit')) === 0)
+  stop.abort()
+  await running
+  for (const [client, ofClient] of ids) {
+    const rows = await db().execute<{ id: string }>(sql`select id from audit_logs where chain_id = ${client} order by seq`)
+    expect(rows.map(({ id }) => id)).toEqual(ofClient)
+  }
+  expect(await world.deadLettersOf(poison)).toMatchObject([{ reason: 'not an audit entry' }])
+})
+
 test('a client of which nothing was written has an empty chain', async () => {
   expect(await verify(crypto.randomUUID())).toMatchObject({ valid: true, complete: true, rows: 0, verified_to: 0, head: { seq: 0 } })
 })

@@ -63,7 +63,7 @@ async function withSink(
 ) {
   const sink = await startSendGridSink(reactions)
   try {
-    await work(sink, createSendGrid({ apiKey: 'SG.test', baseUrl: sink.url, timeoutMs: 500 }))
+    await work(sink, createSendGrid({ apiKey: 'SG.test', baseUrl: sink.url }))
   } finally {
     await sink.close()
   }
@@ -322,7 +322,7 @@ describe('SendGrid', () => {
   test('a provider that refuses connections has been sent nothing: the mail waits, it is not held', async () => {
     const { id } = await world.requestMail()
     await world.append('email', 'id', id)
-    const nowhere = createSendGrid({ apiKey: 'SG.test', baseUrl: 'http://127.0.0.1:1', timeoutMs: 500 })
+    const nowhere = createSendGrid({ apiKey: 'SG.test', baseUrl: 'http://127.0.0.1:1' })
     await whileWorking(nowhere, () => until(async () => (await world.deliveryOf(id))?.state === 'queued'))
     await withSink([], async (sink, sender) => {
       await hasten(id)

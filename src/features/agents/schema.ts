@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, described, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
 import { AGENT_TYPES } from './table'
 
 const Config = t.Record(t.String({ maxLength: 200 }), t.Unknown())
@@ -23,7 +23,8 @@ export const Agent = t.Object(
     api_key_id: t.Nullable(Uuid),
     instruction: t.Nullable(t.String()),
     agent_card_url: t.String(),
-    config: Config,
+    // What it holds was checked when it came.
+    config: described(Config),
     created_at: Timestamp,
     updated_at: t.Nullable(Timestamp),
   },

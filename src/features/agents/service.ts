@@ -1,5 +1,6 @@
 import type { ToolService } from '~/features/tools/service'
 import { authorize, authorizeReach, type Reach } from '~/platform/access'
+import { allOf } from '~/platform/all-of'
 import { type Db, sqlState } from '~/platform/db'
 import type { DefinitionCache } from '~/platform/definition-cache'
 import { DomainError, notFound } from '~/platform/errors'
@@ -154,7 +155,7 @@ export function createAgentService({
       const filter = { ...page, agentId }
       const rows = await listAgents(db, clientId, filter)
       const total = rows[0]?.total ?? (await countAgents(db, clientId, filter))
-      return { items: await Promise.all(rows.map((row) => shownTo(principal, row))), total, last: endOf(rows, page.limit) }
+      return { items: await allOf(rows.map((row) => shownTo(principal, row))), total, last: endOf(rows, page.limit) }
     },
 
     /** `clientId` narrows an admin's view to one client; anybody else may only name their own. */
@@ -251,7 +252,7 @@ export function createAgentService({
     /** The same with its secrets open and the tools that it has chosen from the catalogue among its own: for one run. */
     async load(reach: Reach, id: string): Promise<AgentRow> {
       const row = await this.find(reach, id)
-      const open = (sealed: string) => secrets.open(db, row.client_id, configContextOf(id), sealed)
+      const open = async (sealed: string) => secrets.open(db, row.client_id, configContextOf(id), sealed)
       const config = await openSecrets(row.config, open)
       const chosen = row.type === 'llm' ? catalogueSupplies(row.type, config).tools : []
       return { ...row, config: chosen.length === 0 ? config : withHttpTools(config, await tools.bind(chosen)) }

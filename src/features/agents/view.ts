@@ -23,26 +23,28 @@ const EMPTY_LLM_CONFIG = Object.fromEntries(LLM_CONFIG_KEYS.map((key) => [key, n
 /** The agent as its own tenant sees it: its key opens chats, so only those see it who may chat anyway; of its secrets nobody sees more than the end. */
 export const createAgentView =
   ({ db, secrets, apiUrl }: { db: Db; secrets: Secrets; apiUrl: string }) =>
-  async (principal: Principal, row: AgentRow): Promise<Agent> => {
-    const { id, client_id: clientId, type } = row
-    const mayChat = can(principal, 'write', { kind: 'chat', clientId, agentId: id })
-    const api_key = mayChat ? await secrets.open(db, clientId, keyContextOf(id), row.encryptedKey) : null
-    // Spelt out: that takes a tenth of the time of copying all but one.
-    return {
-      id,
-      client_id: clientId,
-      folder_id: row.folder_id,
-      name: row.name,
-      description: row.description,
-      role: row.role,
-      goal: row.goal,
-      type,
-      model: row.model ?? '',
-      api_key_id: row.api_key_id,
-      instruction: row.instruction,
-      agent_card_url: agentCardUrlOf(row, apiUrl),
-      config: { ...(type === 'llm' ? EMPTY_LLM_CONFIG : undefined), ...maskSecrets(row.config), api_key },
-      created_at: row.created_at,
-      updated_at: row.updated_at,
-    }
+  (principal: Principal, row: AgentRow): Agent | Promise<Agent> => {
+    const { id, client_id: clientId } = row
+    if (!can(principal, 'write', { kind: 'chat', clientId, agentId: id })) return shown(row, null, apiUrl)
+    const key = secrets.open(db, clientId, keyContextOf(id), row.encryptedKey)
+    return typeof key === 'string' ? shown(row, key, apiUrl) : key.then((opened) => shown(row, opened, apiUrl))
   }
+
+/** Spelt out: that takes a tenth of the time of copying all but one. */
+const shown = (row: AgentRow, api_key: string | null, apiUrl: string): Agent => ({
+  id: row.id,
+  client_id: row.client_id,
+  folder_id: row.folder_id,
+  name: row.name,
+  description: row.description,
+  role: row.role,
+  goal: row.goal,
+  type: row.type,
+  model: row.model ?? '',
+  api_key_id: row.api_key_id,
+  instruction: row.instruction,
+  agent_card_url: agentCardUrlOf(row, apiUrl),
+  config: { ...(row.type === 'llm' ? EMPTY_LLM_CONFIG : undefined), ...maskSecrets(row.config), api_key },
+  created_at: row.created_at,
+  updated_at: row.updated_at,
+})

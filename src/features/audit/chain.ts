@@ -71,7 +71,7 @@ function newSalt(): string {
 
 /** Salted, so that what was erased cannot be found by trying. */
 export const hashPersonal = (salt: string, { resource_id, details, ip_address, user_agent }: Personal): string =>
-  sha256(canonicalJson([salt, resource_id, details, ip_address, user_agent]))
+  sha256(`["${salt}",${canonicalJson(resource_id)},${canonicalJson(details)},${canonicalJson(ip_address)},${canonicalJson(user_agent)}]`)
 
 /** Nothing here has members whose order would matter. */
 export const hashLink = (link: Omit<Link, 'hash' | 'salt' | keyof Personal>): string =>
@@ -96,12 +96,16 @@ export const hashLink = (link: Omit<Link, 'hash' | 'salt' | keyof Personal>): st
 
 const sha256 = (text: string) => Bun.SHA256.hash(text, 'hex')
 
-/** JSON with the names of objects in order, as PostgreSQL's jsonb does not keep theirs. */
+/** JSON with the names of objects in order, by code unit, as PostgreSQL's jsonb does not keep theirs. */
 function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
-  const members = Object.entries(value).filter(([, item]) => item !== undefined)
-  // By code unit: the order of a locale is not the same everywhere.
-  members.sort(([a], [b]) => (a < b ? -1 : 1))
-  return `{${members.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join(',')}}`
+  if (!isObject(value)) return JSON.stringify(value) ?? 'null'
+  if (Array.isArray(value)) return value.some(isObject) ? `[${value.map(canonicalJson).join(',')}]` : JSON.stringify(value)
+  let members = ''
+  for (const name of Object.keys(value).sort()) {
+    const item = value[name]
+    if (item !== undefined) members += `${members === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(item)}`
+  }
+  return `{${members}}`
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null

@@ -1,4 +1,4 @@
-import { type Static, Type as t } from '@sinclair/typebox'
+import { Type as t } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { AuditPayload } from '~/platform/audit'
 import type { Entry } from './chain'
@@ -27,6 +27,6 @@ const checker = TypeCompiler.Compile(Payload)
 /** Undefined for a payload that no version of ours has written. */
 export function parseEntry(id: string, payload: unknown): Entry | undefined {
   if (!checker.Check(payload) || !Number.isFinite(Date.parse(payload.created_at))) return undefined
-  const { created_at, ...rest }: Static<typeof Payload> = payload
-  return { ...rest, id, created_at: created_at.replace('Z', '000Z') }
+  // As PostgreSQL says it again, in microseconds.
+  return { ...payload, id, created_at: `${payload.created_at.slice(0, -1)}000Z` }
 }

@@ -46,7 +46,7 @@ export function createAuthenticator({ db, tokens, admission, machineKeys, log, a
   const byToken: Authenticator['user'] = async (token, origin, rateClass = 'read', told) => {
     const claims = await tokens.verify(token)
     const pass = admission.admit(claims.sub, rateClass, claims.sid)
-    const account = await accounts.get(`${claims.sub}:${claims.sid}`, () => findAccount(claims), markOf(pass))
+    const account = await accounts.get(`${claims.sub}:${claims.sid}`, () => findAccount(claims), pass)
     told?.((await pass).rate)
     if (account === undefined || !isGood(account, claims)) throw refused()
     const mustEnrol = !account.hasSecondFactor && account.actor === null && (account.secondFactorRequired ?? adminsNeedSecondFactor)
@@ -57,21 +57,18 @@ export function createAuthenticator({ db, tokens, admission, machineKeys, log, a
     const subject = machineKeys.subjectOf(key)
     if (subject === undefined) throw refused()
     const pass = admission.admit(subject, rateClass, 'key')
-    const opened = await keys.get(subject, () => machineKeys.open(key), markOf(pass))
+    const opened = await keys.get(subject, () => machineKeys.open(key), pass)
     told?.((await pass).rate)
     if (opened === undefined) throw refused()
     return { kind: 'machine-key', ...opened, origin }
   }
 
   /** Whoever brings credentials that are none may do so for a while, and is then told to wait. */
-  const counted = async <T>(origin: Origin, attempt: Promise<T>): Promise<T> => {
-    try {
-      return await attempt
-    } catch (error) {
+  const counted = <T>(origin: Origin, attempt: Promise<T>): Promise<T> =>
+    attempt.catch(async (error) => {
       if (error instanceof DomainError && error.problem === 'invalid-token') await admission.admitAddress(origin.address, 'refused')
       throw error
-    }
-  }
+    })
 
   return {
     user: (token, origin, rateClass, told) => counted(origin, byToken(token, origin, rateClass, told)),
@@ -84,7 +81,6 @@ export function createAuthenticator({ db, tokens, admission, machineKeys, log, a
 }
 
 const refused = () => new DomainError('invalid-token', 'Invalid credentials')
-const markOf = async (pass: ReturnType<Admission['admit']>) => (await pass).mark
 
 const personOf = (account: SignedIn, claims: AccessClaims, origin: Origin): UserPrincipal => ({
   kind: 'user',

@@ -1,4 +1,4 @@
-import { Column, fillPlaceholders, getTableName, is, noopDecoder, Param, Placeholder, type Query, SQL, Subquery } from 'drizzle-orm'
+import { Column, getTableName, is, noopDecoder, Param, Placeholder, type Query, SQL, Subquery } from 'drizzle-orm'
 import {
   PgDatabase,
   PgDialect,
@@ -79,6 +79,9 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
 
   /** What reads each value, where that is known before the server says its types. */
   private readonly decode: Decode[] | undefined
+  /** What each parameter is, once the values are known. */
+  private readonly slots: Slot[]
+
   /** Of the values, where none is nested. */
   private readonly names: string[] | undefined
 
@@ -89,6 +92,7 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
     private readonly mapRows: ((rows: unknown[][]) => T['execute']) | undefined,
   ) {
     super(query, undefined, undefined)
+    this.slots = query.params.map(slotOf)
     const known = cells?.flatMap(({ decode }) => decode ?? [])
     if (known?.length === cells?.length) this.decode = known
     if (cells?.every(({ path }) => path.length === 1)) this.names = cells.map(({ path: [name = ''] }) => name)
@@ -100,7 +104,7 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
   }
 
   async execute(values: Record<string, unknown> = {}): Promise<T['execute']> {
-    const parameters = encodeParameters(this.query.params.map((parameter) => fill(parameter, values)))
+    const parameters = encodeParameters(this.slots.map((slot) => slot(values)))
     if (!this.cells && !this.mapRows) return decodeRows(await this.runner.run(this.query.sql, parameters, 'rows'))
     const result = await this.runner.run(this.query.sql, parameters, 'arrays')
     // In this shape a row is an array, which the driver's types do not know.
@@ -118,10 +122,19 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
   }
 }
 
-/** As Drizzle does, but null stays null: its JSON columns would make the JSON `null` of it. */
-function fill(parameter: unknown, values: Record<string, unknown>): unknown {
-  if (is(parameter, Param) && is(parameter.value, Placeholder) && values[parameter.value.name] === null) return null
-  return fillPlaceholders([parameter], values)[0]
+type Slot = (values: Record<string, unknown>) => unknown
+
+/** As Drizzle fills placeholders, but looked at once, and null stays null: its JSON columns would make the JSON `null` of it. */
+function slotOf(parameter: unknown): Slot {
+  if (is(parameter, Placeholder)) return ({ [parameter.name]: value }) => given(parameter, value)
+  if (!is(parameter, Param) || !is(parameter.value, Placeholder)) return () => parameter
+  const { value: placeholder, encoder } = parameter
+  return ({ [placeholder.name]: value }) => (value === null ? null : encoder.mapToDriverValue(given(placeholder, value)))
+}
+
+function given({ name }: Placeholder, value: unknown): unknown {
+  if (value === undefined) throw new Error(`No value for placeholder "${name}" was provided`)
+  return value
 }
 
 /** One selected value: where it goes in the row's object, and what reads it. */

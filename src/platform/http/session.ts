@@ -25,21 +25,19 @@ export type OpenSession = ReturnType<typeof createOpenSession>
  */
 export const createSession = ({ authenticator }: { authenticator: Authenticator }) =>
   new Elysia({ name: 'session' })
-    .derive({ as: 'scoped' }, async ({ request, set }) => ({ principal: await callerOf(authenticator, request, set) }))
+    .derive({ as: 'scoped' }, ({ request, set }) => callerOf(authenticator, request, set))
     // A step of its own: by now the caller is known, so that the refusal is audited.
     .derive({ as: 'scoped' }, ({ principal }): { principal: UserPrincipal } => ({ principal: personOf(principal) }))
 
 /** The same for routes that programs may call too: what a machine key opens is decided by its scopes. */
 export const createOpenSession = ({ authenticator }: { authenticator: Authenticator }) =>
-  new Elysia({ name: 'open-session' }).derive({ as: 'scoped' }, async ({ request, set }) => ({
-    principal: await callerOf(authenticator, request, set),
-  }))
+  new Elysia({ name: 'open-session' }).derive({ as: 'scoped' }, ({ request, set }) => callerOf(authenticator, request, set))
 
 async function callerOf(authenticator: Authenticator, request: Request, set: { headers: object }) {
   const rateClass = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
   const principal = await authenticator.caller(credentialOf(request), originOf(request), rateClass, tell(set))
   bindTenant(principal.clientId)
-  return principal
+  return { principal }
 }
 
 /** Writes what is left of a rate into an answer, whatever becomes of it. */

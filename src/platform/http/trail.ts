@@ -21,7 +21,10 @@ export const trail = ({ write, log }: { write: Write; log: Log }) => {
     action: string,
     { route, params }: { route: string } & Known,
     details: object,
-  ) => write(caller as Principal, async ({ audit }) => audit({ action, ...resourceOf(route, params), details: { ...details, route } }))
+  ) =>
+    write(caller as Principal, async ({ audit }) => {
+      audit({ action, ...resourceOf(route, params), details: { ...details, route } })
+    })
 
   return (
     new Elysia({ name: 'trail' })
@@ -38,11 +41,12 @@ export const trail = ({ write, log }: { write: Write; log: Log }) => {
         }
       })
       // Without its entry such a look does not happen: a failure here is the request's.
-      .onAfterHandle({ as: 'global' }, async ({ request, route, ...context }) => {
-        const { principal, params } = context as Known
+      // No async function, since it stands in every request's way; Elysia waits for what it returns because of the call in its `return`.
+      .onAfterHandle({ as: 'global' }, (context) => {
+        const { principal, params, request, route } = context as typeof context & Known
         if (principal?.kind !== 'user' || principal.actor === undefined) return
         if (request.method !== 'GET' && request.method !== 'HEAD') return
-        await record(principal, 'view', { route, ...(params && { params }) }, { method: request.method })
+        return record(principal, 'view', { route, ...(params && { params }) }, { method: request.method })
       })
   )
 }

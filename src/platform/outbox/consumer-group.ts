@@ -36,51 +36,76 @@ export interface ConsumerGroup {
 
 const FORGET_AFTER_MS = 3_600_000
 
-/**
- * Both commands lose entries when told too much, hence the checks in the same step: XGROUP DELCONSUMER what the consumer has pending,
- * XTRIM what is pending with anybody or not delivered yet (R33).
- */
-const tidyUp = script<number>(
-  `
-  local stream, group, leaver, forget_after = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+/** For scripts: a reply of names and values by turns, and the first entry of a group that is pending or not delivered yet. */
+const LUA = `
   local function named(reply)
     local fields = {}
     for i = 1, #reply, 2 do fields[reply[i]] = reply[i + 1] end
     return fields
   end
+  local function unsettled_from(stream, group)
+    local oldest = redis.call('XPENDING', stream, group)[2]
+    if oldest then return oldest end
+    for _, reply in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+      local this = named(reply)
+      if this.name == group then
+        local ms, sequence = string.match(this['last-delivered-id'], '(%d+)-(%d+)')
+        return ms .. '-' .. string.format('%.0f', tonumber(sequence) + 1)
+      end
+    end
+  end
+`
+
+/**
+ * Both commands lose entries when told too much, hence the checks in the same step: XGROUP DELCONSUMER what the consumer has pending,
+ * XTRIM what is pending with anybody or not delivered yet (R33).
+ */
+const tidyUp = script<number>(
+  `${LUA}
+  local stream, group, leaver, forget_after = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
   for _, reply in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
     local consumer = named(reply)
     if consumer.pending == 0 and (consumer.name == leaver or consumer.idle > forget_after) then
       redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer.name)
     end
   end
-  local oldest = redis.call('XPENDING', stream, group)[2]
-  if not oldest then
-    for _, reply in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-      local this = named(reply)
-      if this.name == group then
-        local ms, sequence = string.match(this['last-delivered-id'], '(%d+)-(%d+)')
-        oldest = ms .. '-' .. string.format('%.0f', tonumber(sequence) + 1)
-      end
-    end
-  end
-  return redis.call('XTRIM', stream, 'MINID', oldest)
+  return redis.call('XTRIM', stream, 'MINID', unsettled_from(stream, group))
   `,
   1,
 )
 
-/** Entries by their ids in one argument: as an argument each, thousands would cost the worker more than its own work on them. */
-const settle = script<number>(
-  `
-  local ids = {}
+/**
+ * Entries by their ids in one argument: as an argument each, thousands would cost the worker more than its own work on them. XDEL walks through the node
+ * of a hundred entries for each, half of what a batch costs Redis; so what is settled at the stream's beginning goes by XTRIM, which drops whole nodes.
+ */
+const settle = script<null>(
+  `${LUA}
+  local stream, group, ids = KEYS[1], ARGV[1], {}
   for id in string.gmatch(ARGV[2], '%S+') do ids[#ids + 1] = id end
   -- Not all at once: what a call of Lua takes is limited.
-  for first = 1, #ids, 1000 do
-    local last = math.min(first + 999, #ids)
-    redis.call('XACK', KEYS[1], ARGV[1], unpack(ids, first, last))
-    redis.call('XDEL', KEYS[1], unpack(ids, first, last))
+  local function about(ids, ...)
+    for first = 1, #ids, 1000 do
+      local call = {...}
+      for at = first, math.min(first + 999, #ids) do call[#call + 1] = ids[at] end
+      redis.call(unpack(call))
+    end
   end
-  return #ids
+  about(ids, 'XACK', stream, group)
+  -- A Redis that forgot has no group.
+  local known, from = pcall(unsettled_from, stream, group)
+  if not known then return about(ids, 'XDEL', stream) end
+  redis.call('XTRIM', stream, 'MINID', from)
+  local function parts(id)
+    local ms, sequence = string.match(id, '(%d+)-(%d+)')
+    return tonumber(ms), tonumber(sequence)
+  end
+  local from_ms, from_sequence = parts(from)
+  local later = {}
+  for _, id in ipairs(ids) do
+    local ms, sequence = parts(id)
+    if ms > from_ms or (ms == from_ms and sequence >= from_sequence) then later[#later + 1] = id end
+  end
+  about(later, 'XDEL', stream)
   `,
   1,
 )

@@ -1,4 +1,4 @@
-import { cpuMs, residentMb, type Served } from '../child'
+import { cpuMs, familyCpuMs, residentMb, type Served } from '../child'
 import type { Options } from '../options'
 import { type Finding, megabytes, ofRounds, round } from '../report'
 import { alternate, median, type Side } from '../rounds'
@@ -6,7 +6,10 @@ import { forgetWrites, newAgent } from '../seed'
 import type { Stage } from '../stage'
 import { type Load, type Measured, runWrk } from '../wrk'
 
-const NOTES = ['wrk, 32 connections; one API process, no worker; access and request log on, rate limit in force but out of reach']
+const NOTES = [
+  'wrk, 32 connections; one API process, no worker; access and request log on, rate limit in force but out of reach',
+  "processor time is a request's: of the side itself, all its threads, and of the stores that work for it",
+]
 
 interface Comparison {
   title: string
@@ -59,10 +62,13 @@ async function compare(stage: Stage, { rounds, seconds }: Options, comparison: C
     ({ url, pid }: Served): Side<Cost> =>
     async (turn) => {
       await prepare?.()
-      const before = cpuMs(pid)
+      const cpu = () => ({ own: cpuMs(pid), postgres: familyCpuMs(stage.stores.postgres), redis: familyCpuMs(stage.stores.redis) })
+      const before = cpu()
       const lasting = turn === 0 ? Math.max(seconds, WARM_UP_SECONDS) : seconds
       const measured = await runWrk(url, load, { seconds: lasting, folder: stage.folder })
-      return { ...measured, cpuMicros: ((cpuMs(pid) - before) * 1000) / measured.requests }
+      const after = cpu()
+      const micros = (of: keyof Cpu) => ((after[of] - before[of]) * 1000) / measured.requests
+      return { ...measured, own: micros('own'), postgres: micros('postgres'), redis: micros('redis') }
     }
   const results = await alternate(rounds, { server: on(stage.api), floor: on(stage.floor) })
   await prepare?.()
@@ -79,25 +85,27 @@ async function compare(stage: Stage, { rounds, seconds }: Options, comparison: C
     ),
     verdicts: [
       { what: 'requests/s, server : floor', ...ratioOf('perSecond'), goal: { atLeast: leastRatio } },
+      { what: 'for the same processor time, server : floor', ...ofRounds(results.map(({ server, floor }) => floor.own / server.own)) },
       ...(mostP99 === undefined ? [] : [{ what: 'p99, server : floor', ...ratioOf('p99Ms'), goal: { atMost: mostP99 } }]),
     ],
   }
 }
 
-interface Cost extends Measured {
-  /** Of the process, all its threads, per request. */
-  cpuMicros: number
-}
+/** Processor time a request in microseconds, all threads: of the side itself, and of the stores that work for it. */
+type Cpu = Record<'own' | 'postgres' | 'redis', number>
+type Cost = Measured & Cpu
 
 const rowOf = (side: string, rounds: Cost[], { pid }: Served) => {
-  const middle = (figure: Exclude<keyof Cost, 'requests'>) => round(median(rounds.map((measured) => measured[figure])))
+  const middle = (figure: 'perSecond' | 'p50Ms' | 'p99Ms' | keyof Cpu) => round(median(rounds.map((measured) => measured[figure])))
   return {
     side,
     cells: {
       'requests/s': middle('perSecond'),
       'p50 ms': middle('p50Ms'),
       'p99 ms': middle('p99Ms'),
-      'CPU µs': middle('cpuMicros'),
+      'CPU µs': middle('own'),
+      'PostgreSQL µs': middle('postgres'),
+      'Redis µs': middle('redis'),
       RSS: megabytes(residentMb(pid)),
     },
   }

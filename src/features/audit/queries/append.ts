@@ -1,67 +1,66 @@
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import { bareArray } from '~/platform/bare-array'
 import type { Db, Send } from '~/platform/db'
 import { momentOf } from '~/platform/keyset'
 import type { Head, Link } from '../chain'
 
+/** An audit row of the outbox that waits to be written. */
 export interface DueRow {
   id: string
   payload: unknown
-  done: boolean
 }
 
-/** The clients of which a transaction takes care: every `of`th. */
-export interface Lane {
-  number: number
-  of: number
+/** A client, or the platform where it is null, and how many of the named entries are its own. */
+export interface Concerned {
+  clientId: string | null
+  entries: number
+}
+
+/** Whose entries these are, as far as they stand in the outbox. */
+export async function findConcerned(db: Db, ids: string[]): Promise<Concerned[]> {
+  const rows = await db.execute<{ client_id: string | null; entries: number }>(sql`
+    select client_id, count(*)::int4 as entries from outbox where id = any(${bareArray(ids)}::uuid[]) and kind = 'audit' group by client_id`)
+  return rows.map(({ client_id, entries }) => ({ clientId: client_id, entries }))
 }
 
 /**
- * The named audit rows of the outbox, and with them what is unfinished and older of the same clients, `alongside` at most: entries may arrive in
- * another order than they happened. Locked in the order of their ids, so that two workers with the same rows wait for each other instead of dead-locking.
+ * Locks what waits of these clients up to the entry `last`, the oldest of each first and `most` rows at most: entries may arrive in another order than
+ * they happened, and go into the log in this one. Each row is met once, in the index that holds what waits of a client in its order.
  */
-export async function lockDue(tx: Db, ids: string[], { number, of }: Lane, alongside: number): Promise<DueRow[]> {
-  // The platform's, which have no client, are the first lane's.
-  const inLane = sql`coalesce(get_byte(uuid_send(client_id), 15), 0) % ${of}::int4 = ${number}::int4`
-  // The named ones are among the older ones; the platform's have no client, and NULL finds no index entry by being equal.
-  const older = sql`kind = 'audit' and done_at is null and id < ${ids.toSorted().at(-1) ?? null}::uuid`
-  const most = ids.length + alongside
-  // Asked by id alone: with more, an index of all that is unfinished looks shorter while the planner's figures are from an idle hour.
-  return tx.execute<DueRow & Record<string, unknown>>(sql`
-    with named as materialized (
-      select ${bareArray(ids)}::uuid[] as ids
-    ), concerned as materialized (
-      select distinct client_id from outbox where id = any((select ids from named)::uuid[]) and ${inLane}
-    ), older as (
-      select one.id from concerned cross join lateral (
-        select id from outbox where client_id = concerned.client_id and ${older} order by id limit ${most}
-      ) one
-      union all (
-        select id from outbox where client_id is null and ${older} and exists (select from concerned where client_id is null)
-        order by id limit ${most}
-      )
-    )
-    select id, payload, done_at is not null as done from outbox
-    where id = any((select ids from named) || array(select id from older order by id limit ${most})) and kind = 'audit' and ${inLane}
-    order by id
-    for update`)
+export async function lockDue(tx: Db, send: Send, clients: (string | null)[], last: string, most: number): Promise<DueRow[]> {
+  // No other index has this order: while the planner's figures are from an idle hour, it would rather sort what it takes for nothing.
+  await send(() => tx.execute(sql`select set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`))
+  const due = (whose: SQL) => sql`
+    select id, payload from outbox where ${whose} and kind = 'audit' and done_at is null order by client_id, id limit ${most}::int4 for update`
+  // In the same order by all workers, so that two with the same clients wait for each other instead of dead-locking.
+  const named = sql`${bareArray(clients.filter((client) => client !== null).toSorted())}::uuid[]`
+  const ofNamed = due(sql`(client_id, id) between (client.id, ${NO_ID}::uuid) and (client.id, ${last}::uuid)`)
+  const ofClients = sql`select one.id, one.payload from unnest(${named}) as client (id) cross join lateral (${ofNamed}) as one`
+  // The platform's have no client, and NULL is found by no comparison.
+  const ofPlatform = sql`select id, payload from (${due(sql`client_id is null and id <= ${last}::uuid`)}) as one`
+  const all = clients.includes(null) ? sql`${ofClients} union all ${ofPlatform}` : ofClients
+  return tx.execute<DueRow & Record<string, unknown>>(sql`${all} limit ${most}::int4`)
 }
 
-/** Which of these stand in the log. */
-export async function findRecorded(db: Db, ids: string[]): Promise<Set<string>> {
-  const rows = await db.execute<{ id: string }>(sql`select id from audit_logs where id = any(${bareArray(ids)}::uuid[])`)
+const NO_ID = '00000000-0000-0000-0000-000000000000'
+
+/** Those of these that a worker is done with: they are in the log, or were set aside. */
+export async function findFinished(db: Db, ids: string[]): Promise<Set<string>> {
+  const named = sql`any(${bareArray(ids)}::uuid[])`
+  const rows = await db.execute<{ id: string }>(sql`
+    select id from audit_logs where id = ${named} union all select id from outbox where id = ${named} and kind = 'audit'`)
   return new Set(rows.map(({ id }) => id))
 }
 
 /** Locks the ends of these chains, making those that are new, and says what time it is: never earlier than at the last row of any of them. */
 export async function lockHeads(tx: Db, send: Send, chains: string[], genesis: Head): Promise<{ heads: Map<string, Head>; now: string }> {
+  // In the same order by all workers.
   const ordered = sql`${bareArray(chains.toSorted())}::uuid[]`
   await send(() =>
     tx.execute(sql`
       insert into audit_chains (id, seq, hash, recorded_at, base_seq, base_hash)
       select id, ${genesis.seq}, decode(${genesis.hash}, 'hex'), '-infinity', ${genesis.seq}, decode(${genesis.hash}, 'hex')
       from unnest(${ordered}) as id
-      order by id
       on conflict do nothing`),
   )
   const rows = await tx.execute<{ id: string; seq: number; hash: string; now: string }>(sql`
