@@ -1,7 +1,6 @@
 import type { AgentService } from '~/features/agents/service'
 import type { RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
-import { sessionIdOf } from '~/features/sessions/session-id'
 
 /** After it a caller has to be let in again before anything is read for them. */
 const TRUSTED_MS = 60_000
@@ -27,7 +26,7 @@ export function createForesight({ agents, runs }: { agents: Pick<AgentService, '
 
   const look = async (agentId: string, externalId: string): Promise<Ahead | undefined> => {
     const clientId = agents.knownOwner(agentId)
-    return clientId === undefined ? undefined : runs.lookAhead({ clientId, agentId, sessionId: sessionIdOf(externalId, agentId) })
+    return clientId === undefined ? undefined : runs.lookAhead({ clientId, agentId, externalId })
   }
 
   return {

@@ -6,7 +6,6 @@ import type { Page } from '~/platform/http/schema'
 import type { Position } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { RemoteReply } from '~/runtime/a2a/types'
-import type { Spender } from './budget-guard'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
 import { isTerminal, type LogEvent, type RunFailure } from './log-event'
@@ -14,8 +13,7 @@ import { findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './
 import { requestCancel, wake } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
 import type { NewRun, Reconciliation, Run, RunItem } from './schema'
-import { createStart, NO_RUN, type StartDeps } from './start'
-import type { Ahead } from './turn'
+import { createLookAhead, createStart, type StartDeps } from './start'
 
 export type { RunRequest } from './start'
 export type RunService = ReturnType<typeof createRunService>
@@ -62,9 +60,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
   return {
     start,
 
-    /** What a turn of this session would begin with, for `start`. */
-    lookAhead: (session: Omit<Spender, 'id'>): Promise<Ahead> =>
-      runner.lookAhead({ ...session, id: NO_RUN }, startDeps.concurrentPerClient),
+    lookAhead: createLookAhead(startDeps),
 
     /** A run as the runs API starts it. `background` has no session that anybody watches, but for those who ask for its log. */
     async begin(

@@ -106,8 +106,14 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
   }
 }
 
-/** Stands for a run that is yet to come. */
-export const NO_RUN = '00000000-0000-0000-0000-000000000000'
+/** Reads how a session stands before a turn is asked for: its `ahead`. Rejects with `validation-failed` where there can be no such session. */
+export const createLookAhead =
+  ({ runner, concurrentPerClient }: Pick<StartDeps, 'runner' | 'concurrentPerClient'>) =>
+  async ({ clientId, agentId, externalId }: Pick<RunRequest, 'clientId' | 'agentId' | 'externalId'>): Promise<Ahead> =>
+    runner.lookAhead({ id: NO_RUN, clientId, agentId, sessionId: sessionIdOf(externalId, agentId) }, concurrentPerClient)
+
+/** The run is yet to come. */
+const NO_RUN = '00000000-0000-0000-0000-000000000000'
 
 /** The agent was deleted meanwhile. */
 function refuseGone(error: unknown): never {
