@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import type { Database } from '~/platform/db'
 import { silentLog } from '~/platform/log'
-import { streamLength } from '~/platform/outbox/streams'
-import { createRedis, type RedisStore } from '~/platform/redis'
+import { createRedis } from '~/platform/redis'
 import { migrate } from '../../db/migrate'
-import { childrenOf, residentMb } from '../bench/child'
+import { childrenOf } from '../bench/child'
 import { median } from '../bench/rounds'
 import { openDatabase, seedAgents, seedPeople, signIn } from '../bench/seed'
 import { randomSecret, startApi, startPostgres, startRedis, startRole } from '../bench/stage'
 import { demandWrk, type Load, type Measured, runWrk } from '../bench/wrk'
+import { type Memory, watchMemory } from './memory-watch'
 import { printTable } from './stage'
 
 /** What the API answers meanwhile, in milliseconds: medians of the rounds. */
@@ -38,11 +38,6 @@ export interface MailFlood {
   redis: Memory
   mostInStream: number
   passed: boolean
-}
-
-interface Memory {
-  idleMb: number
-  mostMb: number
 }
 
 const PREFIX = 'flood:'
@@ -251,39 +246,6 @@ async function readingLoad(apiUrl: string, { email, clientId }: { email: string;
   const agentIds = await seedAgents(apiUrl, token, clientId)
   const headers = { authorization: `Bearer ${token}`, 'x-client-id': clientId }
   return { method: 'GET', paths: agentIds.map((id) => `/api/v1/agents/${id}`), headers, pauseMs: 100 }
-}
-
-function watchMemory(workerPid: () => number | undefined, redis: RedisStore) {
-  const worker = { idleMb: 0, mostMb: 0 }
-  const ofRedis = { idleMb: 0, mostMb: 0 }
-  let mostInStream = 0
-  let isStopped = false
-  const look = async () => {
-    const info = await redis.run((client) => client.info('memory'))
-    const redisMb = Number(/^used_memory:(\d+)/m.exec(info)?.[1]) / 1_048_576
-    mostInStream = Math.max(mostInStream, await streamLength(redis, 'email-bulk'))
-    return { workerMb: residentMb(workerPid()) ?? 0, redisMb }
-  }
-  const watching = (async () => {
-    while (!isStopped) {
-      const { workerMb, redisMb } = await look()
-      worker.mostMb = Math.max(worker.mostMb, workerMb)
-      ofRedis.mostMb = Math.max(ofRedis.mostMb, redisMb)
-      await Bun.sleep(250)
-    }
-  })()
-  return {
-    async idle() {
-      const { workerMb, redisMb } = await look()
-      Object.assign(worker, { idleMb: workerMb })
-      Object.assign(ofRedis, { idleMb: redisMb })
-    },
-    async stop() {
-      isStopped = true
-      await watching
-      return { worker, redis: ofRedis, mostInStream }
-    },
-  }
 }
 
 async function until(condition: () => boolean) {
