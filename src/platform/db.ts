@@ -33,8 +33,9 @@ export interface Database {
    * `send` begins a statement whose answer nobody needs: the next one, or COMMIT, goes out with it. If it fails, so does the transaction.
    * @throws DomainError `dependency-unavailable`; when its detail says so, the outcome is unknown because the connection broke between COMMIT and its
    * answer, and a retry with the same Idempotency-Key gives the real result. Constraint violations pass through: see `sqlState`.
+   * `byIndex`, for what picks rows by their ids only: a plan that is kept from when a table was small does not walk through it once it has grown.
    */
-  transaction<T>(work: (tx: Db, send: Send) => Promise<T>, options?: { isolation?: Isolation }): Promise<T>
+  transaction<T>(work: (tx: Db, send: Send) => Promise<T>, options?: { isolation?: Isolation; byIndex?: boolean }): Promise<T>
   /** Whether the database answers, asked on a connection of its own when all others are busy: a full pool is no dead database. */
   ping(timeoutMs: number): Promise<boolean>
   /** Refuses new calls and waiting ones, lets running ones finish (bounded by their deadlines), disconnects. */
@@ -82,9 +83,11 @@ export function createDatabase({ url, tls, poolSize, rls, ...options }: Database
     transaction: Transaction,
     work: (tx: Db, send: Send) => Promise<T>,
     isolation: Isolation | undefined,
+    byIndex: boolean,
   ): Promise<T> {
     try {
-      transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs, prelude())
+      const settings = [byIndex ? 'set local enable_seqscan = off' : undefined, prelude()].filter((text) => text !== undefined)
+      transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs, settings)
       const result = await work(createDrizzle(dialect, transaction), (start) => transaction.send(start))
       await transaction.commit()
       return result
@@ -97,13 +100,13 @@ export function createDatabase({ url, tls, poolSize, rls, ...options }: Database
   return {
     db: createDrizzle(dialect, statements),
 
-    async transaction(work, { isolation } = {}) {
+    async transaction(work, { isolation, byIndex = false } = {}) {
       const startedAt = performance.now()
       for (let retries = 0; ; retries++) {
         const connection = await pool.lease('alone')
         const transaction = new Transaction(connection, factsOf)
         try {
-          return await attempt(transaction, work, isolation)
+          return await attempt(transaction, work, isolation, byIndex)
         } catch (error) {
           const { failedBy, failure } = transaction
           if (!failedBy) throw toCallerError(error)

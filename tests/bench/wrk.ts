@@ -9,6 +9,8 @@ export interface Load {
   /** Further headers of each path, in the same order. */
   headersOf?: Record<string, string>[]
   body?: string
+  /** Between two requests of a connection; absent, the next one follows at once. */
+  pauseMs?: number
 }
 
 export interface Measured {
@@ -21,7 +23,7 @@ export interface Measured {
 const CONNECTIONS = 32
 
 /**
- * As many requests as the server answers, over 32 connections from one thread: the cores belong to the servers.
+ * As many requests as the server answers, unless there are pauses, over 32 connections from one thread: the cores belong to the servers.
  * @throws Error when an answer is no 2xx or does not come: such a figure would be worth nothing.
  */
 export async function runWrk(url: string, load: Load, { seconds, folder }: { seconds: number; folder: string }): Promise<Measured> {
@@ -41,7 +43,7 @@ export async function runWrk(url: string, load: Load, { seconds, folder }: { sec
 }
 
 /** Requests are formatted once, so that wrk itself costs little. */
-const luaOf = ({ method, paths, headers, headersOf, body }: Load) => `
+const luaOf = ({ method, paths, headers, headersOf, body, pauseMs }: Load) => `
 local headers = { ${luaFields(headers)} }
 local of = { ${(headersOf ?? []).map((own) => `{ ${luaFields({ ...headers, ...own })} }`).join(', ')} }
 local paths = { ${paths.map(lua).join(', ')} }
@@ -56,6 +58,8 @@ function request()
   at = at % #requests + 1
   return requests[at]
 end
+
+${pauseMs === undefined ? '' : `function delay() return ${pauseMs} end`}
 
 function done(summary, latency)
   local e = summary.errors

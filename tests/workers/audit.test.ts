@@ -4,6 +4,7 @@ import { auditLogs } from '~/features/audit/table'
 import { createAuditWorker } from '~/features/audit/worker'
 import { users } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
+import { buryLetter } from '~/platform/outbox/dead-letters'
 import { auditPayload, type Background, endProcess, lockTable, openBackground, until } from '../support/background'
 
 setDefaultTimeout(30_000)
@@ -143,6 +144,18 @@ test('a worker killed between recording and acknowledging doubles nothing', asyn
   await whileWorking(() => until(async () => (await world.lengthOf('audit')) === 0))
   expect(await world.countAudits([id])).toBe(1)
   expect(await world.deadLettersOf(id)).toEqual([])
+})
+
+test('a worker of the version before, which looks into the outbox alone, sets nothing aside that stands in the log', async () => {
+  const [logged, unknown] = [await world.requestAudit(), Bun.randomUUIDv7()]
+  await whileWorking(async () => {
+    await world.append('audit', 'id', logged)
+    await until(() => world.isDone(logged))
+  })
+  for (const outboxId of [logged, unknown])
+    await buryLetter(world.database, { kind: 'audit', outboxId, entry: {}, reason: 'no such entry was written' })
+  expect(await world.deadLettersOf(logged)).toEqual([])
+  expect(await world.deadLettersOf(unknown)).toHaveLength(1)
 })
 
 test('a stopping worker finishes the batch in hand', async () => {

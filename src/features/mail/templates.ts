@@ -88,8 +88,7 @@ function describe(
   { lockout }: TemplateSettings,
   seconds: number,
 ): About {
-  const money = new Intl.NumberFormat(texts.language, { style: 'currency', currency: 'USD' })
-  const moment = new Intl.DateTimeFormat(texts.language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' })
+  const { money, moment } = formatsOf(texts.language)
   return {
     name: nameOf(email),
     validity: duration(seconds, texts),
@@ -100,9 +99,29 @@ function describe(
     address: oneLine(signIn?.address ?? ''),
     device: oneLine(signIn?.userAgent ?? '') || '?',
     moment: signIn === undefined ? '' : `${moment.format(signIn.at)} UTC`,
-    spent: money.format(budget?.spentUsd ?? 0),
-    limit: money.format(budget?.limitUsd ?? 0),
+    spent: budget === undefined ? '' : money.format(budget.spentUsd),
+    limit: budget === undefined ? '' : money.format(budget.limitUsd),
   }
+}
+
+interface Formats {
+  money: Intl.NumberFormat
+  moment: Intl.DateTimeFormat
+}
+
+/** Of each language once: making one takes longer than all else about a mail. */
+const formats = new Map<string, Formats>()
+
+function formatsOf(language: string): Formats {
+  let found = formats.get(language)
+  if (found === undefined) {
+    found = {
+      money: new Intl.NumberFormat(language, { style: 'currency', currency: 'USD' }),
+      moment: new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }),
+    }
+    formats.set(language, found)
+  }
+  return found
 }
 
 const MAX_NAME = 64

@@ -70,11 +70,11 @@ function createLane(settings: MailWorkerSettings, kind: MailKind, concurrency: n
 
   const take = createGathering<string, Step>({
     most: concurrency,
-    work: (ids) => database.transaction((tx, send) => takeSteps(tx, send, { ...settings, leaseMs, kind }, ids)),
+    work: (ids) => database.transaction((tx, send) => takeSteps(tx, send, { ...settings, leaseMs, kind }, ids), { byIndex: true }),
   })
   const recordOutcome = createGathering<Attempted, boolean>({
     most: concurrency,
-    work: (attempts) => database.transaction((tx, send) => record(tx, send, settings, kind, attempts)),
+    work: (attempts) => database.transaction((tx, send) => record(tx, send, settings, kind, attempts), { byIndex: true }),
   })
 
   async function deliver(outboxId: string, signal: AbortSignal): Promise<Refusal[]> {

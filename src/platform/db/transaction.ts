@@ -21,11 +21,11 @@ export class Transaction implements Runner {
     private readonly factsOf: (text: string) => StatementFacts,
   ) {}
 
-  /** Goes out together with the first statement, whose answer tells about both. `prelude`: further statements without parameters that go out with it. */
-  begin(isolation: Isolation | undefined, localStatementTimeoutMs: number | undefined, prelude: string | undefined) {
+  /** Goes out together with the first statement, whose answer tells about both. `preludes`: further statements without parameters that go out with it. */
+  begin(isolation: Isolation | undefined, localStatementTimeoutMs: number | undefined, preludes: string[]) {
     const begin = isolation ? `begin isolation level ${isolation}` : 'begin'
-    const limits = localStatementTimeoutMs === undefined ? '' : `; set local statement_timeout = ${localStatementTimeoutMs}`
-    this.begun = this.connection.run(begin + limits + (prelude === undefined ? '' : `; ${prelude}`), [], 'rows', false)
+    const limits = localStatementTimeoutMs === undefined ? [] : [`set local statement_timeout = ${localStatementTimeoutMs}`]
+    this.begun = this.connection.run([begin, ...limits, ...preludes].join('; '), [], 'rows', false)
     this.begun.catch((error: unknown) => {
       this.failure ??= error
     })

@@ -17,22 +17,39 @@ export async function findStandings(tx: Db, outboxIds: string[]): Promise<Map<st
   return new Map(rows.map((row) => [row.outboxId, row]))
 }
 
-const standings = builtOnce((db) =>
-  db
-    .select({
-      outboxId: outbox.id,
-      kind: outbox.kind,
-      payload: outbox.payload,
-      done: sql<boolean>`${outbox.doneAt} is not null`,
-      state: deliveries.state,
-      due: sql<boolean>`coalesce(${deliveries.nextAttemptAt} <= ${clock}, true)`,
-      lapsed: sql<boolean>`coalesce(${deliveries.leaseUntil} <= ${clock}, true)`,
-    })
+/**
+ * Each is looked up by itself: a join that was planned while the tables were small would go through all of them, also when they have grown, and does so
+ * for minutes until their statistics are renewed.
+ */
+const standings = builtOnce((db) => {
+  const asked = sql`unnest(${sql.placeholder('ids')}::uuid[]) as asked (id)`
+  const row = db
+    .select({ id: outbox.id, kind: outbox.kind, payload: outbox.payload, doneAt: outbox.doneAt })
     .from(outbox)
-    .leftJoin(deliveries, eq(deliveries.outboxId, outbox.id))
-    .where(sql`${outbox.id} = any(${sql.placeholder('ids')}::uuid[])`)
-    .prepare(''),
-)
+    .where(sql`${outbox.id} = asked.id`)
+    .limit(1)
+    .as('row_')
+  const delivery = db
+    .select({ state: deliveries.state, nextAttemptAt: deliveries.nextAttemptAt, leaseUntil: deliveries.leaseUntil })
+    .from(deliveries)
+    .where(sql`${deliveries.outboxId} = asked.id`)
+    .limit(1)
+    .as('delivery')
+  return db
+    .select({
+      outboxId: row.id,
+      kind: row.kind,
+      payload: row.payload,
+      done: sql<boolean>`${row.doneAt} is not null`,
+      state: delivery.state,
+      due: sql<boolean>`coalesce(${delivery.nextAttemptAt} <= ${clock}, true)`,
+      lapsed: sql<boolean>`coalesce(${delivery.leaseUntil} <= ${clock}, true)`,
+    })
+    .from(asked)
+    .crossJoinLateral(row)
+    .leftJoinLateral(delivery, sql`true`)
+    .prepare('')
+})
 
 export interface Addressed {
   outboxId: string
@@ -55,7 +72,10 @@ export interface Lease {
   attempts: number
 }
 
-/** Takes mails for one attempt each. A lease that ends without a word leaves it unknown whether the mail was sent. By the outbox id. */
+/**
+ * Takes mails for one attempt each. A lease that ends without a word leaves it unknown whether the mail was sent. By the outbox id. A sweep that brings
+ * one of these rows back meanwhile finds it in hand: that costs less than putting off the sweep of each.
+ */
 export async function leaseDeliveries(tx: Db, mails: Addressed[], leaseMs: number): Promise<Map<string, Lease>> {
   const rows = await takeLeases(tx, { mails: JSON.stringify(mails.map((mail) => ({ id: Bun.randomUUIDv7(), ...mail }))), leaseMs })
   return new Map(rows.map((row) => [row.outboxId, { ...row, attempts: Number(row.attempts), leaseToken: Number(row.leaseToken) }]))
@@ -64,22 +84,17 @@ export async function leaseDeliveries(tx: Db, mails: Addressed[], leaseMs: numbe
 const takeLeases = sqlOnce<Lease>(() => {
   const until = later(sql.placeholder('leaseMs'))
   return sql`
-    with taken as (
-      insert into deliveries (id, outbox_id, client_id, user_id, template, recipient, subject, provider, bulk, request,
-        state, attempts, lease_token, lease_until, next_attempt_at)
-      select id, "outboxId", "clientId", "userId", template, recipient, subject, provider, bulk, request, 'sending', 1, 1, ${until}, ${until}
-      from jsonb_to_recordset(${sql.placeholder('mails')}::jsonb) as mail (id uuid, "outboxId" uuid, "clientId" uuid, "userId" uuid,
-        template text, recipient text, subject text, provider text, bulk boolean, request jsonb)
-      on conflict (outbox_id) do update set
-        client_id = excluded.client_id, user_id = excluded.user_id, template = excluded.template, recipient = excluded.recipient,
-        subject = excluded.subject, provider = excluded.provider, request = excluded.request, state = excluded.state,
-        lease_until = excluded.lease_until, next_attempt_at = excluded.next_attempt_at,
-        attempts = deliveries.attempts + 1, lease_token = deliveries.lease_token + 1, updated_at = ${clock}
-      returning id, outbox_id, lease_token, attempts
-    ), postponed as (
-      update outbox set relayed_at = ${until} where id in (select outbox_id from taken)
-    )
-    select id as "deliveryId", outbox_id as "outboxId", lease_token as "leaseToken", attempts from taken`
+    insert into deliveries (id, outbox_id, client_id, user_id, template, recipient, subject, provider, bulk, request,
+      state, attempts, lease_token, lease_until, next_attempt_at)
+    select id, "outboxId", "clientId", "userId", template, recipient, subject, provider, bulk, request, 'sending', 1, 1, ${until}, ${until}
+    from jsonb_to_recordset(${sql.placeholder('mails')}::jsonb) as mail (id uuid, "outboxId" uuid, "clientId" uuid, "userId" uuid,
+      template text, recipient text, subject text, provider text, bulk boolean, request jsonb)
+    on conflict (outbox_id) do update set
+      client_id = excluded.client_id, user_id = excluded.user_id, template = excluded.template, recipient = excluded.recipient,
+      subject = excluded.subject, provider = excluded.provider, request = excluded.request, state = excluded.state,
+      lease_until = excluded.lease_until, next_attempt_at = excluded.next_attempt_at,
+      attempts = deliveries.attempts + 1, lease_token = deliveries.lease_token + 1, updated_at = ${clock}
+    returning id as "deliveryId", outbox_id as "outboxId", lease_token as "leaseToken", attempts`
 })
 
 export interface Ending {
@@ -109,28 +124,32 @@ export async function insertEnded(tx: Db, mail: Addressed, { state, lastError, b
 
 /** Ends those whose lease still holds, and says which: of the others somebody else decides now. By the delivery's id. */
 export async function markSent(tx: Db, sent: { lease: Lease; providerMessageId: string | undefined }[]): Promise<Set<string>> {
-  const outcomes = sent.map(({ lease, providerMessageId }) => ({
-    id: lease.deliveryId,
-    lease_token: lease.leaseToken,
-    message_id: providerMessageId ?? null,
-  }))
-  const rows = await endSent(tx, { outcomes: JSON.stringify(outcomes) })
+  const outcomes = sent.map(({ lease, providerMessageId }) => [
+    lease.deliveryId,
+    { token: lease.leaseToken, messageId: providerMessageId ?? null },
+  ])
+  const rows = await endSent(tx, {
+    ids: bareArray(sent.map(({ lease }) => lease.deliveryId)),
+    outcomes: JSON.stringify(Object.fromEntries(outcomes)),
+  })
   return new Set(rows.map(({ id }) => id))
 }
 
-const endSent = sqlOnce<{ id: string }>(
-  () => sql`
+/** The states stand where no index can be chosen by them: that of the unsettled ones may hold a whole backlog. */
+const endSent = sqlOnce<{ id: string }>(() => {
+  const outcome = sql`(${sql.placeholder('outcomes')}::jsonb -> deliveries.id::text)`
+  return sql`
     with ended as (
-      update deliveries set state = 'sent', sent_at = ${clock}, provider_message_id = outcome.message_id, last_error = null,
+      update deliveries set state = 'sent', sent_at = ${clock}, provider_message_id = ${outcome} ->> 'messageId', last_error = null,
         next_attempt_at = null, lease_until = null, updated_at = ${clock}
-      from jsonb_to_recordset(${sql.placeholder('outcomes')}::jsonb) as outcome (id uuid, lease_token bigint, message_id text)
-      where deliveries.id = outcome.id and deliveries.lease_token = outcome.lease_token and deliveries.state in ('sending', 'held')
-      returning deliveries.id, outbox_id
+      where id = any(${sql.placeholder('ids')}::uuid[]) and lease_token = (${outcome} ->> 'token')::bigint
+        and case state when 'sending' then true when 'held' then true else false end
+      returning id, outbox_id
     ), finished as (
       update outbox set done_at = ${clock} where id in (select outbox_id from ended)
     )
-    select id from ended`,
-)
+    select id from ended`
+})
 
 /** Ends the delivery; ending its outbox row is left to the dead letter. False when the lease is gone: somebody else decides about this mail now. */
 export const markFailed = (tx: Db, lease: Lease, lastError: string): Promise<boolean> =>
