@@ -18,6 +18,7 @@ import { auditRoutes } from './features/audit/routes'
 import type { AuditService } from './features/audit/service'
 import { authRoutes } from './features/auth/routes'
 import type { AuthService } from './features/auth/service'
+import type { Foresight } from './features/chat/foresight'
 import { chatRoutes, chatSocketRoutes } from './features/chat/routes'
 import type { ChatService } from './features/chat/service'
 import type { ChatSockets } from './features/chat/sockets'
@@ -119,6 +120,7 @@ export interface AppDeps {
   approvals: ApprovalService
   usage: UsageService
   chat: ChatService
+  foresight: Foresight
   sockets: ChatSockets
   a2a: A2aService
   audit: AuditService
@@ -249,7 +251,7 @@ export function createApp(deps: AppDeps) {
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(usageRoutes({ usage: deps.usage, session: openSession }))
-        .use(chatRoutes({ chat: deps.chat, ...talkers }))
+        .use(chatRoutes({ chat: deps.chat, foresight: deps.foresight, ...talkers }))
         .use(emailRoutes({ emails: deps.emails, session }))
         .use(webhookRoutes({ webhooks: deps.webhooks, session }))
         .use(queueRoutes({ queues: deps.queues, session }))

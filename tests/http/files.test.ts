@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createFileKeeper } from '~/features/files/keeper'
 import { createObjectRemover } from '~/features/files/worker'
-import { listHistory } from '~/features/runs/queries/events'
+import { readOutlook } from '~/features/runs/queries/outlook'
 import { silentLog } from '~/platform/log'
 import { toMessages } from '~/runtime/conversation'
 import { startObjectStore } from '../support/object-store'
@@ -142,8 +142,9 @@ describe.each([
     await say(agentId, [file('old.txt', 'text/plain', 'older')])
     await say(agentId, [file('new.txt', 'text/plain', 'newer')])
     const keeper = createFileKeeper({ db: app.services.db, objects: app.services.objects, maxBytes: 1000 })
-    const session = { clientId: person.clientId, sessionId: `user_${agentId}`, runId: crypto.randomUUID(), limit: 10 }
-    const events = await keeper.fill(person.clientId, await listHistory(app.services.db, session), 8)
+    const spender = { id: crypto.randomUUID(), clientId: person.clientId, agentId, sessionId: `user_${agentId}` }
+    const { history } = await readOutlook(app.services.db, spender, { mostEvents: 10, mostActive: 0 })
+    const events = await keeper.fill(person.clientId, history, 8)
     const prompt = JSON.stringify(toMessages(events, 'echo'))
     expect(prompt).toContain('not shown again: old.txt')
     expect(prompt).toContain(Buffer.from('newer').toString('base64'))

@@ -276,6 +276,9 @@ export function createAgentService({
       rememberOwner(id, owner)
       return owner
     },
+
+    /** The same where it is remembered: for whoever has no rights to show yet, and shows nothing of it. */
+    knownOwner: (id: string): string | undefined => owners.get(id),
   }
 }
 

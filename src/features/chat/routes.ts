@@ -8,6 +8,7 @@ import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
+import type { Foresight } from './foresight'
 import { ChatAnswer, ChatMessage } from './schema'
 import type { ChatService } from './service'
 import { SOCKET_PROTOCOL } from './socket-protocol'
@@ -15,6 +16,7 @@ import type { ChatSockets } from './sockets'
 
 interface Deps extends CallerDeps {
   chat: ChatService
+  foresight: Foresight
 }
 
 const Params = t.Object({ agent_id: Uuid, external_id: t.String({ minLength: 1, maxLength: 128 }) })
@@ -23,15 +25,17 @@ const Query = t.Object({
   on_disconnect: t.Optional(choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves.' })),
 })
 
-export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
+export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }: Deps) =>
   new Elysia({ prefix: '/chat', tags: ['chat'] })
     .derive(async ({ request, params, set }) => {
-      const { agent_id = '' } = params as Record<string, string | undefined>
-      return { principal: await callerOf(request, agent_id, { agents, authenticator, admission }, tell(set)) }
+      const { agent_id: agentId = '', external_id: externalId = '' } = params as Record<string, string | undefined>
+      const admit = () => callerOf(request, agentId, { agents, authenticator, admission }, tell(set))
+      const { caller, ahead } = await foresight.beside({ request, agentId: agentId.toLowerCase(), externalId, admit })
+      return { principal: caller, ahead }
     })
     .post(
       '/:agent_id/:external_id',
-      async function* ({ principal, params, query, body, request, server, set }) {
+      async function* ({ principal, ahead, params, query, body, request, server, set }) {
         // A model may think for longer than the server's idle time; streams send heartbeats, a waiting request cannot.
         server?.timeout(request, 0)
         const turn = {
@@ -39,6 +43,7 @@ export const chatRoutes = ({ chat, agents, authenticator, admission }: Deps) =>
           externalId: params.external_id,
           message: body,
           onDisconnect: query.on_disconnect ?? 'continue',
+          ahead,
           signal: request.signal,
         } as const
         const caller = idempotent(principal, request, body)

@@ -3,6 +3,7 @@ import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
 import type { LogEvent, RunFailure } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
+import type { Ahead } from '~/features/runs/turn'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
 import { authorizeReach } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
@@ -17,6 +18,8 @@ export interface Turn {
   externalId: string
   message: ChatMessage
   onDisconnect: 'continue' | 'cancel'
+  /** What it begins with, if that was read already. */
+  ahead?: Promise<Ahead | undefined> | undefined
   /** Aborts when the client leaves. */
   signal: AbortSignal
 }
@@ -24,10 +27,10 @@ export interface Turn {
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (
     principal: Principal,
-    { agentId, externalId, message, onDisconnect }: Omit<Turn, 'signal'>,
+    { agentId, externalId, message, onDisconnect, ahead }: Omit<Turn, 'signal'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
-    return runs.start(principal, { clientId, agentId, externalId, input: inputOf(message.message, message.files), onDisconnect })
+    return runs.start(principal, { clientId, agentId, externalId, input: inputOf(message.message, message.files), onDisconnect, ahead })
   }
 
   return {

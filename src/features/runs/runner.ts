@@ -17,10 +17,10 @@ import { type Ahead, type Early, lookAhead } from './turn'
 /** What this process does with runs: executes its own, keeps their leases, and looks after those that nobody looks after any more. */
 export interface Runner {
   readonly owner: string
-  /** Begins to read what the run will need if it is accepted. */
-  lookAhead(run: Spender): Ahead
-  /** Executes a run whose COMMIT is under way, short of writing and showing anything. Its caller says what came of the COMMIT. */
-  begin(run: OwnedRun, ahead: Omit<Early, 'committed'>): BegunRun
+  /** How a run's session stands, and how many runs its client has: no more than `mostActive` are counted. */
+  lookAhead(run: Spender, mostActive: number): Promise<Ahead>
+  /** Executes a run that is about to be accepted, short of writing, showing or changing anything. Its caller says what came of it. */
+  begin(run: OwnedRun, ahead: Ahead): BegunRun
   /** Executes a run that was just inserted for this owner: at once if it is `running`, else when its turn comes. */
   accept(run: OwnedRun, status: 'running' | 'queued'): void
   /** A run was inserted for whoever has time: tells the others. */
@@ -177,7 +177,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   return {
     owner,
-    lookAhead: (run) => inTenantScope(run.clientId, () => lookAhead(executor, run)),
+    lookAhead: (run, mostActive) => inTenantScope(run.clientId, () => lookAhead(executor, run, mostActive)),
     begin(run, ahead) {
       const commit = Promise.withResolvers<void>()
       const execution = execute(run, { ...ahead, committed: commit.promise })

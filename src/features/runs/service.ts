@@ -13,7 +13,7 @@ import { findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './
 import { requestCancel, wake } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
 import type { NewRun, Reconciliation, Run, RunItem } from './schema'
-import { createStart, type StartDeps } from './start'
+import { createLookAhead, createStart, type StartDeps } from './start'
 
 export type { RunRequest } from './start'
 export type RunService = ReturnType<typeof createRunService>
@@ -59,6 +59,8 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
 
   return {
     start,
+
+    lookAhead: createLookAhead(startDeps),
 
     /** A run as the runs API starts it. `background` has no session that anybody watches, but for those who ask for its log. */
     async begin(

@@ -9,8 +9,9 @@ import type { RunInput } from '~/runtime/types'
 import { insertUserEvent } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { countRunsToAdd, insertRun, interruptSession, upsertSession } from './queries/runs'
-import type { BegunRun, Runner } from './runner'
+import type { Runner } from './runner'
 import type { OnBusy } from './schema'
+import type { Ahead } from './turn'
 
 export interface RunRequest {
   clientId: string
@@ -23,6 +24,8 @@ export interface RunRequest {
   /** Nobody waits for it: whichever process has time takes it. */
   isBackground?: boolean
   timeoutSeconds?: number | undefined
+  /** How its session stands, read a moment ago. */
+  ahead?: Promise<Ahead | undefined> | undefined
 }
 
 export interface StartDeps {
@@ -35,12 +38,15 @@ export interface StartDeps {
 }
 
 /**
- * Accepts a turn: the run is committed before anything is done for it, and executed by this process at once if the session is idle.
+ * Accepts a turn, and has this process execute it if the session is idle. Nothing is done for it before its COMMIT, but for the first question to the
+ * model: what that takes is read before, and compared behind the session's lock with what is there then.
  * @throws DomainError `rate-limited` above the client's number of concurrent runs, `conflict` for a busy session that shall not wait
  */
-export const createStart =
-  ({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) =>
-  async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
+export function createStart({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) {
+  /** All but sure that the turn will be accepted: one that is refused after all has cost a call of the model. */
+  const isLikely = ({ isIdle, active }: Ahead) => isIdle && active < concurrentPerClient / 2
+
+  return async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
     const { clientId, agentId, externalId, input, onDisconnect, onBusy = 'enqueue', isBackground = false } = request
     const timeoutSeconds = request.timeoutSeconds ?? settings.timeoutSeconds
     const sessionId = sessionIdOf(externalId, agentId)
@@ -50,35 +56,31 @@ export const createStart =
     const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
-    // Files of its own are not to be seen before COMMIT.
-    const ahead = isBackground || prepared.length > 0 ? undefined : runner.lookAhead(row)
-    const early: { run?: BegunRun; attempts: number } = { attempts: 0 }
     const runOf = ({ createdAt, restMs }: { createdAt: Date; restMs: number }): OwnedRun => {
       return { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, restMs, recovered: false }
     }
+    // Not where an earlier request's answer may be the answer, or where files of its own are not to be seen before COMMIT.
+    const mayBegin = !isBackground && prepared.length === 0 && principal.idempotency === undefined
+    const ahead = mayBegin ? ((await request.ahead) ?? (await runner.lookAhead(row, concurrentPerClient))) : undefined
+    const begun = ahead && isLikely(ahead) ? runner.begin(runOf({ createdAt: ahead.at, restMs: timeoutSeconds * 1000 }), ahead) : undefined
+    // The model is asked before this thread is busy with the transaction.
+    if (begun !== undefined) await new Promise(setImmediate)
     const started = await write(principal, async ({ tx, audit }) => {
-      early.attempts += 1
-      // Begun by an attempt of this transaction that was not committed. Not waited for: it may need a connection itself.
-      void early.run?.abandon()
       const locked = upsertSession(tx, { sessionId, clientId, agentId, externalId })
       if (onBusy === 'interrupt' || prepared.length > 0) await locked
       const interrupted = onBusy === 'interrupt' ? await interruptSession(tx, clientId, sessionId) : []
       if (prepared.length > 0) kept = { ...input, files: await files.keep(tx, { clientId, sessionId, author: 'user' }, prepared) }
       const said = userEvent(kept)
       // All in one round trip, done in this order: each sees what is there when its turn comes, so behind the session's lock.
-      const [, active, run, , history = []] = await Promise.all([
+      const [, active, run] = await Promise.all([
         locked,
         countRunsToAdd(tx, clientId, concurrentPerClient),
         insertRun(tx, { ...owned, input: kept, content: said.content }),
         insertUserEvent(tx, { id, ...said }),
-        ahead?.readHistory(tx),
       ])
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
-      // Nobody else writes to the session from here on. The model may be asked while the rest is written down.
-      if (early.attempts === 1 && run.status === 'running' && ahead !== undefined)
-        early.run = runner.begin(runOf(run), { ...ahead, history })
       const used = run.apiKeyId === null ? {} : { api_key_id: run.apiKeyId }
       audit({
         action: 'run',
@@ -89,19 +91,29 @@ export const createStart =
       })
       return { ...run, id, interrupted: interrupted.map((before) => before.id) }
     }).catch((error) => {
-      void early.run?.abandon()
+      void begun?.abandon()
       return refuseGone(error)
     })
-    const isBegun = early.attempts === 1 && started.id === id
-    if (!isBegun) await early.run?.abandon()
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
-    if (isBegun && early.run !== undefined) early.run.committed()
+    const isAsForeseen = started.status === 'running' && started.newest === ahead?.newest
+    if (begun !== undefined && !isAsForeseen) await begun.abandon()
+    if (begun !== undefined && isAsForeseen) begun.committed()
     else if (isBackground) runner.offer()
     else runner.accept(runOf(started), started.status === 'running' ? 'running' : 'queued')
     await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
     return { runId: id, sessionId }
   }
+}
+
+/** Reads how a session stands before a turn is asked for: its `ahead`. Rejects with `validation-failed` where there can be no such session. */
+export const createLookAhead =
+  ({ runner, concurrentPerClient }: Pick<StartDeps, 'runner' | 'concurrentPerClient'>) =>
+  async ({ clientId, agentId, externalId }: Pick<RunRequest, 'clientId' | 'agentId' | 'externalId'>): Promise<Ahead> =>
+    runner.lookAhead({ id: NO_RUN, clientId, agentId, sessionId: sessionIdOf(externalId, agentId) }, concurrentPerClient)
+
+/** The run is yet to come. */
+const NO_RUN = '00000000-0000-0000-0000-000000000000'
 
 /** The agent was deleted meanwhile. */
 function refuseGone(error: unknown): never {

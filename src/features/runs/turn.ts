@@ -7,15 +7,15 @@ import { patiently } from '~/platform/patience'
 import { isAside, textOf, userEvent } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
 import type { FilePart } from '~/runtime/model/types'
-import type { Agent, AgentEvent, RunLimits } from '~/runtime/types'
+import type { Agent, RunLimits } from '~/runtime/types'
 import { createBudgetGuard, type Spender } from './budget-guard'
 import { createContext } from './context'
 import { eventIdOf } from './event-id'
 import { openJournal } from './journal'
 import type { LogEvent } from './log-event'
 import type { Persist } from './persist'
-import { hasBudget } from './queries/budgets'
-import { insertUserEvent, listHistory, listStoredEvents } from './queries/events'
+import { insertUserEvent, listStoredEvents } from './queries/events'
+import { type Outlook, readOutlook } from './queries/outlook'
 import type { OwnedRun } from './queries/owned'
 import { sumTokens } from './queries/steps'
 import type { RunLog } from './run-log'
@@ -54,43 +54,38 @@ interface Turn {
   early?: Early | undefined
 }
 
-/** What a turn needs whether or not it is accepted. Its promises need not be heard. */
-export interface Ahead {
+/** What a turn begins with if it is accepted. Its agent need not be heard. */
+export interface Ahead extends Outlook {
   agent: Promise<Agent>
-  isFree: Promise<boolean>
-  /** Of the session, behind its lock: in the transaction that accepts the turn. Sent when called. */
-  readHistory(tx: Db): Promise<AgentEvent[]>
 }
 
-/** A new run that is executed beside its own COMMIT, with what was read for it before. */
+/** A new run that is executed beside the transaction that accepts it, on what was found before. */
 export interface Early extends Ahead {
-  history: AgentEvent[]
   /** Nothing is written, shown or changed in the world before. Rejects when the run is none. */
   committed: Promise<void>
 }
 
-export function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Spender): Ahead {
+export async function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Spender, mostActive: number): Promise<Ahead> {
   const agent = loadAgent(run.clientId, run.agentId)
-  const isFree = hasBudget(db, run).then((has) => !has)
-  for (const promise of [agent, isFree]) promise.catch(() => undefined)
-  return { agent, isFree, readHistory: (tx) => listHistory(tx, { ...run, runId: run.id, limit: maxHistory }) }
+  agent.catch(() => undefined)
+  return { ...(await readOutlook(db, run, { mostEvents: maxHistory, mostActive })), agent }
 }
 
 /** All that a turn begins with, read side by side. */
 async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined) {
   const { db, files } = deps
   const { id, clientId, recovered } = run
-  const { agent, isFree, readHistory } = early ?? lookAhead(deps, run)
-  const [runnable, past, opened, stored, usedTokens, free] = await Promise.all([
-    agent,
-    Promise.resolve(early?.history ?? readHistory(db)).then((events) => files.fill(clientId, events, MAX_HISTORY_FILE_BYTES)),
+  const ahead = Promise.resolve(early ?? lookAhead(deps, run, 0))
+  const [agent, history, opened, stored, usedTokens, { isFree }] = await Promise.all([
+    ahead.then((found) => found.agent),
+    ahead.then((found) => files.fill(clientId, found.history, MAX_HISTORY_FILE_BYTES)),
     files.open(clientId, run.input.files),
     recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
     recovered ? sumTokens(db, id) : 0,
-    isFree,
+    ahead,
     recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
   ])
-  return { agent: runnable, history: past, opened, stored, usedTokens, isFree: free }
+  return { agent, history, opened, stored, usedTokens, isFree }
 }
 
 /** The agent's turn itself. Returns the text of its last word. */

@@ -1,6 +1,7 @@
 import type { Config } from '~/config'
 import { createAgentLoader } from '~/features/agents/runnable'
 import { createApprovalService } from '~/features/approvals/service'
+import { createForesight } from '~/features/chat/foresight'
 import { createChatService } from '~/features/chat/service'
 import { createErasureService } from '~/features/erasures/service'
 import { createKeepAgentFile } from '~/features/files/agent-files'
@@ -102,5 +103,6 @@ export function createConversations(
     files: createFileService({ db, keeper: files }),
     objects,
     chat: createChatService({ agents, runs, clock }),
+    foresight: createForesight({ agents, runs }),
   }
 }

@@ -1,28 +1,16 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { type BudgetScope, budgetReservations, budgets } from '~/features/usage/table'
-import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { ReserveAnswer, Spender } from '../budget-guard'
 import { runs } from '../table'
 import { type OwnedRun, ours } from './owned'
 
-const falling = (
+/** Which budgets a run's money comes out of. */
+export const falling = (
   { clientId, agentId, sessionId }: Record<'clientId' | 'agentId' | 'sessionId', unknown>,
   alias = sql`${budgets}`,
 ) => sql`${alias}.client_id = ${clientId} and (${alias}.scope, ${alias}.scope_id) in
   (('client', ${clientId}), ('agent', ${agentId}), ('session', ${sessionId}))`
-
-const anyBudget = sqlOnce(
-  () => sql`
-    select 1 from ${budgets} b
-    where ${falling({ clientId: sql.placeholder('clientId'), agentId: sql.placeholder('agentId'), sessionId: sql.placeholder('sessionId') }, sql`b`)}
-    limit 1`,
-)
-
-export async function hasBudget(db: Db, { clientId, agentId, sessionId }: Spender): Promise<boolean> {
-  const rows = await anyBudget(db, { clientId, agentId, sessionId })
-  return rows.length > 0
-}
 
 /**
  * Sets an amount aside in each budget that the step falls under, or in none. The rows are locked in one order, so that the last cent is given once.

@@ -1,6 +1,6 @@
-import { and, asc, eq, sql } from 'drizzle-orm'
+import { asc, eq, sql } from 'drizzle-orm'
 import { events, sessions } from '~/features/sessions/table'
-import { builtOnce, sqlOnce } from '~/platform/built-once'
+import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent } from '../log-event'
@@ -105,31 +105,6 @@ export async function findLastSeq(db: Db, runId: string): Promise<number> {
 export async function listStoredEvents(db: Db, runId: string): Promise<{ ids: Set<string>; last: number }> {
   const rows = await db.select({ id: events.id, ordinal: events.ordinal }).from(events).where(eq(events.runId, runId))
   return { ids: new Set(rows.map(({ id }) => id)), last: Math.max(0, ...rows.map(({ ordinal }) => ordinal ?? 0)) }
-}
-
-const historyRows = builtOnce((db) =>
-  db
-    .select({ author: events.author, content: events.content, actions: events.actions })
-    .from(events)
-    .where(
-      and(
-        eq(events.clientId, sql.placeholder('clientId')),
-        eq(events.sessionId, sql.placeholder('sessionId')),
-        sql`${events.runId} is distinct from ${sql.placeholder('runId')}`,
-      ),
-    )
-    .orderBy(sql`${events.position} desc`)
-    .limit(sql.placeholder('limit'))
-    .prepare(''),
-)
-
-/** The session before this turn. */
-export async function listHistory(
-  db: Db,
-  session: { clientId: string; sessionId: string; runId: string; limit: number },
-): Promise<AgentEvent[]> {
-  const rows = await historyRows(db).execute(session)
-  return rows.reverse().map(({ author, content, actions }) => ({ author, content: content as unknown as AgentEvent['content'], actions }))
 }
 
 /** What the contact said and was told in this and earlier conversations with the agent, as far as it has to do with the query; best first. */

@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { agents } from '~/features/agents/table'
-import { sessions } from '~/features/sessions/table'
+import { events, sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
 import { bareArray } from '~/platform/bare-array'
 import { builtOnce, sqlOnce } from '~/platform/built-once'
@@ -55,15 +55,16 @@ export const upsertSession = (db: Db, session: Pick<NewRun, 'sessionId' | 'clien
   lockedSession(db).execute(session)
 
 const newRun = builtOnce((db, isBackground: boolean) => {
-  const session = sql.placeholder('sessionId')
+  // Not by the names of columns: in what an insert returns Drizzle leaves out whose they are.
+  const [client, agent, session] = [sql.placeholder('clientId'), sql.placeholder('agentId'), sql.placeholder('sessionId')]
   const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${session} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
   const starts = isBackground ? sql`false` : idle
   return db
     .insert(runs)
     .values({
       id: sql.placeholder('id'),
-      clientId: sql.placeholder('clientId'),
-      agentId: sql.placeholder('agentId'),
+      clientId: client,
+      agentId: agent,
       sessionId: session,
       status: sql`case when ${starts} then 'running' else 'queued' end`,
       onDisconnect: sql.placeholder('onDisconnect'),
@@ -81,7 +82,10 @@ const newRun = builtOnce((db, isBackground: boolean) => {
       isIdle: sql<boolean>`${idle}`,
       createdAt: runs.createdAt,
       restMs: restMs(),
-      apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${runs.clientId} and a.id = ${runs.agentId})`,
+      apiKeyId: sql<string | null>`(select a.api_key_id from ${agents} a where a.client_id = ${client} and a.id = ${agent})`,
+      newest: sql<string | null>`(
+        select e.id from ${events} e where e.client_id = ${client} and e.session_id = ${session} order by e.position desc limit 1
+      )`,
     })
     .prepare('')
 })
@@ -93,6 +97,8 @@ interface Inserted {
   restMs: number
   /** The provider key that its agent calls models with. */
   apiKeyId: string | null
+  /** The last event of the session before it. */
+  newest: string | null
 }
 
 /** Starts at once if the session is idle and it is not one of the background, else waits for its turn. Needs the session's lock. Sent when called. */
