@@ -71,13 +71,15 @@ export interface AdmissionOptions {
 
 export function createAdmission({ redis, perMinute, processes, tokenLifetimeSeconds }: AdmissionOptions): Admission {
   const local = createLocalRates({ perMinute, processes })
-  const stateKey = (subject: string) => redis.key('state', `{${subject}}`)
+  // Each request needs both: their beginnings are made once.
+  const [rates, states] = [redis.key('rate', ''), redis.key('state', '')]
+  const stateKey = (subject: string) => `${states}{${subject}}`
 
   const admit = async (subject: string, rateClass: RateClass, sessionId = ''): Promise<Pass> => {
     const limit = perMinute[rateClass]
     const stepMs = (RATE_WINDOW_SECONDS * 1000) / limit
     try {
-      const rateKey = redis.key('rate', `{${subject}}`, rateClass)
+      const rateKey = `${rates}{${subject}}:${rateClass}`
       const [waitMs, fullMs, mark] = await redis.run((client) => ADMIT(client, rateKey, stateKey(subject), stepMs, limit, sessionId))
       if (waitMs === -1) throw new DomainError('invalid-token', 'Invalid credentials')
       const rate = rateOf(rateClass, limit, fullMs)

@@ -31,8 +31,9 @@ export function launchChild({
   const ready = Promise.withResolvers<void>()
   let reason: string | undefined
   const child = Bun.spawn([process.execPath, MAIN, instance], {
-    // Else Bun holds back all but 256 calls to model providers at a time, without a word.
-    env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '4096', ...env, EVO_CHILD: kind, EVO_INSTANCE: instance },
+    // Else Bun holds back all but 256 calls to model providers at a time, without a word; and each collection of garbage wakes helper threads, which take
+    // more from the processes beside this one than they save: what lives is small.
+    env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '4096', BUN_JSC_numberOfGCMarkers: '1', ...env, EVO_CHILD: kind, EVO_INSTANCE: instance },
     stdin: 'ignore',
     stdout: 'inherit',
     stderr: 'inherit',

@@ -104,16 +104,28 @@ class Statement<T extends PreparedQueryConfig> extends PgPreparedQuery<T> {
   }
 
   async execute(values: Record<string, unknown> = {}): Promise<T['execute']> {
-    const parameters = encodeParameters(this.slots.map((slot) => slot(values)))
-    if (!this.cells && !this.mapRows) return decodeRows(await this.runner.run(this.query.sql, parameters, 'rows'))
-    const result = await this.runner.run(this.query.sql, parameters, 'arrays')
+    const { cells, mapRows, slots } = this
+    // Loops and no closures, here and below: every statement comes through, and what it leaves behind is collected while others wait.
+    const parameters: unknown[] = []
+    for (const slot of slots) parameters.push(slot(values))
+    const result = await this.runner.run(this.query.sql, encodeParameters(parameters), cells || mapRows ? 'arrays' : 'rows')
+    if (!cells && !mapRows) return decodeRows(result)
     // In this shape a row is an array, which the driver's types do not know.
     const rows = result as unknown as unknown[][]
-    if (this.mapRows) return this.mapRows(rows)
+    return mapRows ? mapRows(rows) : this.objectsOf(rows, result.columns)
+  }
+
+  private objectsOf(rows: unknown[][], columns: Result['columns']) {
     const cells = this.cells ?? []
-    const decode = this.decode ?? cells.map((cell, index) => cell.decode ?? decoders[result.columns[index]?.type ?? 0])
-    const { names, joinsNotNullableMap: joins } = this
-    if (names !== undefined) return rows.map((row) => flat(names, decode, row))
+    const decode = this.decode ?? cells.map((cell, index) => cell.decode ?? decoders[columns[index]?.type ?? 0])
+    if (this.names === undefined) return this.nested(cells, decode, rows)
+    const objects: object[] = []
+    for (const row of rows) objects.push(flat(this.names, decode, row))
+    return objects
+  }
+
+  private nested(cells: Cell[], decode: (Decode | undefined)[], rows: unknown[][]) {
+    const { joinsNotNullableMap: joins } = this
     return rows.map((row) => {
       const nested = nest(cells, decode, row)
       if (joins) dropAbsent(nested, cells, row, joins)

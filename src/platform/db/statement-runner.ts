@@ -1,4 +1,4 @@
-import type { Connection, Result } from './connection'
+import type { Connection, Result, Shape } from './connection'
 import { ConnectionLost, isConflict, isLostConnection, outcomeUnknown, toCallerError } from './failures'
 import type { Company, Pool } from './pool'
 import { MAX_RETRIES, pauseBeforeRetry, RECONNECT_WITHIN_MS } from './retry'
@@ -30,7 +30,7 @@ export const createStatementRunner = (
       try {
         const result = await (prelude === undefined
           ? connection.run(text, parameters, shape, named)
-          : runAlone(connection, prelude, () => connection.run(text, parameters, shape, named)))
+          : runAlone(connection, prelude, { text, parameters, shape, named }))
         facts.bestMs = Math.min(performance.now() - sentAt, facts.bestMs * 1.01 + 0.01)
         return result
       } catch (error) {
@@ -54,10 +54,17 @@ export const createStatementRunner = (
   },
 })
 
+interface Sent {
+  text: string
+  parameters: unknown[]
+  shape: Shape
+  named: boolean
+}
+
 /** One statement in a transaction of its own behind `prelude`: all is sent at once, so that it costs one round trip still. */
-async function runAlone(connection: Connection, prelude: string, statement: () => Promise<Result>): Promise<Result> {
+async function runAlone(connection: Connection, prelude: string, { text, parameters, shape, named }: Sent): Promise<Result> {
   const begun = connection.run(`begin; ${prelude}`, [], 'rows', false)
-  const answered = statement()
+  const answered = connection.run(text, parameters, shape, named)
   const committed = connection.run('commit', [], 'rows', false)
   // All have settled before the connection goes to somebody else. What failed first is why the rest did.
   for (const outcome of await Promise.allSettled([begun, answered, committed])) if (outcome.status === 'rejected') throw outcome.reason

@@ -29,9 +29,11 @@ export function addressRule(trustedProxies: string[]): (peer: string, headers: H
 
 const familyOf = (address: string) => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
+const WITH_PORT = /^(?:\[([^\]]*)\]|(\d+\.\d+\.\d+\.\d+))(?::\d+)?$/
+
 /** IPv4 in IPv6's clothes, and the ports that some proxies write, taken off. */
 function plain(address: string): string {
   if (address.startsWith('::ffff:') && isIP(address.slice(7)) === 4) return address.slice(7)
-  const withPort = /^(?:\[([^\]]*)\]|(\d+\.\d+\.\d+\.\d+))(?::\d+)?$/.exec(address)
+  const withPort = WITH_PORT.exec(address)
   return withPort?.[1] ?? withPort?.[2] ?? address
 }

@@ -267,10 +267,12 @@ function challenge(problem: ProblemName): Record<string, string> {
   return PROBLEMS[problem].status === 401 ? { 'www-authenticate': 'Bearer' } : {}
 }
 
+const BEHIND_PATH = /[?#]/
+
 /** The path of a request URL, also where an odd Host makes the URL unparsable. */
 export function pathOf(url: string): string {
   const start = url.startsWith('http') ? url.indexOf('/', url.indexOf('//') + 2) : 0
   const path = start === -1 ? '/' : url.slice(start)
-  const end = path.search(/[?#]/)
+  const end = path.search(BEHIND_PATH)
   return end === -1 ? path : path.slice(0, end)
 }

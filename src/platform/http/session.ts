@@ -60,10 +60,12 @@ export function credentialOf(request: Request): string {
   return key
 }
 
+const IN_QUERY = /[?&]access_token=/
+
 /** RFC 6750 §2: one credential, in the Authorization header; a token in the URL would end up in logs. */
 export function bearerOf(request: Request): string {
   const header = request.headers.get('authorization')
-  const inQuery = /[?&]access_token=/.test(request.url)
+  const inQuery = IN_QUERY.test(request.url)
   if (header === null) throw new DomainError('unauthenticated', 'Not authenticated')
   if (inQuery || header.includes(',')) throw new DomainError('invalid-request', 'Send exactly one credential.')
   const [scheme, token, ...rest] = header.split(' ')
