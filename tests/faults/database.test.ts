@@ -589,6 +589,15 @@ describe('what callers can rely on', () => {
     expect(built).toHaveLength(1)
   })
 
+  test('what picks rows by their ids keeps to the indexes until its transaction ends, and nobody else is held to them', async () => {
+    const database = open()
+    const setting = async (tx: Db) => (await tx.execute<{ on: string }>(sql`select current_setting('enable_seqscan') as on`))[0]?.on
+    expect(await database.transaction(setting, { byIndex: true })).toBe('off')
+    expect(await database.transaction(setting, { byIndex: true, isolation: 'serializable' })).toBe('off')
+    expect(await database.transaction(setting)).toBe('on')
+    expect(await setting(database.db)).toBe('on')
+  })
+
   test('a statement after the end of its transaction is refused, not run on the connection of somebody else', async () => {
     const database = open()
     let leaked: Db | undefined
