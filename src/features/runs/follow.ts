@@ -30,7 +30,7 @@ export async function* followRun(
   const follower = live.follow(runId)
   let seen = after
   let quietSince = performance.now()
-  let checkedAt = follower.holds(after) ? performance.now() : Number.NEGATIVE_INFINITY
+  let checkedAt = Number.NEGATIVE_INFINITY
   let awaySince = Number.POSITIVE_INFINITY
 
   const stored = async (): Promise<LogEvent[]> => {
@@ -49,7 +49,7 @@ export async function* followRun(
   try {
     while (!signal.aborted) {
       let entries = await follower.read(seen)
-      if (entries.length === 0 && performance.now() - checkedAt >= CHECK_MS) {
+      if (entries.length === 0 && !follower.holds(seen) && performance.now() - checkedAt >= CHECK_MS) {
         // What Redis has forgotten, never had or has in part: PostgreSQL knows all that was ever shown and is no longer in memory.
         checkedAt = performance.now()
         entries = await stored()
