@@ -75,15 +75,15 @@ export function createTokens({ secrets, issuer, audience, lifetimeSeconds }: Tok
       return signer.sign({ sub: userId, jti: tokenId, exp, ...own, ...(actorId === undefined ? {} : { act: { sub: actorId } }) })
     },
 
-    /** At once for a token that is known. @throws DomainError `invalid-token`, for whatever reason, always the same. */
+    /** At once for a token that is known. Rejects with DomainError `invalid-token`, for whatever reason, always the same. */
     verify(token: string): AccessClaims | Promise<AccessClaims> {
-      if (token.length > MAX_LENGTH || !COMPACT.test(token)) throw refused()
+      if (token.length > MAX_LENGTH || !COMPACT.test(token)) return Promise.reject(refused())
       const key = hash('sha256', token, 'base64')
       const known = verified.get(key)
       if (known !== undefined) {
         if (known.exp > Date.now() / 1000) return known
         verified.delete(key)
-        throw refused()
+        return Promise.reject(refused())
       }
       return checkAnew(token, key)
     },
