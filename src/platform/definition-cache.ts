@@ -1,4 +1,5 @@
 import { type RedisStore, unlessAway } from './redis'
+import { remember } from './remember'
 
 /** Whose definitions: a client's, or, as null, the catalogues that the platform keeps for all. */
 export type Definer = string | null
@@ -51,9 +52,7 @@ export function createDefinitionCache({ redis, size = 10_000 }: { redis: RedisSt
       const entry: Entry = { value, readAt: performance.now(), mark }
       const forget = () => entries.get(place) === entry && entries.delete(place)
       value.then((found) => found === undefined && forget(), forget)
-      entries.delete(place)
-      if (entries.size >= size) entries.delete(entries.keys().next().value as string)
-      entries.set(place, entry)
+      remember(entries, place, entry, size)
       return value
     },
     async changed(definers) {

@@ -1,3 +1,5 @@
+import { remember } from './remember'
+
 interface Entry<T> {
   value: Promise<T>
   readAt: number
@@ -22,9 +24,7 @@ export function createMarkedCache<T>({ freshMs, size }: { freshMs: number; size:
     const entry = { value: load(), readAt: performance.now(), mark }
     // A failure is not remembered: the next request asks again.
     entry.value.catch(() => entries.get(key) === entry && entries.delete(key))
-    entries.delete(key)
-    if (entries.size >= size) entries.delete(entries.keys().next().value as string)
-    entries.set(key, entry)
+    remember(entries, key, entry, size)
     return entry
   }
 

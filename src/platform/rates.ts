@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { DomainError } from './errors'
+import { remember } from './remember'
 
 export const RATE_WINDOW_SECONDS = 60
 
@@ -69,9 +70,7 @@ export function createLocalRates<Class extends string>({ perMinute, processes }:
     const waitMs = due + stepMs - now - stepMs * limit
     refuseOverRate(rateOf(rateClass, limit, due - now), waitMs)
     // At the end again: the one that is dropped for lack of room is the one that was not seen for longest.
-    buckets.delete(key)
-    if (buckets.size >= MAX_SUBJECTS) buckets.delete(buckets.keys().next().value as string)
-    buckets.set(key, due + stepMs)
+    remember(buckets, key, due + stepMs, MAX_SUBJECTS)
     return rateOf(rateClass, limit, due + stepMs - now)
   }
 }

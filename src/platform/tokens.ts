@@ -2,6 +2,7 @@ import { createHash, hash } from 'node:crypto'
 import { jwt } from '@elysiajs/jwt'
 import { decodeProtectedHeader } from 'jose'
 import { DomainError } from './errors'
+import { remember } from './remember'
 
 /** What an access token says. Rights and account state are looked up anew: these are only for a quick first check and for the log. */
 export interface AccessClaims {
@@ -91,8 +92,7 @@ export function createTokens({ secrets, issuer, audience, lifetimeSeconds }: Tok
 
   async function checkAnew(token: string, key: string): Promise<AccessClaims> {
     const claims = await check(token)
-    if (verified.size >= CACHE_SIZE) verified.delete(verified.keys().next().value as string)
-    verified.set(key, claims)
+    remember(verified, key, claims, CACHE_SIZE)
     return claims
   }
 

@@ -1,6 +1,7 @@
 import type { AgentService } from '~/features/agents/service'
 import type { RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
+import { remember } from '~/platform/remember'
 
 /** After it a caller has to be let in again before anything is read for them. */
 const TRUSTED_MS = 60_000
@@ -44,8 +45,7 @@ export function createForesight({ agents, runs }: { agents: Pick<AgentService, '
       ahead?.catch(() => undefined)
       callers.delete(key)
       const caller = await admit()
-      if (callers.size >= MAX_CALLERS) callers.delete(callers.keys().next().value ?? key)
-      callers.set(key, performance.now())
+      remember(callers, key, performance.now(), MAX_CALLERS)
       return { caller, ahead }
     },
   }
