@@ -96,11 +96,14 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     })
     // With an Idempotency-Key the answer may be an earlier request's: its run is in hand already.
     if (started.id !== id) return { runId: started.id, sessionId }
-    const isAsForeseen = started.status === 'running' && started.newest === ahead?.newest
-    if (begun !== undefined && !isAsForeseen) await begun.abandon()
-    if (begun !== undefined && isAsForeseen) begun.committed()
-    else if (isBackground) runner.offer()
-    else runner.accept(runOf(started), started.status === 'running' ? 'running' : 'queued')
+    const status = started.status === 'running' ? 'running' : 'queued'
+    if (begun !== undefined && status === 'running' && started.newest === ahead?.newest) begun.committed()
+    else {
+      // It was begun on what is no longer so.
+      await begun?.abandon()
+      if (isBackground) runner.offer()
+      else runner.accept(runOf(started), status)
+    }
     await Promise.all(started.interrupted.map((before) => runner.cancel(before)))
     return { runId: id, sessionId }
   }
