@@ -11,6 +11,7 @@ import { median } from '../bench/rounds'
 import { openDatabase, seedAgents, seedPeople, signIn } from '../bench/seed'
 import { randomSecret, startApi, startPostgres, startRedis, startRole } from '../bench/stage'
 import { demandWrk, type Load, type Measured, runWrk } from '../bench/wrk'
+import { until } from '../support/until'
 import { type Memory, watchMemory } from './memory-watch'
 import { printTable } from './stage'
 
@@ -105,7 +106,7 @@ export async function runMailFlood({ mails, log }: { mails: number; log: (line: 
   await watch.idle()
   const startedAt = performance.now()
   await commitAll(database, userIds)
-  await until(() => sink.bulk.size > 0)
+  await until(() => sink.bulk.size > 0, STALL_MS)
   const during = await measure()
   const [paced, pacedMs] = [sink.bulk.size, performance.now() - startedAt]
   log(`during: p50 ${during.p50.toFixed(2)} ms, p99 ${during.p99.toFixed(2)} ms; ${paced} of ${mails} delivered`)
@@ -118,7 +119,7 @@ export async function runMailFlood({ mails, log }: { mails: number; log: (line: 
   const flatOutMs = sink.lastAt - flatOutAt
   const resetsMs = resets.soFar()
   await resets.stop()
-  await until(() => sink.outstanding.size === 0)
+  await until(() => sink.outstanding.size === 0, STALL_MS)
   const { worker, redis: ofRedis, mostInStream } = await watch.stop()
   const flood = {
     mails,
@@ -246,14 +247,6 @@ async function readingLoad(apiUrl: string, { email, clientId }: { email: string;
   const agentIds = await seedAgents(apiUrl, token, clientId)
   const headers = { authorization: `Bearer ${token}`, 'x-client-id': clientId }
   return { method: 'GET', paths: agentIds.map((id) => `/api/v1/agents/${id}`), headers, pauseMs: 100 }
-}
-
-async function until(condition: () => boolean) {
-  const deadline = performance.now() + STALL_MS
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${STALL_MS} ms: ${condition}`)
-    await Bun.sleep(20)
-  }
 }
 
 /** Or until none has come for a while. */

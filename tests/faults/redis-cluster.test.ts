@@ -10,11 +10,11 @@ import { createRedis, RedisUnavailable, results, script } from '~/platform/redis
 import { findRedis } from '~/processes/find-redis'
 import { createServices } from '~/processes/services'
 import { withSurface } from '../security/transport/row'
-import { until } from '../support/background'
 import { readEvents, shownText } from '../support/events'
 import { createMailboxWorker } from '../support/mailbox-worker'
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 setDefaultTimeout(60_000)
 

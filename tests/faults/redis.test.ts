@@ -15,7 +15,8 @@ import { demandLastingRedis } from '~/processes/lasting-redis'
 import type { Launched } from '~/processes/launched'
 import { findFreePort } from '~/processes/ports'
 import { StartError } from '~/processes/start-error'
-import { type Background, endProcess, openBackground, until } from '../support/background'
+import { type Background, endProcess, openBackground } from '../support/background'
+import { until } from '../support/until'
 
 setDefaultTimeout(60_000)
 

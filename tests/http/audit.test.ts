@@ -2,9 +2,9 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import { createAuditWorker } from '~/features/audit/worker'
 import { silentLog } from '~/platform/log'
-import { until } from '../support/background'
 import { auditedBy } from '../support/outbox'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
-import { until } from '../support/background'
 import { openai, serveRaw, sse, sseThenSilence } from '../support/raw-provider'
 import { services } from '../support/services'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 /** PGlite has one session: nobody holds a lock there while somebody else waits for it. */
 const isNative = process.env.TEST_DATABASE_URL !== undefined

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { until } from '../support/background'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 /** A word that demo/echo says costs a dollar here. */
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { silentLog } from '~/platform/log'
 import { createServices } from '~/processes/services'
-import { until } from '../support/background'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 let app: TestApp
 let calls = 0

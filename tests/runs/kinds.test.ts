@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { until } from '../support/background'
 import { type Reply, startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 /** Agents of every kind as they are defined and talked to over REST. Their models are demo/echo: each says what it was told last. */
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { until } from '../support/background'
 import { readEvents } from '../support/events'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 let app: TestApp
 let calls: { url: string; body: unknown }[] = []

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import { EVENTS } from '~/platform/notification'
-import { until } from '../support/background'
 import { mailsAskedBy } from '../support/outbox'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 let app: TestApp
 let everything: string

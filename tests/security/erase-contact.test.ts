@@ -4,9 +4,9 @@ import { sql } from 'drizzle-orm'
 import { verifyChain } from '~/features/audit/verify'
 import { createAuditWorker } from '~/features/audit/worker'
 import { silentLog } from '~/platform/log'
-import { until } from '../support/background'
 import { placesIn } from '../support/places'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 let app: TestApp
 beforeAll(async () => {

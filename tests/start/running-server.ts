@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { until } from '../support/until'
 
 const MAIN = join(import.meta.dir, '../../src/main.ts')
 
@@ -57,14 +58,6 @@ export function startServer(env: Record<string, string>) {
     pidsOf: (name: string) => processes().flatMap(({ pid, title }) => (title.includes(name) ? [pid] : [])),
   }
   return server
-}
-
-export async function until(condition: () => boolean, timeoutMs: number) {
-  const deadline = Date.now() + timeoutMs
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${condition}`)
-    await Bun.sleep(20)
-  }
 }
 
 /** By their environment; a redis-server overwrites its own, but works in the data folder. Linux only: elsewhere nothing is found. */

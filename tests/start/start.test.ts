@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
-import { type RunningServer, startServer, until } from './running-server'
+import { until } from '../support/until'
+import { type RunningServer, startServer } from './running-server'
 
 setDefaultTimeout(120_000)
 

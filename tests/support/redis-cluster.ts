@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { findFreePort } from '~/processes/ports'
-import { until } from './background'
+import { until } from './until'
 
 const PASSWORD = 'only-for-tests'
 const SLOTS = 16_384

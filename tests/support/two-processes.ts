@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startServer, until } from '../start/running-server'
+import { startServer } from '../start/running-server'
 import { startApp, type TestApp } from './start-app'
+import { until } from './until'
 
 /** Two API processes that share nothing but the stores: the app of this process, and a server of its own. */
 export interface TwoProcesses {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { createPushWorker } from '~/features/a2a/worker'
 import { silentLog } from '~/platform/log'
-import { until } from '../start/running-server'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 interface Notice {
   headers: Headers

@@ -9,7 +9,8 @@ import { createAuditUpkeep } from '~/features/audit/upkeep'
 import { verifyChain } from '~/features/audit/verify'
 import { createAuditWorker } from '~/features/audit/worker'
 import { silentLog } from '~/platform/log'
-import { auditPayload, type Background, openBackground, until } from '../support/background'
+import { auditPayload, type Background, openBackground } from '../support/background'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 

@@ -5,7 +5,8 @@ import { createAuditWorker } from '~/features/audit/worker'
 import { users } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
 import { buryLetter } from '~/platform/outbox/dead-letters'
-import { auditPayload, type Background, endProcess, lockTable, openBackground, until } from '../support/background'
+import { auditPayload, type Background, endProcess, lockTable, openBackground } from '../support/background'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 

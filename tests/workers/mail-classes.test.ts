@@ -11,8 +11,9 @@ import { createSweeper } from '~/platform/outbox/sweeper'
 import { OUTBOX_KINDS, outbox } from '~/platform/outbox/table'
 import { system } from '~/platform/principal'
 import { createWrite, type Write } from '~/platform/unit-of-work'
-import { type Background, openBackground, until } from '../support/background'
+import { type Background, openBackground } from '../support/background'
 import { composing, TOKEN_KEY } from '../support/mail-settings'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 

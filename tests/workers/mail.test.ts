@@ -10,9 +10,10 @@ import { createMailWorker } from '~/features/mail/worker'
 import { users } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
 import { outbox } from '~/platform/outbox/table'
-import { type Background, endProcess, lockTable, openBackground, until } from '../support/background'
+import { type Background, endProcess, lockTable, openBackground } from '../support/background'
 import { APP_URL, composing, TOKEN_KEY } from '../support/mail-settings'
 import { type Reaction, startSendGridSink } from '../support/sendgrid-sink'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 

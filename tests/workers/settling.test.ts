@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { type ConsumerGroup, joinGroup } from '~/platform/outbox/consumer-group'
 import { streamKey } from '~/platform/outbox/streams'
-import { type Background, openBackground, until } from '../support/background'
+import { type Background, openBackground } from '../support/background'
+import { until } from '../support/until'
 
 let world: Background
 beforeAll(async () => {

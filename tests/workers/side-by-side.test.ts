@@ -11,11 +11,11 @@ import { silentLog } from '~/platform/log'
 import { outbox } from '~/platform/outbox/table'
 import { system } from '~/platform/principal'
 import { migrate } from '../../db/migrate'
-import { until } from '../support/background'
 import { composing } from '../support/mail-settings'
 import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
 import { services } from '../support/services'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 

@@ -8,8 +8,8 @@ import { createWebhookWorker } from '~/features/webhooks/worker'
 import { silentLog } from '~/platform/log'
 import { deadLetters, outbox } from '~/platform/outbox/table'
 import { system } from '~/platform/principal'
-import { until } from '../support/background'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 
