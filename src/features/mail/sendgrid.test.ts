@@ -1,17 +1,9 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { type Mail, SendFailure } from './sender'
+import { mail } from '../../../tests/support/mail'
+import { SendFailure } from './sender'
 import { createSendGrid } from './sendgrid'
-
-const mail: Mail = {
-  id: '01890a5d-ac96-774b-bcce-b302099a8057',
-  to: 'sam@acme.example',
-  from: 'noreply@evo.example',
-  subject: 'Email Verification - Evo AI',
-  text: 'Hello',
-  html: '<p>Hello</p>',
-}
 
 const NEVER = new AbortController().signal
 

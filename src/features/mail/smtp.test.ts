@@ -1,16 +1,7 @@
 import { afterEach, expect, test } from 'bun:test'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { Mail } from './sender'
+import { mail } from '../../../tests/support/mail'
 import { createSmtp } from './smtp'
-
-const mail: Mail = {
-  id: '01890a5d-ac96-774b-bcce-b302099a8057',
-  to: 'sam@acme.example',
-  from: 'noreply@evo.example',
-  subject: 'Email Verification - Evo AI',
-  text: 'Hello',
-  html: '<p>Hello</p>',
-}
 
 /** A mail server that answers each command by its first word; `null` cuts the connection, `undefined` (absent) is a 250. */
 type Script = Record<string, string | null>
