@@ -4,12 +4,13 @@ import { loadConfig } from '~/config'
 import { users } from '~/features/users/table'
 import { auditedBy, mailsAskedBy } from '../support/outbox'
 import { PASSWORD, type Reply, startApp, type TestApp } from '../support/start-app'
-import { statementsDuring } from '../support/statements'
+import { openConnections, statementsDuring } from '../support/statements'
 import { outcomeOf } from './transport/row'
 
 let app: TestApp
 beforeAll(async () => {
   app = await startApp({ MAX_LOGIN_ATTEMPTS: '100' })
+  await openConnections(app.services.stores.database, 10)
 })
 afterAll(() => app.close())
 

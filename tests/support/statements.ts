@@ -1,4 +1,6 @@
 import { spyOn } from 'bun:test'
+import { sql } from 'drizzle-orm'
+import type { Database } from '~/platform/db'
 import { Connection } from '~/platform/db/connection'
 
 /** What goes on behind every request: the relay marks what it published, the runner looks for runs that nobody has. */
@@ -13,4 +15,9 @@ export async function statementsDuring(work: () => Promise<unknown>): Promise<nu
   } finally {
     sent.mockRestore()
   }
+}
+
+/** Opens as many connections, if the pool may have them: else whoever is the first to need another one, beside the background, has to set it up. */
+export async function openConnections({ db }: Database, count: number) {
+  await Promise.all(Array.from({ length: count }, () => db.execute(sql`select pg_sleep(0.05)`)))
 }
