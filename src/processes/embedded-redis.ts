@@ -48,7 +48,7 @@ export function launchRedis({ binary, dataDir, port, password, persistent }: Emb
 
 /**
  * Runs redis-server, and a watchman who reads from the pipe that we hold, so that he hears of our end, and then ends it. The server is told to
- * end by the keeper's SIGTERM; its exit code becomes the keeper's.
+ * end by the keeper's SIGTERM; its exit code becomes the keeper's. When the keeper has ended, so have both.
  */
 const KEEPER = `
 exec 3<&0
@@ -57,6 +57,7 @@ trap 'kill -TERM $server' TERM
 (trap - TERM; read _ <&3; kill -TERM $server) & watchman=$!
 while kill -0 $server 2>/dev/null; do wait $server; code=$?; done
 kill -KILL $watchman 2>/dev/null
+wait $watchman
 exit $code`
 
 function settingsText({ dataDir, pidFile, port, password, persistent }: Omit<EmbeddedRedis, 'binary'> & { pidFile: string }): string {
