@@ -8,6 +8,7 @@ import { listLog } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { releaseLease } from './queries/runs'
 import { openRunLog, type RunLog } from './run-log'
+import type { SaveLog } from './save-log'
 import { type Early, type TurnDeps, takeTurn } from './turn'
 
 /** Thrown into a run to end it. */
@@ -17,6 +18,7 @@ export class RunCancelled extends Error {
 
 export interface ExecutorDeps extends TurnDeps {
   live: LiveLog
+  saveLog: SaveLog
 }
 
 export interface Orders {
@@ -32,7 +34,7 @@ const MAX_LOG_CHUNKS = 10_000
 
 /** Executes one run that this process owns, from wherever it stands to its end or pause. Never rejects: what happens is told by the run's log and row. */
 export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver, early }: Orders): Promise<void> {
-  const { db, live, log } = deps
+  const { db, live, saveLog, log } = deps
   const inner = new AbortController()
   const leaving = new AbortController()
   const stop = () => {
@@ -53,7 +55,7 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     const inherited = run.recovered ? await onlyLive(live, run.id, past.at(-1)?.seq ?? 0) : []
     const entries = [...past, ...inherited]
     const lastSeq = entries.at(-1)?.seq ?? 0
-    runLog = openRunLog({ db, live, run, lastSeq, inherited, log, persist, committed, failed: (error) => inner.abort(error) })
+    runLog = openRunLog({ db, saveLog, live, run, lastSeq, inherited, log, persist, committed, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
     const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, early })

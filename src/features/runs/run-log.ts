@@ -4,11 +4,12 @@ import type { AgentEvent } from '~/runtime/types'
 import type { LiveLog } from './live-log'
 import type { LogEvent, LogEventType } from './log-event'
 import type { Persist } from './persist'
-import { saveEvent, saveLog } from './queries/events'
+import { saveEvent } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { finishRun, type RunOutcome } from './queries/runs'
+import type { SaveLog } from './save-log'
 
-/** How long a piece of text may live in Redis alone. */
+/** How long a piece of text may live in Redis alone. All runs of a process are due at the same moments, so that they can go together. */
 const PERSIST_MS = 250
 
 /**
@@ -31,6 +32,7 @@ export interface RunLog {
 
 export function openRunLog({
   db,
+  saveLog,
   live,
   run,
   lastSeq,
@@ -41,6 +43,7 @@ export function openRunLog({
   failed,
 }: {
   db: Db
+  saveLog: SaveLog
   live: LiveLog
   persist: Persist
   run: OwnedRun
@@ -93,15 +96,18 @@ export function openRunLog({
   const save = async () => {
     if (unsaved.length === 0) return
     const entries = unsaved
-    await persist(() => saveLog(db, run, entries))
+    await persist(() => saveLog({ run, entries }))
     unsaved = unsaved.slice(entries.length)
   }
 
   const saveSoon = () => {
-    timer ??= setTimeout(() => {
-      timer = undefined
-      inTurn(save).catch(() => log.debug('run log closed', { run_id: run.id }))
-    }, PERSIST_MS)
+    timer ??= setTimeout(
+      () => {
+        timer = undefined
+        inTurn(save).catch(() => log.debug('run log closed', { run_id: run.id }))
+      },
+      PERSIST_MS - (performance.now() % PERSIST_MS),
+    )
   }
 
   /** Stored first, then shown: Redis may miss it, since PostgreSQL has it. */

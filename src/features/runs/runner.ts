@@ -56,7 +56,7 @@ const MAX_TAKEN = 20
 const END_IDLE_MS = 2000
 
 export function createRunner({ executor, redis, owner, leaseSeconds, recoverEveryMs, isEager, maxRecovered }: RunnerOptions): Runner {
-  const { db, log, live } = executor
+  const { db, log, live, saveLog } = executor
   const running = new Map<string, { abort: AbortController; done: Promise<void>; leaseToken: number }>()
   /** Ours, waiting for the session's earlier turns. */
   const queued = new Set<string>()
@@ -141,7 +141,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     const [lastSeq] = await Promise.all([findLastSeq(db, id), forfeitReservations(db, run)])
     const persist = createPersist({ run, log, signal: AbortSignal.timeout(END_IDLE_MS) })
     const failed = (error: unknown) => log.warn('run could not be ended', { run_id: id, error })
-    const runLog = openRunLog({ db, live, run, lastSeq, log, persist, failed })
+    const runLog = openRunLog({ db, saveLog, live, run, lastSeq, log, persist, failed })
     try {
       await runLog.end('run-cancelled', { run_id: id }, { status: 'cancelled' })
     } catch (error) {

@@ -12,6 +12,7 @@ import { createLiveLog } from '~/features/runs/live-log'
 import { createMemories } from '~/features/runs/memory'
 import { wake as wakeRun, wakeUnpaid } from '~/features/runs/queries/runs'
 import { createRunner } from '~/features/runs/runner'
+import { createSaveLog } from '~/features/runs/save-log'
 import { createRunService } from '~/features/runs/service'
 import { createSessionService } from '~/features/sessions/service'
 import { createUsageService } from '~/features/usage/service'
@@ -60,6 +61,7 @@ export function createConversations(
     executor: {
       db,
       live,
+      saveLog: createSaveLog(db),
       clock,
       log,
       loadAgent,

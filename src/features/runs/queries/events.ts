@@ -5,7 +5,7 @@ import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { LogEvent } from '../log-event'
 import { runEvents, runs } from '../table'
-import { jsonOrNull, jsonPlaceholder, jsonText, type OwnedRun, oursToBe, ownedBy } from './owned'
+import { jsonOrNull, jsonPlaceholder, jsonText, type OwnedRun, ours, oursToBe, ownedBy } from './owned'
 
 /**
  * The user's own message is the turn's event number 0. It is stored when the run runs, behind what an earlier turn still had to say; once only. Sent when
@@ -62,12 +62,6 @@ const changeState = () => sql`
 const eventAlone = storedEvent(false)
 const eventWithState = storedEvent(true)
 
-/** Appends consecutive entries of the event log if the run is still ours; false if it is not. Done twice, it changes nothing. */
-export async function saveLog(db: Db, run: OwnedRun, entries: LogEvent[]): Promise<boolean> {
-  const rows = await loggedEntries(db, { ...ownedBy(run), ...logOf(entries) })
-  return rows.length > 0
-}
-
 /** For a statement that is built once: `logOf` and `ownedBy` have its values. */
 export const insertLog = () => sql`
   insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
@@ -81,7 +75,35 @@ export const logOf = (entries: LogEvent[]) => ({
   entries: jsonText(entries),
 })
 
-const loggedEntries = sqlOnce(() => sql`${insertLog()} returning 1 as saved`)
+/** Consecutive entries of one run's log. */
+export interface LogChunk {
+  run: OwnedRun
+  entries: LogEvent[]
+}
+
+/** Appends chunks to the logs of different runs of one client, and says of each whether the run was still ours. Done twice, it changes nothing. */
+export async function saveLogs(db: Db, chunks: LogChunk[]): Promise<boolean[]> {
+  const values = chunks.map(({ run, entries }) => ({
+    run: run.id,
+    token: run.leaseToken,
+    first: entries[0]?.seq,
+    last: entries.at(-1)?.seq,
+    entries,
+  }))
+  const rows = await insertedLogs(db, { chunks: jsonText(values) })
+  const saved = new Set(rows.map(({ id }) => id))
+  return chunks.map(({ run }) => saved.has(run.id))
+}
+
+const insertedLogs = sqlOnce<{ id: string }>(
+  () => sql`
+    insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
+    select ${runs.id}, chunk.first, chunk.last, ${runs.clientId}, chunk.entries
+    from jsonb_to_recordset(${jsonPlaceholder('chunks')}) as chunk (run uuid, token bigint, first bigint, last bigint, entries jsonb)
+    join ${runs} on ${ours({ id: sql`chunk.run`, leaseToken: sql`chunk.token` })}
+    on conflict (run_id, first_seq) do update set last_seq = excluded.last_seq, events = excluded.events
+    returning run_id as id`,
+)
 
 export async function listLog(db: Db, runId: string, { after, limit }: { after: number; limit: number }): Promise<LogEvent[]> {
   const chunks = await db
