@@ -161,6 +161,7 @@ const HOMES = {
   'ipaddr.js': 'platform/outbound/',
   jose: 'platform/tokens',
   '@elysiajs/jwt': 'platform/tokens',
+  '@elysiajs/cors': 'app',
   '@elysiajs/openapi': 'platform/http/docs',
   ai: 'runtime/model/',
   '@ai-sdk': 'runtime/model/',

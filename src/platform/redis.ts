@@ -88,16 +88,16 @@ export function createRedis({ cluster = false, keyPrefix, ...settings }: RedisSe
     throw new RedisUnavailable('Redis did not answer', { cause: error })
   }
 
-  function onAnswer<T>(answer: T): T {
-    link.answered()
-    return answer
-  }
-
-  // No async function: every request comes through, and what it leaves behind is collected while others wait.
-  function run<T>(commands: (redis: Commands) => Promise<T>): Promise<T> {
-    if (!link.isUp) return Promise.reject(new RedisUnavailable('Redis is not connected'))
+  async function run<T>(commands: (redis: Commands) => Promise<T>): Promise<T> {
+    if (!link.isUp) throw new RedisUnavailable('Redis is not connected')
     link.gather()
-    return commands(link.commands).then(onAnswer, onFailure)
+    try {
+      const result = await commands(link.commands)
+      link.answered()
+      return result
+    } catch (error) {
+      return onFailure(error)
+    }
   }
 
   return {

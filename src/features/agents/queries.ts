@@ -61,12 +61,10 @@ const oneAgent = builtOnce((db, anyClient: boolean, anyAgent: boolean) =>
     .prepare(''),
 )
 
-export const findAgent = (db: Db, { clientId, agentId }: Reach, id: string): Promise<AgentRow | undefined> =>
-  oneAgent(db, clientId === null, agentId === null)
-    .execute({ id, clientId, agentId })
-    .then(firstOf)
-
-const firstOf = <T>([first]: T[]): T | undefined => first
+export async function findAgent(db: Db, { clientId, agentId }: Reach, id: string): Promise<AgentRow | undefined> {
+  const [agent] = await oneAgent(db, clientId === null, agentId === null).execute({ id, clientId, agentId })
+  return agent
+}
 
 const inList = (anyFolder: boolean, anyAgent: boolean) =>
   and(

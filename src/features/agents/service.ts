@@ -109,11 +109,10 @@ export function createAgentService({
     return owner
   }
 
-  const show = (principal: Principal, row: AgentRow): ShownAgent | Promise<ShownAgent> => {
-    const agent = shownTo(principal, row)
-    const etag = etagOf(row)
-    return agent instanceof Promise ? agent.then((shown) => ({ agent: shown, etag })) : { agent, etag }
-  }
+  const show = async (principal: Principal, row: AgentRow): Promise<ShownAgent> => ({
+    agent: await shownTo(principal, row),
+    etag: etagOf(row),
+  })
 
   const rememberOwner = (id: string, clientId: string) => {
     if (owners.size >= MAX_OWNERS) owners.clear()

@@ -94,23 +94,22 @@ export class Connection {
       this.inFlight.add(reject)
       // `encodeParameters` made them; the driver's own type knows fewer.
       const query = this.client.unsafe(text, parameters as never[], { prepare: named })
+      const settled = () => {
+        this.inFlight.delete(reject)
+        this.quietSince = this.answeredAt = performance.now()
+      }
       const answer: PromiseLike<unknown> = shape === 'arrays' ? query.values() : query
       answer.then(
         (result) => {
-          this.settled(reject)
+          settled()
           resolve(result as Result)
         },
         (error: unknown) => {
-          this.settled(reject)
+          settled()
           reject(isRefusal(error) ? error : this.break('closed', error))
         },
       )
     })
-  }
-
-  private settled(reject: (error: ConnectionLost) => void) {
-    this.inFlight.delete(reject)
-    this.quietSince = this.answeredAt = performance.now()
   }
 
   get isFree() {

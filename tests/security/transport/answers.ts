@@ -151,13 +151,6 @@ export const answers: Row[] = [
       expect(methods.headers.get('access-control-max-age')).toBe('600')
       const early = await fetch(`${app.url}/livez?a=1&a=2`, { headers: { origin: ours } })
       expect([early.status, early.headers.get('access-control-allow-origin')]).toEqual([422, ours])
-      expect(early.headers.get('access-control-expose-headers')?.split(', ')).toContain('x-request-id')
-      // A program hears nothing of it, but a cache still keeps its answer from browsers.
-      const program = await fetch(`${app.url}/livez`)
-      expect([program.headers.get('vary'), [...program.headers.keys()].filter((name) => name.startsWith('access-control-'))]).toEqual([
-        'Origin',
-        [],
-      ])
       await withSurface(app, { config: { corsOrigins: ['*'] } }, async ({ url }) => {
         for (const origin of ['https://evil.example', 'null']) expect(await ask(url, 'GET', origin)).toStartWith('401 * ')
       })
