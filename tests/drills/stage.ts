@@ -6,10 +6,10 @@ import { clients } from '~/features/clients/table'
 import { createDatabase } from '~/platform/db'
 import { silentLog } from '~/platform/log'
 import { createRedis } from '~/platform/redis'
-import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { embeddedRedisUrl } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
-import type { Launched } from '~/processes/launched'
 import { findFreePort } from '~/processes/ports'
+import { bringUpRedis } from '../support/redis'
 import type { WorkerOrder } from '../support/worker-process'
 import type { ProducerOrder } from './producer-process'
 
@@ -21,12 +21,7 @@ export async function setStage(databaseUrl: string) {
   const prefix = `drill-${crypto.randomUUID().slice(0, 8)}:`
   const redisOptions = { dataDir: join(folder, 'redis'), port: await findFreePort(), password: 'only-for-tests', persistent: true }
   const binary = await findRedis({ mayInstall: !process.env.EVO_NO_INSTALL, log: silentLog })
-  let server: Launched
-  const startRedis = async () => {
-    server = launchRedis({ ...redisOptions, binary })
-    await server.ready
-  }
-  await startRedis()
+  let server = await bringUpRedis({ ...redisOptions, binary })
   const redisUrl = embeddedRedisUrl(redisOptions)
   const database = createDatabase({
     url: databaseUrl,
@@ -62,7 +57,7 @@ export async function setStage(databaseUrl: string) {
       server.kill('SIGKILL')
       await server.exited
       if (loseAll) rmSync(join(folder, 'redis'), { recursive: true, force: true })
-      await startRedis()
+      server = await bringUpRedis({ ...redisOptions, binary })
     },
 
     /** A process that is there again a moment after each of its deaths, as the supervisor sees to. */

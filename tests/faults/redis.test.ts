@@ -9,13 +9,14 @@ import { createRelay, type Relay } from '~/platform/outbox/relay'
 import { GROUP, streamKey } from '~/platform/outbox/streams'
 import type { OutboxKind } from '~/platform/outbox/table'
 import { createRedis, type RedisStore, RedisUnavailable, results, script } from '~/platform/redis'
-import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { embeddedRedisUrl } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
 import { demandLastingRedis } from '~/processes/lasting-redis'
 import type { Launched } from '~/processes/launched'
 import { findFreePort } from '~/processes/ports'
 import { StartError } from '~/processes/start-error'
 import { type Background, endProcess, openBackground } from '../support/background'
+import { bringUpRedis } from '../support/redis'
 import { until } from '../support/until'
 
 setDefaultTimeout(60_000)
@@ -26,8 +27,7 @@ const url = embeddedRedisUrl(settings)
 let server: Launched
 
 async function startRedis() {
-  server = launchRedis({ ...settings, binary: await findRedis({ mayInstall: true, log: silentLog }) })
-  await server.ready
+  server = await bringUpRedis({ ...settings, binary: await findRedis({ mayInstall: true, log: silentLog }) })
 }
 
 /** Everything it held is gone. */

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLog } from '~/platform/log'
-import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { embeddedRedisUrl } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
 import type { Launched } from '~/processes/launched'
 import { findFreePort } from '~/processes/ports'
 import { startServer } from '../start/running-server'
+import { bringUpRedis } from './redis'
 import { services } from './services'
 import { TcpProxy } from './tcp-proxy'
 
@@ -76,8 +77,7 @@ async function startOwnRedis(dataDir: string) {
   const redis = {
     url: embeddedRedisUrl(options),
     async start() {
-      process_ = launchRedis({ ...options, binary })
-      await process_.ready
+      process_ = await bringUpRedis({ ...options, binary })
     },
     async kill() {
       process_.kill('SIGKILL')
