@@ -49,3 +49,30 @@ test('a process that stops finishes the step in hand, and another one goes on be
   await other.runner.stop(0)
   await other.close()
 }, 30_000)
+
+test('what was shown of a run that is handed over stands in PostgreSQL, whatever becomes of Redis', async () => {
+  const own = await startApp({ RUN_LEASE_SECONDS: '600' })
+  try {
+    const { ada, services } = own
+    const definition = { client_id: ada.clientId, name: 'slow', type: 'llm', model: 'demo/echo', config: {} }
+    const agent = await ada.call('POST', '/api/v1/agents/', definition)
+    const words = Array.from({ length: 500 }, (_, index) => `word${index}`).join(' ')
+    const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.body.id}/runs`, {
+      message: `/slow 20\n${words}`,
+      mode: 'background',
+    })
+    const { redis } = services.stores
+    const shown = async () => {
+      const [newest] = await redis.run((client) => client.xrevrange(redis.key('run', `{${run.id}}`, 'log'), '+', '-', 'COUNT', 1))
+      return Number.parseInt(newest?.[0] ?? '0', 10)
+    }
+    await until(async () => (await shown()) > 5)
+    await services.runner.stop(0)
+    const [stored] = await services.db.execute<{ last: number }>(
+      `select max(last_seq)::int as last from run_events where run_id = '${run.id}'`,
+    )
+    expect(stored?.last).toBe(await shown())
+  } finally {
+    await own.close()
+  }
+}, 30_000)

@@ -105,6 +105,8 @@ async function settleFailure({ db, log }: Pick<ExecutorDeps, 'db' | 'log'>, run:
   if (reason instanceof RunTakenOver) return log.warn('run taken over by another process', fields)
   try {
     if (reason instanceof HandedOver) {
+      // So that who goes on with it finds what was shown even where Redis is not to be reached.
+      await runLog?.flush().catch((error) => log.warn('the end of a handed over log is in Redis alone', { ...fields, error }))
       await releaseLease(db, run)
       return log.info('run handed over', fields)
     }

@@ -16,7 +16,10 @@ export class RunTakenOver extends Error {
 export interface LiveLog {
   /** False when Redis has not got them. Entries that it has are not added again. @throws RunTakenOver */
   append(run: { id: string; leaseToken: number }, entries: LogEvent[]): Promise<boolean>
-  /** From now on nobody with an older lease adds entries. False when Redis is away. @throws RunTakenOver */
+  /**
+   * From now on nobody with an older lease adds entries. Waits a moment for a link that is down: a process that has just started has none yet, and would
+   * not see what only Redis has of a run that it takes over. False when Redis is away. @throws RunTakenOver
+   */
   fence(run: { id: string; leaseToken: number }): Promise<boolean>
   /** This process writes the run's log behind `lastSeq` from now on: who follows it here need not ask anybody else. */
   open(runId: string, lastSeq: number): void
@@ -46,6 +49,7 @@ export interface Follower {
   close(): void
 }
 
+const LINK_MS = 2000
 const STREAM_SECONDS = 3600
 const MAX_ENTRIES = 20_000
 const MAX_READ = 500
@@ -140,7 +144,10 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
 
   return {
     append,
-    fence: (run) => append(run, []),
+    async fence(run) {
+      await redis.ready(LINK_MS)
+      return append(run, [])
+    },
 
     open(runId, lastSeq) {
       const here = watch(runId)

@@ -23,6 +23,8 @@ export interface RunLog {
   piece(type: LogEventType, data: Record<string, unknown>): void
   /** Settles when everything so far has been shown. @throws RunTakenOver */
   settle(): Promise<void>
+  /** Stores what only Redis has so far. @throws RunTakenOver */
+  flush(): Promise<void>
   /** @throws RunTakenOver */
   event(id: string, ordinal: number, event: AgentEvent, data: Record<string, unknown>): Promise<void>
   /** The last entry. @throws RunTakenOver */
@@ -130,6 +132,7 @@ export function openRunLog({
       saveSoon()
     },
     settle: () => inTurn(async () => {}),
+    flush: () => inTurn(save),
     event: (id, ordinal, event, data) => commit('message', data, (entries) => saveEvent(db, run, { id, ordinal, event, entries })),
     end: (type, data, outcome) => commit(type, data, (entries) => finishRun(db, run, { ...outcome, entries })),
     close() {
