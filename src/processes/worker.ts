@@ -1,4 +1,3 @@
-import { constants, setPriority } from 'node:os'
 import type { Config } from '~/config'
 import { createPushWorker } from '~/features/a2a/worker'
 import { createAuditUpkeep } from '~/features/audit/upkeep'
@@ -19,12 +18,9 @@ import { linkSeconds } from './services/people'
 import { by, msUntil, stopTimes } from './stop-times'
 
 const RECOVER_EVERY_MS = 500
-/** On a host that both share, a backlog of mails takes the time that requests leave. */
-const PRIORITY = constants.priority.PRIORITY_BELOW_NORMAL
 
 /** The background: mails, audit entries, push notifications, the outbox's sweeper, and runs whose process is gone. */
 export async function runWorker(config: Config, { log }: { log: Log }) {
-  setPriority(PRIORITY)
   const services = createServices(config, { log, owner: instanceName(), recoverEveryMs: RECOVER_EVERY_MS })
   const { database, redis, linkKeys } = services.stores
   const sender = createSender(config)
