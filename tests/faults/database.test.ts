@@ -160,12 +160,11 @@ describe('F-10: sessions are terminated all the time', () => {
   test.skipIf(!isNative)(
     'four of five calls succeed at 70 % of the speed, none is older than 5 s, and full speed returns',
     async () => {
-      // What must never happen is asked of every round; the speed of a shared machine may halve by itself within one, and on a quiet one a connection
-      // takes 5 to 9 ms.
+      // What must never happen is asked of every round; the speed of a shared machine may halve by itself within one.
       let [whileKilled, afterwards, connectMs] = [0, 0, 0]
       for (let round = 0; round < 3 && !(whileKilled >= 0.7 && afterwards >= 0.8); round++)
         ({ whileKilled, afterwards, connectMs } = await killFor3Seconds())
-      if (connectMs > 10)
+      if (connectMs > 20)
         return console.warn('F-10: this machine is too busy to connect 10 times a second and work as well: speed not asserted')
       expect(whileKilled).toBeGreaterThanOrEqual(0.7)
       expect(afterwards).toBeGreaterThanOrEqual(0.8)
