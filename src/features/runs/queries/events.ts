@@ -1,4 +1,4 @@
-import { asc, eq, sql } from 'drizzle-orm'
+import { asc, eq, type SQL, sql } from 'drizzle-orm'
 import { events, sessions } from '~/features/sessions/table'
 import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
@@ -63,17 +63,19 @@ const eventAlone = storedEvent(false)
 const eventWithState = storedEvent(true)
 
 /** For a statement that is built once: `logOf` and `ownedBy` have its values. */
-export const insertLog = () => sql`
-  insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
-  select id, ${sql.placeholder('firstSeq')}::bigint, ${sql.placeholder('lastSeq')}::bigint, client_id, ${jsonPlaceholder('entries')}
-  from ${runs} where ${oursToBe()}
+export const insertLog = () =>
+  insertChunks(sql`
+    select id, ${sql.placeholder('firstSeq')}::bigint, ${sql.placeholder('lastSeq')}::bigint, client_id, ${jsonPlaceholder('entries')}
+    from ${runs} where ${oursToBe()}`)
+
+/** Done twice, it changes nothing. */
+const insertChunks = (chunks: SQL) => sql`
+  insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events) ${chunks}
   on conflict (run_id, first_seq) do update set last_seq = excluded.last_seq, events = excluded.events`
 
-export const logOf = (entries: LogEvent[]) => ({
-  firstSeq: entries[0]?.seq ?? 0,
-  lastSeq: entries.at(-1)?.seq ?? 0,
-  entries: jsonText(entries),
-})
+export const logOf = (entries: LogEvent[]) => ({ ...spanOf(entries), entries: jsonText(entries) })
+
+const spanOf = (entries: LogEvent[]) => ({ firstSeq: entries[0]?.seq ?? 0, lastSeq: entries.at(-1)?.seq ?? 0 })
 
 /** Consecutive entries of one run's log. */
 export interface LogChunk {
@@ -83,25 +85,18 @@ export interface LogChunk {
 
 /** Appends chunks to the logs of different runs of one client, and says of each whether the run was still ours. Done twice, it changes nothing. */
 export async function saveLogs(db: Db, chunks: LogChunk[]): Promise<boolean[]> {
-  const values = chunks.map(({ run, entries }) => ({
-    run: run.id,
-    token: run.leaseToken,
-    first: entries[0]?.seq,
-    last: entries.at(-1)?.seq,
-    entries,
-  }))
+  const values = chunks.map(({ run, entries }) => ({ ...ownedBy(run), ...spanOf(entries), entries }))
   const rows = await insertedLogs(db, { chunks: jsonText(values) })
   const saved = new Set(rows.map(({ id }) => id))
   return chunks.map(({ run }) => saved.has(run.id))
 }
 
 const insertedLogs = sqlOnce<{ id: string }>(
-  () => sql`
-    insert into ${runEvents} (run_id, first_seq, last_seq, client_id, events)
-    select ${runs.id}, chunk.first, chunk.last, ${runs.clientId}, chunk.entries
-    from jsonb_to_recordset(${jsonPlaceholder('chunks')}) as chunk (run uuid, token bigint, first bigint, last bigint, entries jsonb)
-    join ${runs} on ${ours({ id: sql`chunk.run`, leaseToken: sql`chunk.token` })}
-    on conflict (run_id, first_seq) do update set last_seq = excluded.last_seq, events = excluded.events
+  () => sql`${insertChunks(sql`
+    select ${runs.id}, chunk."firstSeq", chunk."lastSeq", ${runs.clientId}, chunk.entries
+    from jsonb_to_recordset(${jsonPlaceholder('chunks')})
+      as chunk (run uuid, "leaseToken" bigint, "firstSeq" bigint, "lastSeq" bigint, entries jsonb)
+    join ${runs} on ${ours({ id: sql`chunk.run`, leaseToken: sql`chunk."leaseToken"` })}`)}
     returning run_id as id`,
 )
 

@@ -1,4 +1,4 @@
-import { type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { type SQLWrapper, sql } from 'drizzle-orm'
 import type { RunInput } from '~/runtime/types'
 import { runs } from '../table'
 
@@ -33,7 +33,7 @@ export const owned = {
   restMs: restMs(),
 }
 
-export const ours = ({ id, leaseToken }: { id: string | Placeholder | SQL; leaseToken: number | Placeholder | SQL }) =>
+export const ours = ({ id, leaseToken }: { id: string | SQLWrapper; leaseToken: number | SQLWrapper }) =>
   sql`${runs.id} = ${id} and ${runs.leaseToken} = ${leaseToken} and ${runs.finishedAt} is null`
 
 /** The same in a statement that is built once: `ownedBy` has the values. */
