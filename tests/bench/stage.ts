@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLog } from '~/platform/log'
-import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { embeddedRedisUrl } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
 import { findFreePort } from '~/processes/ports'
 import { migrate } from '../../db/migrate'
 import { startNativePostgres } from '../support/native-postgres'
+import { bringUpRedis } from '../support/redis'
 import { answering, childrenOf, inherited, type Served, serve } from './child'
 import { type People, seedAgents, seedPeople, signIn } from './seed'
 
@@ -72,12 +73,11 @@ export async function startPostgres(stack: AsyncDisposableStack, settings: Recor
 export async function startRedis(stack: AsyncDisposableStack, folder: string): Promise<Store> {
   const binary = await findRedis({ mayInstall: !process.env.EVO_NO_INSTALL, log: silentLog })
   const options = { binary, dataDir: join(folder, 'redis'), port: await findFreePort(), password: 'only-for-the-bench', persistent: false }
-  const server = launchRedis(options)
+  const server = await bringUpRedis(options)
   stack.defer(async () => {
     server.kill('SIGTERM')
     await server.exited
   })
-  await server.ready
   return { url: embeddedRedisUrl(options), pid: server.pid }
 }
 

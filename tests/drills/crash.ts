@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLog } from '~/platform/log'
-import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { embeddedRedisUrl } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
 import { findFreePort } from '~/processes/ports'
 import { migrate } from '../../db/migrate'
 import { startNativePostgres } from '../support/native-postgres'
+import { bringUpRedis } from '../support/redis'
 import { crashDrill } from './crash-drill'
 import { signedIn } from './signed-in'
 
@@ -21,8 +22,7 @@ const options = {
   dataDir: join(folder, 'redis'),
   port: await findFreePort(),
 }
-const redis = launchRedis({ ...options, password: 'only-for-drills', persistent: false })
-await redis.ready
+const redis = await bringUpRedis({ ...options, password: 'only-for-drills', persistent: false })
 await migrate({ url: postgres.url, log: silentLog })
 
 const report = await crashDrill({
