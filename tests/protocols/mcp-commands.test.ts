@@ -38,15 +38,17 @@ const scripts = {
 let app: TestApp
 let runner: Awaited<ReturnType<typeof startRunner>>
 const folder = mkdtempSync(join(tmpdir(), 'evo-files-'))
+/** Runners of other tests clear up in the system's own. */
+const TMPDIR = mkdtempSync(join(tmpdir(), 'evo-runners-'))
 
 beforeAll(async () => {
-  runner = await startRunner(scripts, { MCP_STDIO_MEMORY_MB: '150', MCP_STDIO_MAX: '4' })
+  runner = await startRunner(scripts, { TMPDIR, MCP_STDIO_MEMORY_MB: '150', MCP_STDIO_MAX: '4' })
   app = await startApp({ ...runner.env, TOOL_TIMEOUT_MS: '5000', MCP_CONNECT_TIMEOUT_MS: '4000' })
 })
 afterAll(async () => {
   await app.close()
   await runner.close()
-  rmSync(folder, { recursive: true })
+  for (const made of [folder, TMPDIR]) rmSync(made, { recursive: true })
 })
 
 /** One turn's tools of a new agent with this catalogue entry. */
@@ -239,10 +241,10 @@ test('a runner that is killed takes its commands with it, and costs their tools'
   expect(await survivorsOf(pids)).toEqual([])
   expect(await call(open, 'go')).toMatchObject({ error: 'tool_execution_error', message: expect.stringContaining('runner') })
   await open.close()
-  const foldersOf = (pid: number | undefined) => readdirSync(tmpdir()).filter((name) => name.startsWith(`evo-mcp-${pid}-`))
+  const foldersOf = (pid: number | undefined) => readdirSync(TMPDIR).filter((name) => name.startsWith(`evo-mcp-${pid}-`))
   const { pid } = runner
   expect(foldersOf(pid)).toHaveLength(1)
   // The next one clears up behind it, and has a folder itself.
-  runner = await startRunner(scripts)
+  runner = await startRunner(scripts, { TMPDIR })
   expect([foldersOf(pid), foldersOf(runner.pid)]).toMatchObject([{ length: 0 }, { length: 1 }])
 })

@@ -29,7 +29,10 @@ const serve = (onCall) => {
 }
 `
 
-/** A runner as its own process, whose commands are these scripts and the reference servers. */
+/**
+ * A runner as its own process, whose commands are these scripts and the reference servers. It makes its own folders in `TMPDIR`, where others that are
+ * told to use the same one clear up behind it.
+ */
 export async function startRunner(scripts: Record<string, string>, env: Record<string, string> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'evo-runner-test-'))
   for (const [name, body] of Object.entries(scripts)) {
