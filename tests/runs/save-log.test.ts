@@ -33,6 +33,7 @@ async function ownRun({ call, clientId }: Person): Promise<OwnedRun> {
     createdAt: new Date(),
     restMs: 60_000,
     recovered: false,
+    wasCutOff: false,
   }
 }
 

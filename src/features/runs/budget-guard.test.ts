@@ -16,6 +16,7 @@ const run: OwnedRun = {
   createdAt: new Date(),
   restMs: 60_000,
   recovered: false,
+  wasCutOff: false,
 }
 
 /** A database that fails as told, one failure a call, and then says that no budget limits the run. */

@@ -1,10 +1,10 @@
 import { DomainError } from '~/platform/errors'
 import { HandedOver, OutcomeUnknown, RunPaused } from '~/runtime/pause'
+import { inheritLog } from './inherited-log'
 import { type LiveLog, RunTakenOver } from './live-log'
-import type { LogEvent, RunFailure } from './log-event'
+import type { RunFailure } from './log-event'
 import { createPersist } from './persist'
 import { forfeitReservations } from './queries/budgets'
-import { listLog } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 import { releaseLease } from './queries/runs'
 import { openRunLog, type RunLog } from './run-log'
@@ -30,8 +30,6 @@ export interface Orders {
   early?: Early | undefined
 }
 
-const MAX_LOG_CHUNKS = 10_000
-
 /** Executes one run that this process owns, from wherever it stands to its end or pause. Never rejects: what happens is told by the run's log and row. */
 export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, handOver, early }: Orders): Promise<void> {
   const { db, live, saveLog, log } = deps
@@ -49,13 +47,9 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
   const endTimer = atDeadline(run.restMs, () => inner.abort(new DomainError('upstream-timeout', 'The run took longer than it may.')))
   let runLog: RunLog | undefined
   try {
-    // Before it is read how far the log goes: an earlier owner that is only slow would add to it.
-    if (run.recovered) await live.fence(run)
-    const past = run.recovered ? await listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }) : []
-    const inherited = run.recovered ? await onlyLive(live, run.id, past.at(-1)?.seq ?? 0) : []
-    const entries = [...past, ...inherited]
+    const { entries, unsaved } = await inheritLog(deps, run, inner.signal)
     const lastSeq = entries.at(-1)?.seq ?? 0
-    runLog = openRunLog({ db, saveLog, live, run, lastSeq, inherited, log, persist, committed, failed: (error) => inner.abort(error) })
+    runLog = openRunLog({ db, saveLog, live, run, lastSeq, unsaved, log, persist, committed, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
     const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, early })
@@ -85,29 +79,17 @@ function atDeadline(ms: number, act: () => void): () => void {
   return () => clearTimeout(timer)
 }
 
-/** What only Redis has yet: pieces that were shown in the last moments of the process that died. */
-async function onlyLive(live: LiveLog, runId: string, lastStored: number): Promise<LogEvent[]> {
-  const follower = live.follow(runId)
-  try {
-    const entries: LogEvent[] = []
-    for (;;) {
-      const more = await follower.read(entries.at(-1)?.seq ?? lastStored)
-      if (more.length === 0) return entries
-      entries.push(...more)
-    }
-  } finally {
-    follower.close()
-  }
-}
-
 async function settleFailure({ db, log }: Pick<ExecutorDeps, 'db' | 'log'>, run: OwnedRun, runLog: RunLog | undefined, reason: unknown) {
   const fields = { run_id: run.id, trace_id: run.traceId }
   if (reason instanceof RunTakenOver) return log.warn('run taken over by another process', fields)
   try {
     if (reason instanceof HandedOver) {
       // So that who goes on with it finds what was shown even where Redis is not to be reached.
-      await runLog?.flush().catch((error) => log.warn('the end of a handed over log is in Redis alone', { ...fields, error }))
-      await releaseLease(db, run)
+      const isWhole =
+        runLog === undefined
+          ? !run.wasCutOff
+          : await isStored(runLog, (error) => log.warn('the end of a handed over log is in Redis alone', { ...fields, error }))
+      await releaseLease(db, run, { isWhole })
       return log.info('run handed over', fields)
     }
     if (reason instanceof RunPaused) {
@@ -133,6 +115,15 @@ async function settleFailure({ db, log }: Pick<ExecutorDeps, 'db' | 'log'>, run:
     log.error('run could not be settled', { ...fields, error })
   }
 }
+
+const isStored = (runLog: RunLog, onFailure: (error: unknown) => void): Promise<boolean> =>
+  runLog.flush().then(
+    () => true,
+    (error) => {
+      onFailure(error)
+      return false
+    },
+  )
 
 const failureOf = (reason: unknown): RunFailure =>
   reason instanceof DomainError

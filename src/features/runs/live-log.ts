@@ -21,6 +21,8 @@ export interface LiveLog {
    * not see what only Redis has of a run that it takes over. False when Redis is away. @throws RunTakenOver
    */
   fence(run: { id: string; leaseToken: number }): Promise<boolean>
+  /** What Redis has of a run behind `after`, without gaps; undefined when it is not reached. */
+  recall(runId: string, after: number): Promise<LogEvent[] | undefined>
   /** This process writes the run's log behind `lastSeq` from now on: who follows it here need not ask anybody else. */
   open(runId: string, lastSeq: number): void
   /** Hands entries to the followers in this process. */
@@ -128,10 +130,10 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
     subscriber?.unsubscribe(channel(runId)).catch((error) => log.debug('unsubscribe failed', { error }))
   }
 
-  const fromRedis = async (runId: string, after: number): Promise<LogEvent[]> => {
+  const recall: LiveLog['recall'] = async (runId, after) => {
     const stored = await unlessAway(redis.run((client) => client.xrange(keys(runId)[0], `${after + 1}-0`, '+', 'COUNT', MAX_READ)))
-    const entries = (stored ?? []).map(([, fields]) => JSON.parse(fields[1] ?? 'null') as LogEvent)
-    return withoutGaps(entries, after)
+    const entries = stored?.map(([, fields]) => JSON.parse(fields[1] ?? 'null') as LogEvent)
+    return entries && withoutGaps(entries, after)
   }
 
   const append: LiveLog['append'] = async ({ id, leaseToken }, entries) => {
@@ -144,6 +146,8 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
 
   return {
     append,
+    recall,
+
     async fence(run) {
       await redis.ready(LINK_MS)
       return append(run, [])
@@ -217,7 +221,8 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
             const rest = entries.slice(after + 1 - first.seq)
             if (rest.length > 0) return rest
           }
-          return isOurs && after >= here.from ? [] : fromRedis(runId, after)
+          // A Redis that is away says no more than one that has nothing: PostgreSQL is asked.
+          return isOurs && after >= here.from ? [] : ((await recall(runId, after)) ?? [])
         },
         wait: (ms, signal) =>
           new Promise((settle) => {

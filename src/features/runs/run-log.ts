@@ -38,7 +38,7 @@ export function openRunLog({
   live,
   run,
   lastSeq,
-  inherited = [],
+  unsaved: inherited = [],
   log,
   persist,
   committed = Promise.resolve(),
@@ -51,7 +51,7 @@ export function openRunLog({
   run: OwnedRun
   lastSeq: number
   /** The last entries up to `lastSeq`, where only Redis has them yet: they go to PostgreSQL with the next ones. */
-  inherited?: LogEvent[]
+  unsaved?: LogEvent[]
   log: Log
   /** Nothing is shown before it. */
   committed?: Promise<void> | undefined

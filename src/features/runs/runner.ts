@@ -154,7 +154,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   /** Too late for us: whoever looks for abandoned runs takes it at once. */
   const leave = (run: OwnedRun) => {
-    releaseLease(db, run).catch((error) => log.warn('run waits for its lease to run out', { run_id: run.id, error }))
+    releaseLease(db, run, { isWhole: true }).catch((error) => log.warn('run waits for its lease to run out', { run_id: run.id, error }))
   }
 
   const heard = (message: Control) => {

@@ -57,7 +57,19 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
     const runOf = ({ createdAt, restMs }: { createdAt: Date; restMs: number }): OwnedRun => {
-      return { id, clientId, agentId, sessionId, leaseToken: 1, input: kept, traceId, createdAt, restMs, recovered: false }
+      return {
+        id,
+        clientId,
+        agentId,
+        sessionId,
+        leaseToken: 1,
+        input: kept,
+        traceId,
+        createdAt,
+        restMs,
+        recovered: false,
+        wasCutOff: false,
+      }
     }
     // Not where an earlier request's answer may be the answer, or where files of its own are not to be seen before COMMIT.
     const mayBegin = !isBackground && prepared.length === 0 && principal.idempotency === undefined

@@ -16,6 +16,8 @@ export interface OwnedRun {
   restMs: number
   /** Executed before, by a process that is gone. */
   recovered: boolean
+  /** It was, and has not said that all of the run's log is in PostgreSQL. */
+  wasCutOff: boolean
 }
 
 /** Until its deadline. */

@@ -118,6 +118,9 @@ export async function countRunsToAdd(tx: Db, clientId: string, most: number): Pr
   return row?.active ?? 0
 }
 
+/** In what an update returns: it was running, and its owner did not give it up. A subquery sees the row as it was before; Drizzle would write `runs.id` bare. */
+const WAS_CUT_OFF = sql<boolean>`(select before.status = 'running' and before.lease_owner is not null from runs before where before.id = runs.id)`
+
 /**
  * Takes a run whose turn it is: a queued one of our own, or any whose owner's lease has run out. Undefined when somebody else has it or the session is busy.
  * The database's clock decides, so that no replica's own can steal a lease.
@@ -149,7 +152,7 @@ export async function claimRun(
         ITS_TURN,
       ),
     )
-    .returning(owned)
+    .returning({ ...owned, wasCutOff: WAS_CUT_OFF })
   return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true }
 }
 
@@ -171,8 +174,12 @@ export const renewLeases = (db: Db, { ids, owner, leaseSeconds }: { ids: string[
     .where(sql`${runs.id} = any(${bareArray(ids)}::uuid[]) and ${runs.leaseOwner} = ${owner} and ${runs.status} in ('queued', 'running')`)
     .returning({ id: runs.id, status: runs.status, leaseToken: runs.leaseToken, cancelRequestedAt: runs.cancelRequestedAt })
 
-/** Gives up a run in good order: whoever looks for abandoned runs takes it at once. */
-export const releaseLease = (db: Db, run: OwnedRun) => db.update(runs).set({ leaseUntil: sql`now()` }).where(ours(run))
+/** Gives up a run: whoever looks for abandoned runs takes it at once. `isWhole`: PostgreSQL has all of its log. */
+export const releaseLease = (db: Db, run: OwnedRun, { isWhole }: { isWhole: boolean }) =>
+  db
+    .update(runs)
+    .set({ leaseUntil: sql`now()`, ...(isWhole && { leaseOwner: null }) })
+    .where(ours(run))
 
 /** Gives up what a dead process held, so that others need not wait for its leases to run out. */
 export const expireLeases = (db: Db, owner: string) =>
@@ -249,7 +256,7 @@ export async function takeIdle(db: Db, { id, owner }: { id: string; owner: strin
     .set({ leaseOwner: owner, leaseToken: sql`${runs.leaseToken} + 1` })
     .where(and(eq(runs.id, id), inArray(runs.status, ['queued', 'waiting', 'needs_reconcile'])))
     .returning(owned)
-  return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true }
+  return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true, wasCutOff: false }
 }
 
 /**

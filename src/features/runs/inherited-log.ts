@@ -1,0 +1,59 @@
+import type { Clock } from '~/platform/clock'
+import type { Db } from '~/platform/db'
+import type { Log } from '~/platform/log'
+import { patiently } from '~/platform/patience'
+import type { LiveLog } from './live-log'
+import type { LogEvent } from './log-event'
+import { listLog } from './queries/events'
+import type { OwnedRun } from './queries/owned'
+
+export interface InheritedLog {
+  entries: LogEvent[]
+  /** The last of them, where only Redis has them. */
+  unsaved: LogEvent[]
+}
+
+const MAX_LOG_CHUNKS = 10_000
+/** A Redis that fails over is back by then. What it may have that PostgreSQL has not is a quarter of a second of the run. */
+const REDIS_PATIENCE_MS = 10_000
+const RETRY_MS = 100
+
+/**
+ * The log of a run up to here, to be gone on with. Where its last process was killed, pieces that it showed in its last moments may be in Redis alone: a
+ * Redis that is away is waited for, so that nobody sees them twice, but not for ever. PostgreSQL is waited for until the signal aborts.
+ * @throws RunTakenOver
+ */
+export async function inheritLog(
+  { db, live, clock, log }: { db: Db; live: LiveLog; clock: Clock; log: Log },
+  run: OwnedRun,
+  signal: AbortSignal,
+): Promise<InheritedLog> {
+  if (!run.recovered) return { entries: [], unsaved: [] }
+  const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: run.id, error })
+  const stored = () => patiently(() => listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }), { clock, signal, onFirst })
+  const patience = run.wasCutOff ? REDIS_PATIENCE_MS : 0
+  const from = performance.now()
+  for (;;) {
+    // Before it is read how far the log goes: an earlier owner that is only slow would add to it.
+    const isFenced = await live.fence(run)
+    const past = await stored()
+    const unsaved = isFenced ? await onlyLive(live, run.id, past.at(-1)?.seq ?? 0) : undefined
+    if (unsaved !== undefined) return { entries: [...past, ...unsaved], unsaved }
+    if (performance.now() - from >= patience) {
+      if (run.wasCutOff) log.warn('redis is away: what was shown of a run last may be shown again', { run_id: run.id })
+      return { entries: past, unsaved: [] }
+    }
+    await clock.sleep(RETRY_MS, signal)
+  }
+}
+
+/** What lies in Redis behind the stored entries; undefined when it is not reached. */
+async function onlyLive(live: LiveLog, runId: string, lastStored: number): Promise<LogEvent[] | undefined> {
+  const entries: LogEvent[] = []
+  for (;;) {
+    const more = await live.recall(runId, entries.at(-1)?.seq ?? lastStored)
+    if (more === undefined) return undefined
+    if (more.length === 0) return entries
+    entries.push(...more)
+  }
+}
