@@ -62,7 +62,7 @@ export function openRunLog({
   /** Given out, not yet shown. */
   let outgoing: LogEvent[] = []
   /** Shown or about to be, not yet in PostgreSQL. */
-  let unsaved: LogEvent[] = [...inherited]
+  let unsaved = [...inherited]
   let tail: Promise<void> = committed
   let timer: ReturnType<typeof setTimeout> | undefined
   let broken: unknown
@@ -96,9 +96,13 @@ export function openRunLog({
   }
 
   const save = async () => {
-    if (unsaved.length === 0) return
-    const entries = unsaved
-    await persist(() => saveLog({ run, entries }))
+    if (unsaved.length > 0) await store((entries) => saveLog({ run, entries }))
+  }
+
+  /** Writes what is unsaved as it is now: pieces that come meanwhile are left for the next time, also where a write is tried again. */
+  const store = async (write: (entries: LogEvent[]) => Promise<boolean>) => {
+    const entries = [...unsaved]
+    await persist(() => write(entries))
     unsaved = unsaved.slice(entries.length)
   }
 
@@ -113,13 +117,11 @@ export function openRunLog({
   }
 
   /** Stored first, then shown: Redis may miss it, since PostgreSQL has it. */
-  const commit = (type: LogEventType, data: Record<string, unknown>, store: (entries: LogEvent[]) => Promise<boolean>) =>
+  const commit = (type: LogEventType, data: Record<string, unknown>, write: (entries: LogEvent[]) => Promise<boolean>) =>
     inTurn(async () => {
       await showPieces()
       const entry = next(type, data)
-      const entries = unsaved
-      await persist(() => store(entries))
-      unsaved = unsaved.slice(entries.length)
+      await store(write)
       await live.append(run, [entry])
       live.show(run.id, [entry])
     })
