@@ -12,6 +12,8 @@ export interface People {
   reader: { clientId: string; email: string }
   /** Its agents come and go. */
   writer: { clientId: string; email: string }
+  /** Signs in over and over: whoever does so loses the earlier tokens. */
+  comer: { email: string }
   /** Email addresses of those who sign in all at once. */
   crowd: string[]
   passwordHash: string
@@ -31,10 +33,10 @@ export async function seedPeople(databaseUrl: string): Promise<People> {
       await insertUser(database.db, { email, name, passwordHash, isActive: true, emailVerified: true, isAdmin: false, clientId: client.id })
       return { clientId: client.id, email }
     }
-    const [reader, writer] = [await person('reader'), await person('writer')]
+    const [reader, writer, comer] = [await person('reader'), await person('writer'), await person('comer')]
     const crowd: string[] = []
     for (let number = 0; number < CROWD; number++) crowd.push((await person(`crowd-${number}`)).email)
-    return { reader, writer, crowd, passwordHash }
+    return { reader, writer, comer, crowd, passwordHash }
   } finally {
     await database.close()
   }

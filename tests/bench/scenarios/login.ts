@@ -11,7 +11,7 @@ const CONCURRENT = 2 * availableParallelism()
 
 /** Not by wrk: of the few that fit into a round it would leave out those in hand at its end. */
 export async function login(stage: Stage, { rounds, seconds }: Options): Promise<Finding> {
-  const body = JSON.stringify({ email: stage.people.reader.email, password: PASSWORD })
+  const body = JSON.stringify({ email: stage.people.comer.email, password: PASSWORD })
   const on = (url: string) => () => keepBusy(seconds, CONCURRENT, () => post(`${url}/api/v1/auth/login`, body))
   const results = await alternate(rounds, { server: on(stage.api.url), floor: on(stage.floor.url) })
   const rowOf = (side: 'server' | 'floor', pid: number) => ({
