@@ -1,3 +1,4 @@
+import postgres from 'postgres'
 import { readEvents, type StreamedEvent } from '../support/events'
 import { startProcesses } from './processes'
 
@@ -109,8 +110,22 @@ export async function crashDrill({ runs, clients, killEveryMs, onProgress, signI
     await processes.stop()
     await office.stop(true)
   }
+  report.failures.push(...(await tornLogs(place.databaseUrl)))
   report.seconds = Math.round((performance.now() - started) / 100) / 10
   return report
+}
+
+/** What was shown comes from Redis, and is gone there within the hour: PostgreSQL must have each entry too. */
+async function tornLogs(databaseUrl: string): Promise<string[]> {
+  const sql = postgres(databaseUrl, { max: 1 })
+  try {
+    const logs = await sql<{ run_id: string; last: number; stored: number }[]>`
+      select run_id, max(last_seq)::int4 as last, sum(jsonb_array_length(events))::int4 as stored from run_events
+      group by run_id having max(last_seq) <> sum(jsonb_array_length(events))`
+    return logs.map(({ run_id, last, stored }) => `of ${last} entries of run ${run_id} ${stored} are stored`)
+  } finally {
+    await sql.end()
+  }
 }
 
 async function oneRun(
@@ -121,7 +136,8 @@ async function oneRun(
   report: CrashReport,
 ) {
   const tickets = Array.from({ length: TICKETS_PER_RUN }, (_, index) => `${number}-${index}`)
-  const message = tickets.map((ticket) => `/tool book {"ticket": "${ticket}"}`).join('\n')
+  // Slow enough that its words are stored in several chunks, and that a process dies between two of them now and then.
+  const message = ['/slow 60', ...tickets.map((ticket) => `/tool book {"ticket": "${ticket}"}`)].join('\n')
   const events: StreamedEvent[] = []
   try {
     await client.watch(events, { agentId, session: `drill-${number}`, message, report })

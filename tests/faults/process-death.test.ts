@@ -71,6 +71,12 @@ async function streamThrough(
 
 const ownerOf = async (runId: string) => String((await sql`select lease_owner from runs where id = ${runId}`)[0]?.lease_owner)
 
+/** What stays of a run's log once Redis has forgotten it. */
+async function storedSeqs(runId: string): Promise<number[]> {
+  const chunks = await sql<{ events: { seq: number }[] }[]>`select events from run_events where run_id = ${runId} order by first_seq`
+  return chunks.flatMap(({ events }) => events.map(({ seq }) => seq))
+}
+
 test('kill -9 in the middle of a stream: the run ends on another process, and the client that comes back has every event exactly once', async () => {
   const agentId = await newcomer.createAgent()
   let before = ''
@@ -107,6 +113,7 @@ test('five runs at once survive the death of their process', async () => {
   for (const events of all) {
     expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => index + 1))
     expect(shownText(events)).toBe(`Echo: ${WORDS}`)
+    expect(await storedSeqs(events[0]?.data.run_id)).toEqual(events.map(({ id }) => id))
     expect(events.at(-1)?.type).toBe('run-finished')
   }
   expect(killed.size).toBe(1)
