@@ -80,55 +80,70 @@ test('what was shown of a run that is handed over stands in PostgreSQL, whatever
   }
 }, 30_000)
 
-test('a run whose process was killed goes on behind what it showed last, also where Redis is back seconds later only', async () => {
-  const own = await startApp({ RUN_LEASE_SECONDS: '600' })
+/** A run in the middle of its text whose process is dead for the others, and the only one that can take it over, which does not reach Redis yet. */
+async function cutOff(words: string, env: Record<string, string> = {}) {
+  const stack = new AsyncDisposableStack()
+  const own = await startApp({ RUN_LEASE_SECONDS: '600', ...env })
+  stack.defer(() => own.close())
+  const { ada, services } = own
   const url = new URL(stores.redisUrl)
   const proxy = await TcpProxy.start({ host: url.hostname, port: Number(url.port) })
   await proxy.refuse()
+  stack.defer(() => proxy.refuse())
   url.port = String(proxy.port)
-  let other: ReturnType<typeof createServices> | undefined
-  try {
-    const { ada, services } = own
-    const definition = { client_id: ada.clientId, name: 'slow', type: 'llm', model: 'demo/echo', config: {} }
-    const agent = await ada.call('POST', '/api/v1/agents/', definition)
-    const words = Array.from({ length: 200 }, (_, index) => `word${index}`).join(' ')
-    const answer = ada.call('POST', `/api/v1/chat/${agent.body.id}/someone`, { message: `/slow 20\n${words}` })
-    const started = async () => (await ada.call('GET', '/api/v1/runs')).body[0]
-    await until(async () => (await started()) !== undefined)
-    const run = await started()
-    const { redis } = services.stores
-    const shown = async (): Promise<LogEvent[]> => {
-      const rows = await redis.run((client) => client.xrange(redis.key('run', `{${run.id}}`, 'log'), '-', '+'))
-      return rows.map(([, fields]) => JSON.parse(fields[1] ?? 'null'))
-    }
-    await until(async () => (await shown()).length > 10)
-    other = createServices(
-      { ...own.config, redis: { ...own.config.redis, url: url.href } },
-      { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 },
-    )
-    // Its process is dead for the others, and finds out when it stores what it has shown.
-    await services.db.execute(`update runs set lease_until = now() where id = '${run.id}'`)
-    const stored = async () => {
-      const chunks = await services.db.execute<{ events: LogEvent[] }>(
-        `select events from run_events where run_id = '${run.id}' order by first_seq`,
-      )
-      return chunks.flatMap(({ events }) => events)
-    }
-    await until(async () => own.logged().includes('run taken over'))
-    const before = await shown()
-    expect(before.length).toBeGreaterThan((await stored()).length)
-    await Bun.sleep(3000)
-    await proxy.listen()
-    expect((await answer).body).toMatchObject({ response: `Echo: ${words}` })
-    const log = await stored()
-    expect(log.slice(0, before.length)).toEqual(before)
-    expect(log.map(({ seq }) => seq)).toEqual(log.map((_, index) => index + 1))
-    const pieces = log.filter(({ type }) => type === 'text-delta').map(({ data }) => data.text)
-    expect(pieces.join('')).toBe(`Echo: ${words}`)
-  } finally {
-    await other?.runner.stop(0)
-    await other?.close()
-    await proxy.refuse()
-    await own.close()
+  const definition = { client_id: ada.clientId, name: 'slow', type: 'llm', model: 'demo/echo', config: {} }
+  const agent = await ada.call('POST', '/api/v1/agents/', definition)
+  const answer = ada.call('POST', `/api/v1/chat/${agent.body.id}/someone`, { message: `/slow 20\n${words}` })
+  const readRun = async () => (await ada.call('GET', '/api/v1/runs')).body[0]
+  await until(async () => (await readRun()) !== undefined)
+  const { id } = await readRun()
+  const { redis } = services.stores
+  const shown = async (): Promise<LogEvent[]> => {
+    const rows = await redis.run((client) => client.xrange(redis.key('run', `{${id}}`, 'log'), '-', '+'))
+    return rows.map(([, fields]) => JSON.parse(fields[1] ?? 'null'))
   }
+  const stored = async () => {
+    const chunks = await services.db.execute<{ events: LogEvent[] }>(
+      `select events from run_events where run_id = '${id}' order by first_seq`,
+    )
+    return chunks.flatMap(({ events }) => events)
+  }
+  await until(async () => (await shown()).length > 10)
+  const other = createServices(
+    { ...own.config, redis: { ...own.config.redis, url: url.href } },
+    { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 },
+  )
+  stack.defer(async () => {
+    await other.runner.stop(0)
+    await other.close()
+  })
+  await services.db.execute(`update runs set lease_until = now() where id = '${id}'`)
+  // It finds out when it stores what it has shown.
+  await until(async () => own.logged().includes('run taken over'))
+  return { proxy, answer, readRun, shown, stored, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+const WORDS = Array.from({ length: 200 }, (_, index) => `word${index}`).join(' ')
+
+test('a run whose process was killed goes on behind what it showed last, also where Redis is back seconds later only', async () => {
+  await using run = await cutOff(WORDS)
+  const before = await run.shown()
+  expect(before.length).toBeGreaterThan((await run.stored()).length)
+  await Bun.sleep(3000)
+  await run.proxy.listen()
+  expect((await run.answer).body).toMatchObject({ response: `Echo: ${WORDS}` })
+  const log = await run.stored()
+  expect(log.slice(0, before.length)).toEqual(before)
+  expect(log.map(({ seq }) => seq)).toEqual(log.map((_, index) => index + 1))
+  const pieces = log.filter(({ type }) => type === 'text-delta').map(({ data }) => data.text)
+  expect(pieces.join('')).toBe(`Echo: ${WORDS}`)
+}, 40_000)
+
+test('it does not wait for Redis past its deadline, and who has seen more than is stored hears of its end', async () => {
+  await using run = await cutOff(WORDS, { RUN_TIMEOUT_SECONDS: '3' })
+  const before = await run.shown()
+  await until(async () => (await run.readRun()).status !== 'running')
+  expect(await run.readRun()).toMatchObject({ status: 'failed', error: { problem: 'upstream-timeout' } })
+  expect((await run.stored()).at(-1)?.seq).toBeGreaterThan(before.at(-1)?.seq ?? 0)
+  expect((await run.answer).status).toBe(504)
 }, 40_000)

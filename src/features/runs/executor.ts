@@ -47,8 +47,7 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
   const endTimer = atDeadline(run.restMs, () => inner.abort(new DomainError('upstream-timeout', 'The run took longer than it may.')))
   let runLog: RunLog | undefined
   try {
-    const { entries, unsaved } = await inheritLog(deps, run, inner.signal)
-    const lastSeq = entries.at(-1)?.seq ?? 0
+    const { entries, lastSeq, unsaved } = await inheritLog(deps, run, inner.signal)
     runLog = openRunLog({ db, saveLog, live, run, lastSeq, unsaved, log, persist, committed, failed: (error) => inner.abort(error) })
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })

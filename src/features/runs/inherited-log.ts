@@ -2,6 +2,7 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { patiently } from '~/platform/patience'
+import { HandedOver } from '~/runtime/pause'
 import type { LiveLog } from './live-log'
 import type { LogEvent } from './log-event'
 import { listLog } from './queries/events'
@@ -9,6 +10,8 @@ import type { OwnedRun } from './queries/owned'
 
 export interface InheritedLog {
   entries: LogEvent[]
+  /** Behind which to go on. */
+  lastSeq: number
   /** The last of them, where only Redis has them. */
   unsaved: LogEvent[]
 }
@@ -17,18 +20,20 @@ const MAX_LOG_CHUNKS = 10_000
 /** A Redis that fails over is back by then. What it may have that PostgreSQL has not is a quarter of a second of the run. */
 const REDIS_PATIENCE_MS = 10_000
 const RETRY_MS = 100
+/** Left free for what Redis may have, which holds fewer entries of a run: who has seen them must miss nothing that comes now. */
+const LEAP = 100_000
 
 /**
  * The log of a run up to here, to be gone on with. Where its last process was killed, pieces that it showed in its last moments may be in Redis alone: a
- * Redis that is away is waited for, so that nobody sees them twice, but not for ever. PostgreSQL is waited for until the signal aborts.
- * @throws RunTakenOver
+ * Redis that is away is waited for, so that nobody sees them twice, but not for ever, nor for a run that is to end now. PostgreSQL is waited for until the
+ * signal aborts. @throws RunTakenOver, HandedOver
  */
 export async function inheritLog(
   { db, live, clock, log }: { db: Db; live: LiveLog; clock: Clock; log: Log },
   run: OwnedRun,
   signal: AbortSignal,
 ): Promise<InheritedLog> {
-  if (!run.recovered) return { entries: [], unsaved: [] }
+  if (!run.recovered) return { entries: [], lastSeq: 0, unsaved: [] }
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: run.id, error })
   const stored = () => patiently(() => listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }), { clock, signal, onFirst })
   const patience = run.wasCutOff ? REDIS_PATIENCE_MS : 0
@@ -37,13 +42,15 @@ export async function inheritLog(
     // Before it is read how far the log goes: an earlier owner that is only slow would add to it.
     const isFenced = await live.fence(run)
     const past = await stored()
-    const unsaved = isFenced ? await onlyLive(live, run.id, past.at(-1)?.seq ?? 0) : undefined
-    if (unsaved !== undefined) return { entries: [...past, ...unsaved], unsaved }
-    if (performance.now() - from >= patience) {
+    const lastStored = past.at(-1)?.seq ?? 0
+    const unsaved = isFenced ? await onlyLive(live, run.id, lastStored) : undefined
+    if (unsaved !== undefined) return { entries: [...past, ...unsaved], lastSeq: unsaved.at(-1)?.seq ?? lastStored, unsaved }
+    if (signal.reason instanceof HandedOver) throw signal.reason
+    if (signal.aborted || performance.now() - from >= patience) {
       if (run.wasCutOff) log.warn('redis is away: what was shown of a run last may be shown again', { run_id: run.id })
-      return { entries: past, unsaved: [] }
+      return { entries: past, lastSeq: run.wasCutOff ? lastStored + LEAP : lastStored, unsaved: [] }
     }
-    await clock.sleep(RETRY_MS, signal)
+    await clock.sleep(RETRY_MS, signal).catch(() => undefined) // aborted: the next look is the last one
   }
 }
 
