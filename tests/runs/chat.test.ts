@@ -123,6 +123,10 @@ test('Last-Event-ID resumes a run anywhere, with every event once, while it runs
   expect(shownText(all)).toBe('Echo: a b c d e f')
   expect(await resume(0)).toEqual(all)
   expect(await resume(4)).toEqual(all.slice(4))
+  // Who has seen all of it, or says so, is not kept waiting for more.
+  const seen = await app.ada.call('GET', `/api/v1/runs/${runId}/events`, undefined, { 'last-event-id': String(all.length) })
+  expect(seen).toMatchObject({ status: 204, body: '' })
+  expect(await resume(9999)).toEqual(all.slice(-1))
   expect((await app.bob.call('GET', `/api/v1/runs/${runId}/events`)).status).toBe(404)
   expect((await app.ada.call('GET', `/api/v1/runs/${runId}/events`, undefined, { 'last-event-id': 'x' })).status).toBe(400)
 })

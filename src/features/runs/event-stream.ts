@@ -15,7 +15,7 @@ const INTERNAL = new DomainError('internal', 'Something failed on our side.')
 /**
  * A run's log as server-sent events: `id` is the entry's number, for `Last-Event-ID`; `event` its type.
  * When it is cut off by us, `error` says why: it has no `id`, for it is no part of the log.
- * The handler itself must be an `async function*` around this: an error before the first entry then keeps its HTTP status.
+ * The handler itself must be an `async function*` around this: an error before the first entry then keeps its HTTP status. Returns whether there was any.
  */
 export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>) {
   let begun = false
@@ -31,6 +31,7 @@ export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>)
     const { problem, message: detail } = error instanceof DomainError ? error : INTERNAL
     yield sse({ event: 'error', retry: RETRY_MS, data: { problem, detail } satisfies RunFailure })
   }
+  return begun
 }
 
 export const showLogEvent = (entry: LogEvent): Record<string, unknown> =>

@@ -2,7 +2,7 @@ import type { Db } from '~/platform/db'
 import { isPassing } from '~/platform/passing-failure'
 import type { LiveLog } from './live-log'
 import { isTerminal, type LogEvent } from './log-event'
-import { listLog } from './queries/events'
+import { readLog } from './queries/events'
 
 /** How long a follower may miss the news when the nudge was lost. */
 const CHECK_MS = 1000
@@ -20,7 +20,7 @@ export interface Following {
 
 /**
  * A run's log behind `after`, each entry once and in order, until the run is over or the signal aborts; on whatever process the run is executed.
- * `undefined` comes after `heartbeatMs` without an entry.
+ * `undefined` comes after `heartbeatMs` without an entry. Nothing comes where `after` is the end of a run that is over.
  * @throws DomainError when PostgreSQL is away for too long, or this process stops
  */
 export async function* followRun(
@@ -33,16 +33,16 @@ export async function* followRun(
   let checkedAt = follower.holds(after) ? performance.now() : Number.NEGATIVE_INFINITY
   let awaySince = Number.POSITIVE_INFINITY
 
-  const stored = async (): Promise<LogEvent[]> => {
+  const stored = async (): Promise<{ behind: LogEvent[]; last?: LogEvent | undefined }> => {
     try {
-      const entries = await listLog(db, runId, { after: seen, limit: CHUNKS })
+      const read = await readLog(db, runId, { after: seen, limit: CHUNKS })
       awaySince = Number.POSITIVE_INFINITY
-      return entries
+      return read
     } catch (error) {
       const now = performance.now()
       awaySince = Math.min(awaySince, now)
       if (!isPassing(error) || now - awaySince >= patienceMs) throw error
-      return []
+      return { behind: [] }
     }
   }
 
@@ -52,8 +52,14 @@ export async function* followRun(
       if (entries.length === 0 && performance.now() - checkedAt >= CHECK_MS) {
         // What Redis has forgotten, never had or has in part: PostgreSQL knows all that was ever shown and is no longer in memory.
         checkedAt = performance.now()
-        entries = await stored()
+        const { behind, last } = await stored()
+        entries = behind
         if (entries.length > 0) checkedAt = Number.NEGATIVE_INFINITY
+        else if (last !== undefined && isTerminal(last)) {
+          // A client that claims to have seen more than there is.
+          if (last.seq < seen) yield last
+          return
+        }
       }
       for (const entry of entries) {
         if (entry.seq <= seen) continue

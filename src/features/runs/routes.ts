@@ -74,10 +74,12 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
     })
     .get(
       '/runs/:run_id/events',
-      async function* ({ principal, params, request }) {
+      async function* ({ principal, params, request, set }) {
         // To answer HEAD, Elysia would read the stream to its end.
         if (request.method === 'HEAD') return runs.get(principal, params.run_id)
-        yield* eventStream(await runs.follow(principal, params.run_id, { after: lastEventId(request), signal: request.signal }))
+        const entries = await runs.follow(principal, params.run_id, { after: lastEventId(request), signal: request.signal })
+        // An EventSource that was not closed at the end comes back until it gets this one (HTML section 9.2.3).
+        if (!(yield* eventStream(entries))) set.status = 204
         return undefined
       },
       {
@@ -85,7 +87,10 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         detail: {
           summary: "A run's event log as server-sent events; `Last-Event-ID` resumes it on any replica",
           parameters: [lastEventIdHeader],
-          responses: { 200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: { type: 'string' } } } } },
+          responses: {
+            200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+            204: { description: 'The run is over, and `Last-Event-ID` is its last event' },
+          },
         },
       },
     )

@@ -110,6 +110,21 @@ export async function listLog(db: Db, runId: string, { after, limit }: { after: 
   return chunks.flatMap((chunk) => chunk.events as LogEvent[]).filter(({ seq }) => seq > after)
 }
 
+/** The same, where `behind` is empty with the last entry of all: it tells whether the log is over. */
+export async function readLog(db: Db, runId: string, { after, limit }: { after: number; limit: number }) {
+  const ofRun = sql`${runEvents.runId} = ${runId}`
+  const chunks = await db
+    .select({ events: runEvents.events })
+    .from(runEvents)
+    .where(
+      sql`${ofRun} and (${runEvents.lastSeq} > ${after} or ${runEvents.firstSeq} = (select max(first_seq) from ${runEvents} where ${ofRun}))`,
+    )
+    .orderBy(asc(runEvents.firstSeq))
+    .limit(limit)
+  const entries = chunks.flatMap((chunk) => chunk.events as LogEvent[])
+  return { behind: entries.filter(({ seq }) => seq > after), last: entries.at(-1) }
+}
+
 export async function findLastSeq(db: Db, runId: string): Promise<number> {
   const [row] = await db
     .select({ last: sql<number>`coalesce(max(${runEvents.lastSeq}), 0)::int` })
