@@ -32,6 +32,7 @@ export const runs = table('Beyond: runs, approvals, usage, budgets', [
   row('GET /runs/', 'ada', 200, 'the list'),
   row('GET /runs/{run}', 'ada', 200, 'one', { body: { id: '{run}', status: 'succeeded' } }),
   row('GET /runs/{run}/events', 'ada', 200, 'its events, once more', { headers: { 'last-event-id': '1' } }),
+  row('GET /runs/{run}/events', 'ada', 204, 'nothing behind its end', { headers: { 'last-event-id': '5' } }),
   row('POST /runs/{run}/cancel', 'ada', 200, 'one that is over stays as it is', {
     unaudited: 'nothing changes',
     body: { status: 'succeeded' },
