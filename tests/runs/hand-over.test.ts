@@ -120,7 +120,8 @@ async function cutOff(words: string, env: Record<string, string> = {}) {
   await services.db.execute(`update runs set lease_until = now() where id = '${id}'`)
   // It finds out when it stores what it has shown.
   await until(async () => own.logged().includes('run taken over'))
-  return { proxy, answer, readRun, shown, stored, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  const forget = () => redis.run((client) => client.del(redis.key('run', `{${id}}`, 'log')))
+  return { proxy, answer, readRun, shown, stored, forget, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
 const WORDS = Array.from({ length: 200 }, (_, index) => `word${index}`).join(' ')
@@ -146,4 +147,17 @@ test('it does not wait for Redis past its deadline, and who has seen more than i
   expect(await run.readRun()).toMatchObject({ status: 'failed', error: { problem: 'upstream-timeout' } })
   expect((await run.stored()).at(-1)?.seq).toBeGreaterThan(before.at(-1)?.seq ?? 0)
   expect((await run.answer).status).toBe(504)
+}, 40_000)
+
+test('where Redis has lost what was shown last, what comes now has numbers that nobody has seen', async () => {
+  await using run = await cutOff(WORDS)
+  const before = await run.shown()
+  const kept = (await run.stored()).length
+  await run.forget()
+  await run.proxy.listen()
+  expect((await run.answer).body).toMatchObject({ response: `Echo: ${WORDS}` })
+  const log = await run.stored()
+  const added = log.slice(kept).map(({ seq }) => seq)
+  expect(added[0]).toBeGreaterThan(before.at(-1)?.seq ?? 0)
+  expect(added).toEqual(added.map((_, index) => (added[0] ?? 0) + index))
 }, 40_000)

@@ -20,8 +20,10 @@ const MAX_LOG_CHUNKS = 10_000
 /** A Redis that fails over is back by then. What it may have that PostgreSQL has not is a quarter of a second of the run. */
 const REDIS_PATIENCE_MS = 10_000
 const RETRY_MS = 100
-/** Left free for what Redis may have, which holds fewer entries of a run: who has seen them must miss nothing that comes now. */
+/** Left free for what Redis may have or had, which holds fewer entries of a run: who has seen them must miss nothing that comes now. */
 const LEAP = 100_000
+/** Of the stored entries the last one may have been stored just before the process died, and not be in Redis; the one before it was. */
+const OVERLAP = 2
 
 /**
  * The log of a run up to here, to be gone on with. Where its last process was killed, pieces that it showed in its last moments may be in Redis alone: a
@@ -43,8 +45,14 @@ export async function inheritLog(
     const isFenced = await live.fence(run)
     const past = await stored()
     const lastStored = past.at(-1)?.seq ?? 0
-    const unsaved = isFenced ? await onlyLive(live, run.id, lastStored) : undefined
-    if (unsaved !== undefined) return { entries: [...past, ...unsaved], lastSeq: unsaved.at(-1)?.seq ?? lastStored, unsaved }
+    const recalled = isFenced ? await recallAll(live, run.id, Math.max(0, lastStored - OVERLAP)) : undefined
+    if (recalled !== undefined) {
+      const unsaved = recalled.filter(({ seq }) => seq > lastStored)
+      // A Redis that has not even what is stored has lost its data, and who knows what besides.
+      const isLost = run.wasCutOff && lastStored >= OVERLAP && recalled.length === 0
+      if (isLost) log.warn('redis has lost the log of a run: what was shown last may be shown again', { run_id: run.id })
+      return { entries: [...past, ...unsaved], lastSeq: isLost ? lastStored + LEAP : (unsaved.at(-1)?.seq ?? lastStored), unsaved }
+    }
     if (signal.reason instanceof HandedOver) throw signal.reason
     if (signal.aborted || performance.now() - from >= patience) {
       if (run.wasCutOff) log.warn('redis is away: what was shown of a run last may be shown again', { run_id: run.id })
@@ -54,11 +62,11 @@ export async function inheritLog(
   }
 }
 
-/** What lies in Redis behind the stored entries; undefined when it is not reached. */
-async function onlyLive(live: LiveLog, runId: string, lastStored: number): Promise<LogEvent[] | undefined> {
+/** What lies in Redis behind `after`; undefined when it is not reached. */
+async function recallAll(live: LiveLog, runId: string, after: number): Promise<LogEvent[] | undefined> {
   const entries: LogEvent[] = []
   for (;;) {
-    const more = await live.recall(runId, entries.at(-1)?.seq ?? lastStored)
+    const more = await live.recall(runId, entries.at(-1)?.seq ?? after)
     if (more === undefined) return undefined
     if (more.length === 0) return entries
     entries.push(...more)
