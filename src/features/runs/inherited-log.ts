@@ -5,7 +5,7 @@ import { patiently } from '~/platform/patience'
 import { HandedOver } from '~/runtime/pause'
 import type { LiveLog } from './live-log'
 import type { LogEvent } from './log-event'
-import { listLog } from './queries/events'
+import { readLog } from './queries/events'
 import type { OwnedRun } from './queries/owned'
 
 export interface InheritedLog {
@@ -37,29 +37,31 @@ export async function inheritLog(
 ): Promise<InheritedLog> {
   if (!run.recovered) return { entries: [], lastSeq: 0, unsaved: [] }
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: run.id, error })
-  const stored = () => patiently(() => listLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }), { clock, signal, onFirst })
   const patience = run.wasCutOff ? REDIS_PATIENCE_MS : 0
   const from = performance.now()
   for (;;) {
     // Before it is read how far the log goes: an earlier owner that is only slow would add to it.
     const isFenced = await live.fence(run)
-    const past = await stored()
+    const { behind: past } = await patiently(() => readLog(db, run.id, { after: 0, limit: MAX_LOG_CHUNKS }), { clock, signal, onFirst })
     const lastStored = past.at(-1)?.seq ?? 0
     const recalled = isFenced ? await recallAll(live, run.id, Math.max(0, lastStored - OVERLAP)) : undefined
-    if (recalled !== undefined) {
-      const unsaved = recalled.filter(({ seq }) => seq > lastStored)
-      // A Redis that has not even what is stored has lost its data, and who knows what besides.
-      const isLost = run.wasCutOff && lastStored >= OVERLAP && recalled.length === 0
-      if (isLost) log.warn('redis has lost the log of a run: what was shown last may be shown again', { run_id: run.id })
-      return { entries: [...past, ...unsaved], lastSeq: isLost ? lastStored + LEAP : (unsaved.at(-1)?.seq ?? lastStored), unsaved }
-    }
-    if (signal.reason instanceof HandedOver) throw signal.reason
-    if (signal.aborted || performance.now() - from >= patience) {
-      if (run.wasCutOff) log.warn('redis is away: what was shown of a run last may be shown again', { run_id: run.id })
-      return { entries: past, lastSeq: run.wasCutOff ? lastStored + LEAP : lastStored, unsaved: [] }
+    if (recalled === undefined && signal.reason instanceof HandedOver) throw signal.reason
+    if (recalled !== undefined || signal.aborted || performance.now() - from >= patience) {
+      const unsaved = recalled?.filter(({ seq }) => seq > lastStored) ?? []
+      const doubt = run.wasCutOff ? doubtAbout(recalled, lastStored) : undefined
+      if (doubt !== undefined) log.warn(`${doubt}: what was shown of a run last may be shown again`, { run_id: run.id })
+      const lastSeq = doubt === undefined ? (unsaved.at(-1)?.seq ?? lastStored) : lastStored + LEAP
+      return { entries: [...past, ...unsaved], lastSeq, unsaved }
     }
     await clock.sleep(RETRY_MS, signal).catch(() => undefined) // aborted: the next look is the last one
   }
+}
+
+/** Why entries may have been shown that are nowhere to be found. */
+function doubtAbout(recalled: LogEvent[] | undefined, lastStored: number): string | undefined {
+  if (recalled === undefined) return 'redis is away'
+  // Who has not even what is stored has lost its data, and who knows what besides.
+  return lastStored >= OVERLAP && recalled.length === 0 ? 'redis has lost the log of a run' : undefined
 }
 
 /** What lies in Redis behind `after`; undefined when it is not reached. */
