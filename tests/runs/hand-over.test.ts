@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { LogEvent } from '~/features/runs/log-event'
 import { silentLog } from '~/platform/log'
+import type { RedisStore } from '~/platform/redis'
 import { createServices } from '~/processes/services'
 import { services as stores } from '../support/services'
 import { startApp, type TestApp } from '../support/start-app'
@@ -8,6 +9,14 @@ import { TcpProxy } from '../support/tcp-proxy'
 import { until } from '../support/until'
 
 let app: TestApp
+
+const logKey = (redis: RedisStore, runId: string) => redis.key('run', `{${runId}}`, 'log')
+
+async function storedLog({ db }: TestApp['services'], runId: string): Promise<LogEvent[]> {
+  const chunks = await db.execute<{ events: LogEvent[] }>(`select events from run_events where run_id = '${runId}' order by first_seq`)
+  return chunks.flatMap(({ events }) => events)
+}
+
 let calls = 0
 const tool = Bun.serve({
   port: 0,
@@ -45,10 +54,7 @@ test('a process that stops finishes the step in hand, and another one goes on be
   expect(steps.map(({ key, state }: { key: string; state: string }) => `${key} ${state}`).toSorted()).toEqual(
     ['0/model:1', '0/model:2', '0/tool:1:0:book', '1/model:1', '1/model:2', '1/tool:1:0:book'].map((key) => `${key} done`),
   )
-  const events = await app.services.db.execute<{ events: { type: string }[] }>(
-    `select events from run_events where run_id = '${run.id}' order by first_seq`,
-  )
-  expect(events.flatMap((chunk) => chunk.events).filter(({ type }) => type === 'run-resumed')).toHaveLength(1)
+  expect((await storedLog(app.services, run.id)).filter(({ type }) => type === 'run-resumed')).toHaveLength(1)
   await other.runner.stop(0)
   await other.close()
 }, 30_000)
@@ -66,7 +72,7 @@ test('what was shown of a run that is handed over stands in PostgreSQL, whatever
     })
     const { redis } = services.stores
     const shown = async () => {
-      const [newest] = await redis.run((client) => client.xrevrange(redis.key('run', `{${run.id}}`, 'log'), '+', '-', 'COUNT', 1))
+      const [newest] = await redis.run((client) => client.xrevrange(logKey(redis, run.id), '+', '-', 'COUNT', 1))
       return Number.parseInt(newest?.[0] ?? '0', 10)
     }
     await until(async () => (await shown()) > 5)
@@ -99,15 +105,10 @@ async function cutOff(words: string, env: Record<string, string> = {}) {
   const { id } = await readRun()
   const { redis } = services.stores
   const shown = async (): Promise<LogEvent[]> => {
-    const rows = await redis.run((client) => client.xrange(redis.key('run', `{${id}}`, 'log'), '-', '+'))
+    const rows = await redis.run((client) => client.xrange(logKey(redis, id), '-', '+'))
     return rows.map(([, fields]) => JSON.parse(fields[1] ?? 'null'))
   }
-  const stored = async () => {
-    const chunks = await services.db.execute<{ events: LogEvent[] }>(
-      `select events from run_events where run_id = '${id}' order by first_seq`,
-    )
-    return chunks.flatMap(({ events }) => events)
-  }
+  const stored = () => storedLog(services, id)
   await until(async () => (await shown()).length > 10)
   const other = createServices(
     { ...own.config, redis: { ...own.config.redis, url: url.href } },
@@ -120,7 +121,7 @@ async function cutOff(words: string, env: Record<string, string> = {}) {
   await services.db.execute(`update runs set lease_until = now() where id = '${id}'`)
   // It finds out when it stores what it has shown.
   await until(async () => own.logged().includes('run taken over'))
-  const forget = () => redis.run((client) => client.del(redis.key('run', `{${id}}`, 'log')))
+  const forget = () => redis.run((client) => client.del(logKey(redis, id)))
   return { proxy, answer, readRun, shown, stored, forget, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
