@@ -2,7 +2,7 @@ import { Elysia, t } from 'elysia'
 import { agentCallerOf, type CallerDeps } from '~/platform/http/agent-caller'
 import { dataStream } from '~/platform/http/data-stream'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
-import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
+import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import { answerOfficially } from '~/runtime/a2a/official-server'
 import { describeA2a } from './about'
@@ -17,13 +17,13 @@ interface Deps extends CallerDeps {
   apiUrl: string
 }
 
-const Params = t.Object({ agent_id: Uuid })
+const Params = t.Object({ agent_id: GivenId })
 const BY_KEY = [{ agentKey: [] }, { bearer: [] }]
 const { limit } = PageQuery
 
 /** What everybody may read: how we speak, and what an agent says about itself. */
 export const a2aCardRoutes = ({ a2a, apiUrl }: Pick<Deps, 'a2a' | 'apiUrl'>) => {
-  const card = ({ params }: { params: { agent_id: string } }) => a2a.card(params.agent_id.toLowerCase())
+  const card = ({ params }: { params: { agent_id: string } }) => a2a.card(params.agent_id)
   const detail = { summary: 'The card of an agent', description: 'Both paths give the same card.', security: [], ...neverAnswers(429) }
   return new Elysia({ prefix: '/a2a', tags: ['a2a'] })
     .get('/health', () => describeA2a(apiUrl), {
@@ -50,7 +50,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       async function* ({ principal, params, body, request, server, set }) {
         // An agent may think for longer than the server's idle time.
         server?.timeout(request, 0)
-        const tasks = await a2a.tasksOf(principal, params.agent_id.toLowerCase(), request.signal)
+        const tasks = await a2a.tasksOf(principal, params.agent_id, request.signal)
         const version = versionOf(request.headers.get('a2a-version'), body)
         if (version === undefined) return { jsonrpc: '2.0', id: body.id ?? null, error: UNSUPPORTED }
         const answer = version === 'reference' ? await answerReference(tasks, body, apiUrl) : await answerOfficially(tasks, body, version)
@@ -95,7 +95,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
     .get(
       '/:agent_id',
       async function* ({ principal, params, query, request, set }) {
-        const tasks = await a2a.tasksOf(principal, params.agent_id.toLowerCase(), request.signal)
+        const tasks = await a2a.tasksOf(principal, params.agent_id, request.signal)
         if (query.taskId === undefined || request.method === 'HEAD') return tasks.card
         const about = await tasks.get(query.taskId)
         set.headers['x-accel-buffering'] = 'no'
@@ -108,7 +108,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       },
       {
         params: Params,
-        query: t.Object({ taskId: t.Optional(Uuid) }),
+        query: t.Object({ taskId: t.Optional(GivenId) }),
         detail: {
           summary: 'Follow a task as server-sent events; without `taskId` the card of the agent',
           security: BY_KEY,
@@ -121,27 +121,18 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
         },
       },
     )
-    .get(
-      '/:agent_id/sessions',
-      ({ principal, params, query }) => a2a.talks.sessions(principal, params.agent_id.toLowerCase(), query.external_id),
-      {
-        params: Params,
-        query: t.Object({ external_id: t.Optional(t.String({ minLength: 1, maxLength: 512 })) }),
-        response: { 200: SessionList },
-        detail: { summary: 'The conversation of a context or external id; without one the latest 100', security: BY_KEY },
-      },
-    )
+    .get('/:agent_id/sessions', ({ principal, params, query }) => a2a.talks.sessions(principal, params.agent_id, query.external_id), {
+      params: Params,
+      query: t.Object({ external_id: t.Optional(t.String({ minLength: 1, maxLength: 512 })) }),
+      response: { 200: SessionList },
+      detail: { summary: 'The conversation of a context or external id; without one the latest 100', security: BY_KEY },
+    })
     .get(
       '/:agent_id/sessions/:session_id/history',
       ({ principal, params, query }) =>
-        a2a.talks.history(
-          principal,
-          params.agent_id.toLowerCase(),
-          params.session_id,
-          query.limit === undefined ? 50 : pageOf(query).limit,
-        ),
+        a2a.talks.history(principal, params.agent_id, params.session_id, query.limit === undefined ? 50 : pageOf(query).limit),
       {
-        params: t.Object({ agent_id: Uuid, session_id: t.String({ minLength: 3, maxLength: 200 }) }),
+        params: t.Object({ agent_id: GivenId, session_id: t.String({ minLength: 3, maxLength: 200 }) }),
         query: t.Object({ limit }),
         response: { 200: SessionHistory },
         detail: { summary: 'The last messages of a conversation', security: BY_KEY },
@@ -151,7 +142,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       '/:agent_id/conversation/history',
       async ({ principal, params, body }) => {
         const { contextId, external_id, limit = 50 } = body.params
-        const result = await a2a.talks.conversation(principal, params.agent_id.toLowerCase(), contextId ?? external_id ?? '', limit)
+        const result = await a2a.talks.conversation(principal, params.agent_id, contextId ?? external_id ?? '', limit)
         return { jsonrpc: '2.0' as const, id: idOf(body.id), result }
       },
       {

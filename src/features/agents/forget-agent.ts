@@ -34,7 +34,7 @@ export async function forgetAgent({ tx, audit, notify }: Unit, { clientId, id }:
 
 /** The places are those of `referencesOf`. A node of a workflow stays where it is, with no agent chosen. */
 export function withoutAgent(type: AgentType, config: Config, id: string): Config {
-  const isIt = (value: unknown) => typeof value === 'string' && value.toLowerCase() === id.toLowerCase()
+  const isIt = (value: unknown) => typeof value === 'string' && value.toLowerCase() === id
   const left: Config = { ...config }
   for (const list of ['sub_agents', 'agent_tools']) {
     const named = config[list]

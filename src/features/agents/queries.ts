@@ -156,7 +156,7 @@ export const lockReferrers = (db: Db, clientId: string, id: string, limit: numbe
   db
     .select(view)
     .from(agents)
-    .where(and(eq(agents.clientId, clientId), sql`agent_targets(${agents.type}, ${agents.config}) @> array[${id.toLowerCase()}]`))
+    .where(and(eq(agents.clientId, clientId), sql`agent_targets(${agents.type}, ${agents.config}) @> array[${id}]`))
     .orderBy(asc(agents.id))
     .limit(limit)
     .for('update')

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, described, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, described, GivenId, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
 import { AGENT_TYPES } from './table'
 
 const Config = t.Record(t.String({ maxLength: 200 }), t.Unknown())
@@ -45,7 +45,7 @@ const fields = {
 }
 
 export const NewAgent = t.Object({
-  client_id: Uuid,
+  client_id: GivenId,
   name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
   type: AgentType,
   ...fields,
@@ -54,7 +54,7 @@ export type NewAgent = Static<typeof NewAgent>
 
 /** Any subset. The web frontend sends the whole agent back as it read it: what the server owns is accepted and ignored. */
 export const AgentChange = t.Object({
-  client_id: t.Optional(Uuid),
+  client_id: t.Optional(GivenId),
   name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
   type: t.Optional(AgentType),
   ...fields,
@@ -67,7 +67,7 @@ export type AgentChange = Static<typeof AgentChange>
 /** As a file may have it: whatever else it says is not read. */
 export const ImportedAgent = t.Object({
   id: t.Optional(t.String({ maxLength: 200 })),
-  client_id: t.Optional(Uuid),
+  client_id: t.Optional(GivenId),
   name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
   type: AgentType,
   ...fields,

@@ -1,12 +1,12 @@
 import { Elysia, t } from 'elysia'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
-import { pageOf, Uuid } from '~/platform/http/schema'
+import { GivenId, pageOf } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Approval, ApprovalDecision, ApprovalQuery, RunApproval } from './schema'
 import type { ApprovalService } from './service'
 
-const Params = t.Object({ approval_id: Uuid })
+const Params = t.Object({ approval_id: GivenId })
 
 export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalService; session: OpenSession }) =>
   new Elysia({ tags: ['runs'] })
@@ -39,7 +39,7 @@ export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalServ
       '/runs/:run_id/approve',
       ({ principal, params, body, request }) => approvals.decideOf(idempotent(principal, request, body), params.run_id, body),
       {
-        params: t.Object({ run_id: Uuid }),
+        params: t.Object({ run_id: GivenId }),
         body: RunApproval,
         response: { 200: Approval },
         detail: { summary: 'The same for the one thing that a run waits for', parameters: [idempotencyKey] },

@@ -3,7 +3,7 @@ import { nextLink, positionOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
-import { pageOf, Uuid } from '~/platform/http/schema'
+import { GivenId, pageOf } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { textStream } from '~/platform/http/text-stream'
 import { AdminExportQuery, AdminListQuery, AuditLog, Erased, Erasure, ExportQuery, ListQuery, Verification, VerifyQuery } from './schema'
@@ -72,7 +72,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         return items
       },
       {
-        params: t.Object({ client_id: Uuid }),
+        params: t.Object({ client_id: GivenId }),
         query: ListQuery,
         response: { 200: t.Array(AuditLog) },
         detail: {
@@ -87,7 +87,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       '/clients/:client_id/audit-logs/export',
       async ({ principal, params, query }) => textStream(NDJSON, await audit.export(principal, { ...query, client_id: params.client_id })),
       {
-        params: t.Object({ client_id: Uuid }),
+        params: t.Object({ client_id: GivenId }),
         query: ExportQuery,
         detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported, ...neverAnswers(404) },
       },

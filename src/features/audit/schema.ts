@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { CursorQuery } from '~/platform/http/cursor'
-import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 
 export type AuditLog = Static<typeof AuditLog>
 export const AuditLog = t.Object(
@@ -24,8 +24,8 @@ export const AuditLog = t.Object(
 const Text = t.Optional(t.String({ minLength: 1, maxLength: 200 }))
 const Moment = t.Optional(t.String({ format: 'date-time', error: 'Must be a date and time as in RFC 3339' }))
 const filters = {
-  user_id: t.Optional(Uuid),
-  actor_user_id: t.Optional(Uuid),
+  user_id: t.Optional(GivenId),
+  actor_user_id: t.Optional(GivenId),
   action: Text,
   resource_type: Text,
   resource_id: Text,
@@ -36,7 +36,7 @@ export type AuditFilter = Static<typeof AuditFilter>
 const AuditFilter = t.Object(filters)
 export const ListQuery = t.Object({ ...PageQuery, ...CursorQuery, ...filters })
 export const ExportQuery = AuditFilter
-const OfClient = { client_id: t.Optional(Uuid) }
+const OfClient = { client_id: t.Optional(GivenId) }
 export const AdminListQuery = t.Object({ ...PageQuery, ...CursorQuery, ...filters, ...OfClient })
 export const AdminExportQuery = t.Object({ ...filters, ...OfClient })
 
@@ -44,7 +44,7 @@ const Hash = t.String({ pattern: '^[0-9a-f]{64}$', error: 'Must be 64 hex digits
 const Seq = t.String({ pattern: '^(?:0|[1-9][0-9]{0,14})$', error: 'Must be a whole number' })
 
 export const VerifyQuery = t.Object({
-  client_id: t.Optional(t.String({ ...Uuid, description: "The client whose chain is checked; absent: the platform's own." })),
+  client_id: t.Optional(t.String({ ...GivenId, description: "The client whose chain is checked; absent: the platform's own." })),
   after: t.Optional(t.String({ ...Seq, description: '`verified_to` of an answer that was not complete: goes on behind it.' })),
   anchor_seq: t.Optional(t.String({ ...Seq, description: 'A row whose hash you noted down elsewhere, from an earlier `head`.' })),
   anchor_hash: t.Optional(t.String({ ...Hash, description: 'The hash that you noted down.' })),
@@ -83,7 +83,7 @@ export const Verification = t.Object(
 
 export const Erasure = t.Object(
   {
-    user_id: t.Optional(t.String({ ...Uuid, description: 'What this user did.' })),
+    user_id: t.Optional(t.String({ ...GivenId, description: 'What this user did.' })),
     resource_type: t.Optional(t.String({ minLength: 1, maxLength: 200, description: 'With `resource_id`: what was done to this thing.' })),
     resource_id: t.Optional(t.String({ minLength: 1, maxLength: 200 })),
   },

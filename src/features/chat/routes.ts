@@ -6,7 +6,7 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
-import { choice, Uuid } from '~/platform/http/schema'
+import { choice, GivenId } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import type { Foresight } from './foresight'
 import { ChatAnswer, ChatMessage } from './schema'
@@ -19,7 +19,7 @@ interface Deps extends CallerDeps {
   foresight: Foresight
 }
 
-const Params = t.Object({ agent_id: Uuid, external_id: t.String({ minLength: 1, maxLength: 128 }) })
+const Params = t.Object({ agent_id: GivenId, external_id: t.String({ minLength: 1, maxLength: 128 }) })
 const Query = t.Object({
   stream: t.Optional(choice(['true', 'false'], { description: 'Answer with server-sent events as they come.' })),
   on_disconnect: t.Optional(choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves.' })),
@@ -39,7 +39,7 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
         // A model may think for longer than the server's idle time; streams send heartbeats, a waiting request cannot.
         server?.timeout(request, 0)
         const turn = {
-          agentId: params.agent_id.toLowerCase(),
+          agentId: params.agent_id,
           externalId: params.external_id,
           message: body,
           onDisconnect: query.on_disconnect ?? 'continue',
@@ -76,7 +76,7 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
     )
 
 const SocketParams = t.Object({
-  agent_id: Uuid,
+  agent_id: GivenId,
   external_id: t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$', error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -' }),
 })
 const SocketQuery = t.Object({
@@ -92,7 +92,7 @@ export const chatSocketRoutes = ({ sockets }: { sockets: ChatSockets }) =>
       if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
         throw new DomainError('malformed-request', 'This is a WebSocket: ask for an upgrade.', { headers: { upgrade: 'websocket' } })
       const data = sockets.admit({
-        agentId: params.agent_id.toLowerCase(),
+        agentId: params.agent_id,
         externalId: params.external_id,
         origin: originOf(request),
         webOrigin: request.headers.get('origin'),

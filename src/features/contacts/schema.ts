@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Uuid } from '~/platform/http/schema'
+import { GivenId, Uuid } from '~/platform/http/schema'
 
 export const Contact = t.Object(
   {
@@ -15,7 +15,7 @@ export type Contact = Static<typeof Contact>
 
 /** For making one and for replacing it: what is left out is empty afterwards. */
 export const NewContact = t.Object({
-  client_id: Uuid,
+  client_id: GivenId,
   ext_id: t.Optional(
     t.Nullable(
       t.Union([t.Literal(''), t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$' })], {

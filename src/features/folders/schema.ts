@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { GivenId, Name, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const Folder = t.Object(
   {
@@ -16,7 +16,7 @@ export type Folder = Static<typeof Folder>
 
 const Description = t.Optional(t.Nullable(t.String({ maxLength: 4000 })))
 
-export const NewFolder = t.Object({ client_id: Uuid, name: Name, description: Description })
+export const NewFolder = t.Object({ client_id: GivenId, name: Name, description: Description })
 export type NewFolder = Static<typeof NewFolder>
 
 /** A description of null means unchanged. */

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, GivenId, Name, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const ProviderKey = t.Object(
   {
@@ -19,7 +19,7 @@ export type ProviderKey = Static<typeof ProviderKey>
 const Provider = t.String({ minLength: 1, maxLength: 100 })
 const KeyValue = t.String({ minLength: 1, maxLength: 4000 })
 
-export const NewProviderKey = t.Object({ client_id: Uuid, name: Name, provider: Provider, key_value: KeyValue })
+export const NewProviderKey = t.Object({ client_id: GivenId, name: Name, provider: Provider, key_value: KeyValue })
 export type NewProviderKey = Static<typeof NewProviderKey>
 
 /** Null and absent mean unchanged; so does an empty `key_value`, which the web frontend sends with every rename. */

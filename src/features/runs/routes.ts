@@ -3,13 +3,13 @@ import { nextLink, positionOf } from '~/platform/http/cursor'
 import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
 import { problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
-import { described, pageOf, Uuid } from '~/platform/http/schema'
+import { described, GivenId, pageOf } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { eventStream, lastEventId } from './event-stream'
 import { NewRun, Reconciliation, Run, RunItem, RunQuery } from './schema'
 import type { RunService } from './service'
 
-const Params = t.Object({ run_id: Uuid })
+const Params = t.Object({ run_id: GivenId })
 
 export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSession }) =>
   new Elysia({ tags: ['runs'] })
@@ -19,7 +19,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
       async function* ({ principal, params, body, request, server, set }) {
         // An agent may think for longer than the server's idle time; streams send heartbeats, a waiting request cannot.
         server?.timeout(request, 0)
-        const { runId } = await runs.begin(idempotent(principal, request, body), params.agent_id.toLowerCase(), body)
+        const { runId } = await runs.begin(idempotent(principal, request, body), params.agent_id, body)
         const location = `/api/v1/runs/${runId}`
         set.headers.location = location
         if (body.mode === 'background') {
@@ -41,7 +41,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         return undefined
       },
       {
-        params: t.Object({ agent_id: Uuid }),
+        params: t.Object({ agent_id: GivenId }),
         body: NewRun,
         detail: {
           summary: 'Run an agent: wait for its end, watch it, or leave it to the background',

@@ -117,7 +117,7 @@ export function createSignInService(deps: Deps) {
     /** One of the own sign-ins, on whatever device. @throws DomainError `not-found` */
     async endOne(principal: UserPrincipal, id: string): Promise<void> {
       authorize(principal, 'write', { kind: 'account', userId: principal.userId })
-      await end(principal, id.toLowerCase(), 'end_session', { own: true })
+      await end(principal, id, 'end_session', { own: true })
     },
 
     /** All own sign-ins, this one too. */

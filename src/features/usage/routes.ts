@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { neverAnswers } from '~/platform/http/docs/responses'
-import { Uuid } from '~/platform/http/schema'
+import { GivenId } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Budget, BudgetPath, NewBudget, UsageQuery, UsageSum } from './schema'
 import type { UsageService } from './service'
@@ -19,7 +19,7 @@ export const usageRoutes = ({ usage, session }: { usage: UsageService; session: 
       },
     )
     .get('/budgets/:client_id', ({ principal, params }) => usage.list(principal, params.client_id), {
-      params: t.Object({ client_id: Uuid }),
+      params: t.Object({ client_id: GivenId }),
       response: { 200: t.Array(Budget) },
       detail: { summary: "A client's budgets", ...neverAnswers(404) },
     })
@@ -38,4 +38,9 @@ export const usageRoutes = ({ usage, session }: { usage: UsageService; session: 
       { params: BudgetPath, detail: { summary: 'Lift a limit' } },
     )
 
-const budgetOf = ({ client_id, scope, scope_id }: typeof BudgetPath.static) => ({ clientId: client_id, scope, scopeId: scope_id })
+/** A session is named by more than a UUID, so its id is taken as it is written. */
+const budgetOf = ({ client_id, scope, scope_id }: typeof BudgetPath.static) => ({
+  clientId: client_id,
+  scope,
+  scopeId: scope === 'session' ? scope_id : scope_id.toLowerCase(),
+})

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, GivenId, Timestamp, Uuid } from '~/platform/http/schema'
 import { BUDGET_SCOPES } from './table'
 
 export const GROUPS = ['day', 'agent', 'session', 'run', 'model'] as const
@@ -11,8 +11,8 @@ const Moment = t.String({
 })
 
 export const UsageQuery = t.Object({
-  client_id: t.Optional(Uuid),
-  agent_id: t.Optional(Uuid),
+  client_id: t.Optional(GivenId),
+  agent_id: t.Optional(GivenId),
   from: t.Optional(Moment),
   to: t.Optional(Moment),
   group_by: t.Optional(choice(GROUPS, { description: 'Default: day, in UTC.' })),
@@ -55,4 +55,8 @@ export const NewBudget = t.Object({
   limit_usd: t.Number({ minimum: 0, maximum: 1_000_000, description: 'All that may ever be spent: raise it to add to what is left.' }),
 })
 
-export const BudgetPath = t.Object({ client_id: Uuid, scope: choice(BUDGET_SCOPES), scope_id: t.String({ minLength: 1, maxLength: 200 }) })
+export const BudgetPath = t.Object({
+  client_id: GivenId,
+  scope: choice(BUDGET_SCOPES),
+  scope_id: t.String({ minLength: 1, maxLength: 200 }),
+})

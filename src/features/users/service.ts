@@ -77,7 +77,7 @@ export function createUserService({ db, write, hashNewPassword, sendVerification
     /** Switches off anybody but oneself and signs them out everywhere. There is always an active admin left: the one who does it. */
     async deactivate(principal: UserPrincipal, id: string): Promise<void> {
       authorize(principal, 'write', { kind: 'platform' })
-      if (id.toLowerCase() === principal.userId) throw new DomainError('not-possible', 'Unable to deactivate your own user')
+      if (id === principal.userId) throw new DomainError('not-possible', 'Unable to deactivate your own user')
       const ended = await write(principal, async ({ tx, audit }) => {
         const admins = await lockActiveAdmins(tx)
         if (!admins.some((admin) => admin.id === principal.userId))

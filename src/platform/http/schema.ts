@@ -9,8 +9,17 @@ export const Uuid = t.String({
   error: 'Must be a UUID',
 })
 
+/**
+ * An id that a request names. RFC 9562 lets it be written in either case; from here on it is spelt as PostgreSQL does, because secrets are bound to it,
+ * and keys of Redis, caches and comparisons hold it as a text.
+ */
+export const GivenId = t
+  .Transform(Uuid)
+  .Decode((id) => id.toLowerCase())
+  .Encode((id) => id)
+
 /** The web frontend sends `""` where it means none. */
-export const OptionalId = t.Optional(t.Nullable(t.Union([Uuid, t.Literal('')])))
+export const OptionalId = t.Optional(t.Nullable(t.Union([GivenId, t.Literal('')])))
 export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)
 
 export const Email = t.String({ format: 'email', maxLength: 254, error: 'Must be an email address of at most 254 characters' })

@@ -1,12 +1,12 @@
 import { type Static, t } from 'elysia'
-import { Uuid } from '~/platform/http/schema'
+import { GivenId } from '~/platform/http/schema'
 import { AgentChange, NewAgent } from '../schema'
 
 /** What a definition may be is told in the answer; only whose it is must be right. */
 export const ValidationRequest = t.Object(
   {
-    client_id: t.Optional(Uuid),
-    id: t.Optional(Uuid),
+    client_id: t.Optional(GivenId),
+    id: t.Optional(GivenId),
   },
   {
     additionalProperties: true,
