@@ -1,5 +1,6 @@
 import { type Static, t } from 'elysia'
 import { CursorQuery } from '~/platform/http/cursor'
+import { GivenMoment } from '~/platform/http/moment'
 import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 
 export type AuditLog = Static<typeof AuditLog>
@@ -22,7 +23,7 @@ export const AuditLog = t.Object(
 )
 
 const Text = t.Optional(t.String({ minLength: 1, maxLength: 200 }))
-const Moment = t.Optional(t.String({ format: 'date-time', error: 'Must be a date and time as in RFC 3339' }))
+const Moment = t.Optional(GivenMoment)
 const filters = {
   user_id: t.Optional(GivenId),
   actor_user_id: t.Optional(GivenId),

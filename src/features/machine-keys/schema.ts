@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { GivenMoment } from '~/platform/http/moment'
 import { choice, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
 import { SCOPES } from '~/platform/principal'
 
@@ -8,7 +9,7 @@ export const NewMachineKey = t.Object({
   name: Name,
   scopes: Scopes,
   agent_id: OptionalId,
-  expires_at: t.Optional(t.Nullable(t.String({ format: 'date-time', description: 'Absent: it does not expire.' }))),
+  expires_at: t.Optional(t.Nullable({ ...GivenMoment, description: 'Absent: it does not expire.' })),
 })
 export type NewMachineKey = Static<typeof NewMachineKey>
 

@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type as t } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { CursorQuery } from '~/platform/http/cursor'
+import { GivenMoment } from '~/platform/http/moment'
 import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 import { BULK_TEMPLATES } from '~/platform/outbox/mail-kind'
 import { DELIVERY_STATES, SUPPRESSIONS } from './table'
@@ -98,7 +99,7 @@ export const EmailDetail = t.Object(
 )
 export type EmailDetail = Static<typeof EmailDetail>
 
-const Moment = t.Optional(t.String({ format: 'date-time', error: 'Must be a date and time as in RFC 3339' }))
+const Moment = t.Optional(GivenMoment)
 const filters = {
   state: t.Optional(choice(DELIVERY_STATES)),
   template: t.Optional(choice(TEMPLATES)),

@@ -1,20 +1,16 @@
 import { type Static, t } from 'elysia'
+import { GivenMoment } from '~/platform/http/moment'
 import { choice, GivenId, Timestamp, Uuid } from '~/platform/http/schema'
 import { BUDGET_SCOPES } from './table'
 
 export const GROUPS = ['day', 'agent', 'session', 'run', 'model'] as const
 export type UsageGroup = (typeof GROUPS)[number]
 
-const Moment = t.String({
-  pattern: '^\\d{4}-\\d{2}-\\d{2}(T\\d{2}:\\d{2}(:\\d{2}(\\.\\d{1,6})?)?(Z|[+-]\\d{2}:\\d{2}))?$',
-  error: 'Must be an ISO 8601 date, or date and time with a zone',
-})
-
 export const UsageQuery = t.Object({
   client_id: t.Optional(GivenId),
   agent_id: t.Optional(GivenId),
-  from: t.Optional(Moment),
-  to: t.Optional(Moment),
+  from: t.Optional(GivenMoment),
+  to: t.Optional(GivenMoment),
   group_by: t.Optional(choice(GROUPS, { description: 'Default: day, in UTC.' })),
 })
 

@@ -1,7 +1,7 @@
 import { authorize, authorizeReach } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
-import { invalid, notFound } from '~/platform/errors'
+import { notFound } from '~/platform/errors'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { type BudgetRow, deleteBudget, hasScope, listBudgets, sumUsage, upsertBudget } from './queries'
@@ -43,8 +43,8 @@ export function createUsageService({ db, write, clock, wakeUnpaid }: Deps) {
       const period = {
         agentId,
         groupBy,
-        from: momentOf('/query/from', from, clock.now() - DEFAULT_PERIOD_MS),
-        to: momentOf('/query/to', to, clock.now() + 60_000),
+        from: from ?? new Date(clock.now() - DEFAULT_PERIOD_MS).toISOString(),
+        to: to ?? new Date(clock.now() + 60_000).toISOString(),
       }
       return sumUsage(db, { clientId: clientId ?? reach.clientId, agentId: reach.agentId }, period)
     },
@@ -79,14 +79,6 @@ export function createUsageService({ db, write, clock, wakeUnpaid }: Deps) {
 }
 
 /** The schema knows what a moment looks like, and not how many days a month has. */
-function momentOf(pointer: string, given: string | undefined, otherwise: number): string {
-  const at = given === undefined ? otherwise : Date.parse(given)
-  const day = given?.slice(0, 10)
-  if (Number.isNaN(at) || (day !== undefined && new Date(Date.parse(day)).toISOString().slice(0, 10) !== day))
-    throw invalid(pointer, 'format', 'There is no such moment')
-  return new Date(at).toISOString()
-}
-
 const shown = ({ clientId, scope, scopeId, ...row }: BudgetRow): Budget => ({
   client_id: clientId,
   scope,

@@ -11,6 +11,10 @@ export const admin = table('3.3 /admin', [
   { what: 'a negative skip', ask: 'GET /admin/audit-logs?skip=-1', who: 'admin', status: 422 },
   { what: 'not a user id', ask: 'GET /admin/audit-logs?user_id=x', who: 'admin', status: 422 },
   { what: 'not a date', ask: 'GET /admin/audit-logs?start_date=x', who: 'admin', status: 422 },
+  { what: 'a day that does not exist', ask: 'GET /admin/audit-logs?start_date=2026-02-30T00:00:00Z', who: 'admin', status: 422 },
+  { what: 'a date in quotes', ask: 'GET /admin/audit-logs?start_date=%222026-01-01T00:00:00Z%22', who: 'admin', status: 422 },
+  { what: 'a moment before the first year', ask: 'GET /admin/audit-logs?end_date=0001-01-01T00:00:00%2B01:00', who: 'admin', status: 422 },
+  { what: 'ISO 8601 without an offset', ask: 'GET /admin/audit-logs?start_date=2026-01-01T00:00:00', who: 'admin', status: 200 },
   { what: 'the admins', ask: 'GET /admin/users', who: 'admin', status: 200 },
   { what: 'not for users', ask: 'GET /admin/users', who: 'ada', status: 403, says: admins },
   {

@@ -56,6 +56,7 @@ export const runs = table('Beyond: runs, approvals, usage, budgets', [
   row('POST /runs/{run}/reconcile', 'ada', 200, 'what became of a step', { made: openStep, ...body({ step: 'tool:1', decision: 'fail' }) }),
   row('GET /usage', 'ada', 200, 'what it cost'),
   row('GET /usage?from=2020-02-31', 'ada', 422, 'no day'),
+  row('GET /usage?to=9999-12-31T23:59:59-01:00', 'ada', 422, 'a moment behind the last year'),
   row('PUT /budgets/{ada}/agent/{agent}', 'ada', 200, 'a budget', { ...body({ limit_usd: 0 }), body: { limit_usd: 0 } }),
   row('PUT /budgets/{unknown}/client/{unknown}', 'admin', 404, 'of no client', { ...body({ limit_usd: 1 }), says: 'Client not found' }),
   row('GET /budgets/{ada}', 'ada', 200, 'the budgets'),
