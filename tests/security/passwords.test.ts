@@ -195,6 +195,17 @@ test('PWD-15: a long passphrase of any characters is accepted', async () => {
   expect((await register(newAddress(), `${'a word, another and 🙂 '.repeat(3)}!`.slice(0, 64))).status).toBe(201)
 })
 
+test('PWD-04, PWD-15: the length of a password is counted in characters, an emoji as one of them', async () => {
+  const longest = '🙂🌵🦀🚲'.repeat(32)
+  const email = newAddress()
+  expect((await register(email, longest)).status).toBe(201)
+  // Found right, so that only the address is left to be confirmed.
+  expect(outcomeOf(await login(email, longest))).toBe('403 email-not-verified')
+  for (const password of [`${longest}x`, '🙂🌵🦀🚲', '🙂🌵🦀🚲abc'])
+    expect(outcomeOf(await register(newAddress(), password))).toBe('422 validation-failed')
+  expect((await register(newAddress(), '🙂🌵🦀🚲abcd')).status).toBe(201)
+})
+
 test('PWD-16: a changed password ends the other sign-ins and is told by mail', async () => {
   const person = await newPerson()
   const { body: other } = await login(person.email, PASSWORD)

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
-import { Email, GivenPassword, Name } from '~/platform/http/schema'
+import { Email, GivenPassword, Name, passwordOf } from '~/platform/http/schema'
 
 export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }) => {
-  const NewPassword = t.String({ minLength: passwordMinLength, maxLength: 128, error: `Must have ${passwordMinLength} to 128 characters` })
+  const NewPassword = passwordOf(passwordMinLength)
   return {
     Registration: t.Object({ email: Email, password: NewPassword, name: Name }),
     Login: t.Object({ email: Email, password: GivenPassword }),

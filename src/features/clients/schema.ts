@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { Email, Name, passwordOf, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const Client = t.Object({ id: Uuid, name: t.String(), email: t.String(), created_at: Timestamp }, { title: 'Client' })
 export type Client = Static<typeof Client>
@@ -17,6 +17,6 @@ export type ClientSecurity = Static<typeof ClientSecurity>
 export const NewClient = t.Object({
   name: Name,
   email: Email,
-  password: t.String({ minLength: 8, maxLength: 128, error: 'Must have 8 to 128 characters' }),
+  password: passwordOf(8),
 })
 export type NewClient = Static<typeof NewClient>

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, Email, Name, passwordOf, Timestamp, Uuid } from '~/platform/http/schema'
 import { MEMBER_ROLES } from '~/platform/principal'
 
 const Role = choice(MEMBER_ROLES, { description: 'viewer reads, member also writes, owner also manages people and settings.' })
@@ -41,6 +41,6 @@ export const acceptanceSchema = ({ passwordMinLength }: { passwordMinLength: num
   t.Object({
     token: t.String({ minLength: 1, maxLength: 200 }),
     name: Name,
-    password: t.String({ minLength: passwordMinLength, maxLength: 128, error: `Must have ${passwordMinLength} to 128 characters` }),
+    password: passwordOf(passwordMinLength),
   })
 export type Acceptance = Static<ReturnType<typeof acceptanceSchema>>

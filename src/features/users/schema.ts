@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Email, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { Email, Name, passwordOf, Timestamp, Uuid } from '~/platform/http/schema'
 import { LOCALES } from '~/platform/locale'
 
 export const User = t.Object(
@@ -28,7 +28,7 @@ export const OwnLocale = t.Object({
 export type OwnLocale = Static<typeof OwnLocale>
 
 /** A first password that one person gives another: replaced within days, so only its length is asked for. */
-export const InitialPassword = t.String({ minLength: 8, maxLength: 128, error: 'Must have 8 to 128 characters' })
+export const InitialPassword = passwordOf(8)
 export const INITIAL_PASSWORD_DAYS = 7
 
 export const NewAdmin = t.Object({ email: Email, password: InitialPassword, name: Name })

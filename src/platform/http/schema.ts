@@ -23,8 +23,16 @@ export const OptionalId = t.Optional(t.Nullable(t.Union([GivenId, t.Literal('')]
 export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)
 
 export const Email = t.String({ format: 'email', maxLength: 254, error: 'Must be an email address of at most 254 characters' })
+/** Counted as people and JSON Schema do, by code points: four emoji are no eight characters, and a hundred are no two hundred. */
+export const passwordOf = (minLength: number, maxLength = 128) =>
+  t.Unsafe<string>({ error: `Must have ${minLength} to ${maxLength} characters`, [Kind]: 'Password', type: 'string', minLength, maxLength })
+TypeRegistry.Set('Password', ({ minLength, maxLength }: { minLength: number; maxLength: number }, value) => {
+  if (typeof value !== 'string' || value.length > 2 * maxLength) return false
+  const length = [...value].length
+  return length >= minLength && length <= maxLength
+})
 /** A password that is only checked: any length that could ever have been set. */
-export const GivenPassword = t.String({ minLength: 1, maxLength: 128, error: 'Must have 1 to 128 characters' })
+export const GivenPassword = passwordOf(1)
 /** A date on its way out; JSON makes it ISO 8601 with `Z`. */
 export const Timestamp = t.Unsafe<Date | string>({ [Kind]: 'Timestamp', type: 'string', format: 'date-time' })
 TypeRegistry.Set('Timestamp', (_schema, value) => value instanceof Date || typeof value === 'string')
