@@ -84,6 +84,21 @@ export class DomainError extends Error {
 /** Absent, or another client's: both are answered alike. `thing` starts with a capital: `Agent`. */
 export const notFound = (thing: string) => new DomainError('not-found', `${thing} not found`)
 
+/** What was refused of an address, with the field that it came in: who checks addresses does not know. Anything else stays as it is. */
+export const inField = (pointer: string, error: unknown): unknown =>
+  error instanceof DomainError && error.problem === 'url-not-allowed' && error.errors === undefined
+    ? new DomainError(error.problem, error.message, { cause: error, errors: [{ pointer, code: error.problem, message: error.message }] })
+    : error
+
+/** Runs the check of a field. @throws what it throws, as `inField` has it */
+export function checkField<T>(pointer: string, check: () => T): T {
+  try {
+    return check()
+  } catch (error) {
+    throw inField(pointer, error)
+  }
+}
+
 /** One field refused by a rule that no schema can state. */
 export const invalid = (pointer: string, code: string, message: string) =>
   new DomainError('validation-failed', message, { errors: [{ pointer, code, message }] })

@@ -149,9 +149,13 @@ async function claimKey(tx: Db, actor: Actor) {
   if (before === undefined)
     throw new DomainError('idempotency-in-progress', 'A request with this Idempotency-Key is still being worked on.')
   if (before.fingerprint !== fingerprint)
-    throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for a different request.')
+    throw new DomainError('idempotency-key-reused', REUSED, {
+      errors: [{ pointer: '/header/idempotency-key', code: 'reused', message: REUSED }],
+    })
   return before
 }
+
+const REUSED = 'This Idempotency-Key was used for a different request.'
 
 async function keepAnswer(tx: Db, actor: Actor, response: unknown) {
   if (actor.idempotency === undefined) return

@@ -74,7 +74,9 @@ test('COST-04: a process that dies after its COMMIT has done it: another gives t
 test('COST-04: another body is refused; another route and another client are others, a colleague is not', async () => {
   const { status, body } = await makeFolder('mine', 'scope')
   expect(status).toBe(201)
-  expect(problemOf(await makeFolder('other', 'scope'))).toBe('422 idempotency-key-reused')
+  const reused = await makeFolder('other', 'scope')
+  expect(problemOf(reused)).toBe('422 idempotency-key-reused')
+  expect(reused.body.errors).toMatchObject([{ pointer: '/header/idempotency-key', code: 'reused' }])
   const contact = await app.ada.call('POST', '/api/v1/contacts', { client_id: app.ada.clientId }, keyOf('scope'))
   expect(contact.status).toBe(201)
   const foreign = await makeFolder('mine', 'scope', app.bob)

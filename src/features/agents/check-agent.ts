@@ -1,4 +1,4 @@
-import { DomainError, type FieldError, invalid } from '~/platform/errors'
+import { checkField, DomainError, type FieldError, invalid } from '~/platform/errors'
 import { idOrNull } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import { isKnownModel } from '~/runtime/model/providers'
@@ -25,7 +25,7 @@ export type CheckedAgent = ReturnType<typeof checkAgent>
  * @throws DomainError `validation-failed` with a pointer for each fault, `url-not-allowed`
  */
 export function checkAgent(draft: Draft, outbound: Outbound) {
-  for (const { check } of rulesOf(draft, outbound)) check()
+  for (const { pointer, check } of rulesOf(draft, outbound)) checkField(pointer, check)
   const { type, name, config, model, api_key_id, folder_id, agent_card_url, ...texts } = draft
   return {
     type,

@@ -1,5 +1,6 @@
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
+import { inField } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import { fetchAgentCard } from './agent-card'
 import { checkCardUrl, type Draft } from './check-agent'
@@ -14,7 +15,10 @@ export type Drafts = ReturnType<typeof createDrafts>
 export function createDrafts({ db, outbound }: { db: Db; outbound: Outbound }) {
   /** @throws DomainError `validation-failed`, `url-not-allowed`, `not-possible` */
   const withCard = async (draft: Draft): Promise<Draft> => {
-    const { name, description, card } = await fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
+    const asked = fetchAgentCard(outbound, checkCardUrl(draft.agent_card_url))
+    const { name, description, card } = await asked.catch((error: unknown) => {
+      throw inField('/agent_card_url', error)
+    })
     return { ...draft, name: draft.name || name, description, config: { ...draft.config, agent_card: card } }
   }
 

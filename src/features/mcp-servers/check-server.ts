@@ -1,4 +1,4 @@
-import { DomainError, invalid } from '~/platform/errors'
+import { checkField, DomainError, invalid } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import { stdioFaults } from '~/runtime/mcp/stdio-rules'
 
@@ -13,7 +13,7 @@ export function checkServer(
   const { url, headers, command = 'npx', args = [], env = {} } = configJson
   if (url !== undefined && url !== null) {
     if (typeof url !== 'string' || url === '') throw invalid('/config_json/url', 'required', 'URL is required')
-    outbound.check(url)
+    checkField('/config_json/url', () => outbound.check(url))
     if (headers !== undefined && headers !== null) outbound.checkHeaders(textsOf(headers, 'headers'), '/config_json/headers')
     return
   }

@@ -1,7 +1,7 @@
 import { authorize, can } from '~/platform/access'
 import { hideConfig, maskConfig, openConfig, restoreConfig, sealConfig } from '~/platform/catalogue-secrets'
 import type { Db } from '~/platform/db'
-import { DomainError, notFound } from '~/platform/errors'
+import { DomainError, inField, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
@@ -45,7 +45,7 @@ export function createMcpServerService({ db, write, secrets, outbound, discoverT
   })
 
   const discovered = async (configJson: Record<string, unknown>): Promise<CatalogueTool[]> =>
-    (await discoverTools({ configJson })).map(({ name, description }) => ({
+    (await discoverTools({ configJson }).catch(refuseAddress)).map(({ name, description }) => ({
       id: name,
       name,
       description,
@@ -149,6 +149,11 @@ export function createMcpServerService({ db, write, secrets, outbound, discoverT
       })
     },
   }
+}
+
+/** A host name is looked up only when its server is asked. */
+function refuseAddress(error: unknown): never {
+  throw inField('/config_json/url', error)
 }
 
 /** What the secrets of an entry are sealed for. */

@@ -1,5 +1,5 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { DomainError } from '~/platform/errors'
+import { checkField, DomainError } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import { checkHttpTool, HttpToolSpec } from '~/runtime/tools/http-tool'
 import type { Tool } from './schema'
@@ -24,7 +24,7 @@ export function checkSpec(tool: Named, outbound: Outbound): void {
     .slice(0, 20)
     .map(({ path, message }) => ({ pointer: `/config_json${path}`, code: 'invalid', message }))
   if (errors.length > 0) throw new DomainError('validation-failed', `config_json: ${errors[0]?.message}`, { errors })
-  checkHttpTool(spec as HttpToolSpec, outbound, '/config_json')
+  checkField('/config_json/endpoint', () => checkHttpTool(spec as HttpToolSpec, outbound, '/config_json'))
 }
 
 /** The spec with an agent's values in place of `env@@NAME`, in headers and values: an address is not made of secrets. Undefined if one is missing. */

@@ -1,7 +1,7 @@
 import { authorize } from '~/platform/access'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
-import { DomainError, notFound } from '~/platform/errors'
+import { checkField, DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Subscribe } from '~/platform/notification'
@@ -40,7 +40,7 @@ const MAX_WEBHOOKS = 20
 export const createWebhookService = ({ db, write, secrets, outbound }: Deps) => ({
   async create(principal: Principal, clientId: string, { url, events, description }: NewWebhook): Promise<WebhookWithSecret> {
     authorize(principal, 'write', { kind: 'webhooks', clientId })
-    outbound.check(url)
+    checkField('/url', () => outbound.check(url))
     const id = Bun.randomUUIDv7()
     const secret = createSecret()
     const webhook = await write(principal, async ({ tx, audit }) => {
@@ -70,8 +70,9 @@ export const createWebhookService = ({ db, write, secrets, outbound }: Deps) => 
 
   update(principal: Principal, clientId: string, id: string, change: WebhookChange): Promise<Webhook> {
     authorize(principal, 'write', { kind: 'webhooks', clientId })
-    if (change.url !== undefined) outbound.check(change.url)
     const { is_active: isActive, ...rest } = change
+    const { url } = rest
+    if (url !== undefined) checkField('/url', () => outbound.check(url))
     return write(principal, async ({ tx, audit }) => {
       const webhook = await updateWebhook(tx, clientId, id, { ...rest, ...(isActive === undefined ? {} : { isActive }) })
       if (webhook === undefined) throw notFound('Webhook')

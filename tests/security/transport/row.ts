@@ -22,9 +22,16 @@ export function outcomeOf({ status, headers, body }: Reply | RawReply): string {
   if (texts.length > 0) throw new Error(`an incomplete problem document, without ${texts.join(', ')}: ${JSON.stringify(problem)}`)
   if (problem.status !== status || problem.message !== problem.detail)
     throw new Error(`a contradictory problem document: ${JSON.stringify(problem)}`)
+  if (status === 422 && !isListOfFaults(problem.errors))
+    throw new Error(`a 422 without what is wrong and where: ${JSON.stringify(problem)}`)
   if (problem.trace_id !== headers.get('x-request-id')) throw new Error(`the trace id is not the request id: ${JSON.stringify(problem)}`)
   return `${status} ${String(problem.type).split('/problems/')[1]}`
 }
+
+const isListOfFaults = (errors: unknown) =>
+  Array.isArray(errors) &&
+  errors.length > 0 &&
+  errors.every((fault) => ['pointer', 'code', 'message'].every((name) => typeof fault[name] === 'string'))
 
 /** Runs each labelled attempt, one after the other, so that a failure shows all inputs with what became of them. */
 export async function outcomes<T>(inputs: Record<string, T>, attempt: (input: T) => Promise<string>): Promise<Record<string, string>> {
