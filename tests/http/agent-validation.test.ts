@@ -94,6 +94,7 @@ test('what it refuses is what creation refuses', async () => {
     { name: '' },
     { model: null },
     { config: { agent_tools: ['x'] } },
+    { config: { api_key: 5 } },
     { type: 'task', config: { tasks: [] } },
     { type: 'a2a', agent_card_url: 'https://agents.example/card' },
     { type: 'a2a', agent_card_url: 'http://127.0.0.1/.well-known/agent.json' },

@@ -64,6 +64,19 @@ test('what an agent may not be is refused with a pointer', async () => {
   expect(await refused({ is_admin: true })).toBe('422 /is_admin')
 })
 
+test('what is no key of an agent is refused, and not replaced by one', async () => {
+  const { call, clientId } = app.ada
+  const { id, config } = (await call('POST', '/api/v1/agents/', draft(clientId))).body
+  for (const api_key of [5, true, {}, ['x'], 'x'.repeat(201)])
+    for (const reply of [
+      await call('POST', '/api/v1/agents/', draft(clientId, { config: { api_key } })),
+      await call('PUT', `/api/v1/agents/${id}`, { config: { api_key } }),
+    ])
+      expect(reply).toMatchObject({ status: 422, body: { errors: [{ pointer: '/config/api_key' }] } })
+  for (const api_key of [null, ''])
+    expect(await call('PUT', `/api/v1/agents/${id}`, { config: { api_key } })).toMatchObject({ status: 200, body: { config } })
+})
+
 test('COST-04: fifty parallel creations with one Idempotency-Key make one agent and give one answer', async () => {
   const { call, clientId } = app.ada
   const key = { 'idempotency-key': crypto.randomUUID() }

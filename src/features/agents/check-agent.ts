@@ -50,7 +50,7 @@ export const draftFaults = (draft: Draft, outbound: Outbound): FieldError[] =>
     .toArray()
 
 /** What a check refuses; at `pointer` where it does not say where. */
-function faultsOf(pointer: string, check: () => void): FieldError[] {
+export function faultsOf(pointer: string, check: () => void): FieldError[] {
   try {
     check()
     return []

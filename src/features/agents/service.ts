@@ -11,7 +11,7 @@ import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Unit, Write } from '~/platform/unit-of-work'
-import { hashKey } from './agent-key'
+import { hashKey, ownKeyOf } from './agent-key'
 import { type CheckedAgent, checkAgent, type Draft } from './check-agent'
 import { checkReferences } from './check-references'
 import type { Config } from './config-schemas'
@@ -139,12 +139,13 @@ export function createAgentService({
       const clientId = input.client_id
       authorize(principal, 'write', { kind: 'agents', clientId })
       const { api_key, ...config } = input.config ?? {}
+      const key = ownKeyOf(api_key)
       const checked = await prepare({ ...input, config: withoutCard(config) })
       // The row and not what is shown of it: an Idempotency-Key keeps this answer, which must not hold the key in clear.
       const created = await write(principal, async (unit) => {
         const id = crypto.randomUUID()
         await checkReferences(unit.tx, { clientId, id }, checked)
-        return insert(unit, { clientId, id, checked, key: typeof api_key === 'string' && api_key !== '' ? api_key : undefined })
+        return insert(unit, { clientId, id, checked, key })
       })
       return show(principal, created)
     },
@@ -188,7 +189,7 @@ export function createAgentService({
         const { api_key, ...config } = { ...cardOf(before), ...(described.config ?? maskSecrets(before.config)) }
         const checked = checkAgent(merge(before, described, config), outbound)
         await checkReferences(tx, { clientId: before.client_id, id }, checked)
-        const key = typeof api_key === 'string' && api_key !== '' ? api_key : undefined
+        const key = ownKeyOf(api_key)
         await keepVersion(tx, before)
         const row = await updateAgent(tx, id, {
           ...checked,

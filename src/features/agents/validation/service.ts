@@ -7,8 +7,8 @@ import { toFieldErrors } from '~/platform/http/problems'
 import { idOrNull } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
-import { hashKey } from '../agent-key'
-import { asFaults, type Draft, draftFaults } from '../check-agent'
+import { hashKey, ownKeyOf } from '../agent-key'
+import { asFaults, type Draft, draftFaults, faultsOf } from '../check-agent'
 import { referenceFaults } from '../check-references'
 import { type Config, shapeFaults } from '../config-schemas'
 import { maskFaults, maskSecrets } from '../config-secrets'
@@ -94,6 +94,7 @@ export function createAgentValidation({ db, outbound, drafts, findWarnings }: De
     const refused = new Set(faults.map(({ pointer }) => fieldOf(pointer)))
     const more = [
       ...draftFaults(draft, outbound),
+      ...faultsOf('/config/api_key', () => void ownKeyOf(key)),
       ...references,
       ...maskFaults(config, before),
       ...(idOrNull(draft.folder_id) !== null && !named.folder ? [REFUSED.folder] : []),
