@@ -34,6 +34,15 @@ test('an id in upper case names the same thing, in the path, the query, a header
   expect((await call('GET', `/api/v1/clients/${upper(app.bob.clientId)}`)).status).toBe(403)
 })
 
+test('the key of an agent opens it under an id in upper case', async () => {
+  const { call, clientId } = app.ada
+  const agent = { client_id: clientId, name: 'talker', type: 'llm', model: 'demo/echo' }
+  const { id, config } = (await call('POST', '/api/v1/agents/', agent)).body
+  const said = { method: 'POST', headers: { 'x-api-key': config.api_key, 'content-type': 'application/json' }, body: '{"message":"hi"}' }
+  expect((await fetch(`${app.url}/api/v1/chat/${upper(id)}/somebody`, said)).status).toBe(200)
+  expect((await call('GET', `/api/v1/sessions/somebody_${id}`)).status).toBe(200)
+})
+
 test('a budget of an agent named in upper case is the budget of that agent', async () => {
   const { call, clientId } = app.ada
   const agent = { client_id: clientId, name: 'spender', type: 'llm', model: 'demo/echo' }

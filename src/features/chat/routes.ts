@@ -28,9 +28,11 @@ const Query = t.Object({
 export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }: Deps) =>
   new Elysia({ prefix: '/chat', tags: ['chat'] })
     .derive(async ({ request, params, set }) => {
-      const { agent_id: agentId = '', external_id: externalId = '' } = params as Record<string, string | undefined>
+      // Before the schema has had its say.
+      const { agent_id = '', external_id: externalId = '' } = params as Record<string, string | undefined>
+      const agentId = agent_id.toLowerCase()
       const admit = () => callerOf(request, agentId, { agents, authenticator, admission }, tell(set))
-      const { caller, ahead } = await foresight.beside({ request, agentId: agentId.toLowerCase(), externalId, admit })
+      const { caller, ahead } = await foresight.beside({ request, agentId, externalId, admit })
       return { principal: caller, ahead }
     })
     .post(
