@@ -109,6 +109,20 @@ test('headers that a route reads by itself are documented, and no others', () =>
   expect(names(has('IdempotencyKey'))).not.toEqual([])
   expect(names(has('LastEventId'))).toEqual(names(({ handler }) => handler.includes('lastEventId(')))
   expect(names(has('LastEventId'))).toEqual(['GET /api/v1/runs/:run_id/events'])
+  expect(names(has('A2AVersion'))).toEqual(names(({ handler }) => handler.includes('versionOf(')))
+  expect(names(has('A2AVersion'))).toEqual(['POST /api/v1/a2a/:agent_id'])
+})
+
+test('a browser may send every header that the document names', async () => {
+  const preflight = await fetch(`${app.url}/api/v1/agents/`, {
+    method: 'OPTIONS',
+    headers: { 'origin': 'https://api.evo.test', 'access-control-request-method': 'POST' },
+  })
+  // The browser asks for no leave to send Accept-Language.
+  const allowed = ['accept-language', ...(preflight.headers.get('access-control-allow-headers')?.split(', ') ?? [])]
+  const named = [...nodes(document)].flatMap(([, node]) => (node.in === 'header' ? [node.name.toLowerCase()] : []))
+  expect(named).toContain('a2a-version')
+  expect(named.filter((name) => !allowed.includes(name))).toEqual([])
 })
 
 test('every operation says what it answers: a schema, or nothing with 204', () => {
