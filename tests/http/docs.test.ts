@@ -116,7 +116,7 @@ test('headers that a route reads by itself are documented, and no others', () =>
 test('a browser may send every header that the document names', async () => {
   const preflight = await fetch(`${app.url}/api/v1/agents/`, {
     method: 'OPTIONS',
-    headers: { 'origin': 'https://api.evo.test', 'access-control-request-method': 'POST' },
+    headers: { origin: 'https://api.evo.test', 'access-control-request-method': 'POST' },
   })
   // The browser asks for no leave to send Accept-Language.
   const allowed = ['accept-language', ...(preflight.headers.get('access-control-allow-headers')?.split(', ') ?? [])]
