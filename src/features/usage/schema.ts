@@ -51,8 +51,11 @@ export const Budget = t.Object(
 )
 export type Budget = Static<typeof Budget>
 
-export const NewBudget = t.Object({
-  limit_usd: t.Number({ minimum: 0, maximum: 1_000_000, description: 'All that may ever be spent: raise it to add to what is left.' }),
-})
+export const NewBudget = t.Object(
+  {
+    limit_usd: t.Number({ minimum: 0, maximum: 1_000_000, description: 'All that may ever be spent: raise it to add to what is left.' }),
+  },
+  { examples: [{ limit_usd: 25 }] },
+)
 
 export const BudgetPath = t.Object({ client_id: Uuid, scope: choice(BUDGET_SCOPES), scope_id: t.String({ minLength: 1, maxLength: 200 }) })
