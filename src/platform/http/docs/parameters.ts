@@ -45,6 +45,7 @@ const DESCRIPTIONS: Record<string, string> = {
   'header x-client-id': 'The client that the request is about. Users name their own; admins any.',
   'query skip': 'How many items to leave out at the start.',
   'query limit': 'How many items to answer with, at most.',
+  'query cursor': 'Where this page begins, in place of `skip`: the `Link` header of the page before names it.',
 }
 
 /** Parameters that every feature has are explained in one place. */
