@@ -198,6 +198,9 @@ export function createApp(deps: AppDeps) {
           'if-match',
           'last-event-id',
           'traceparent',
+          // What A2A clients in a browser send.
+          'a2a-version',
+          'a2a-extensions',
         ],
         exposeHeaders: ['x-request-id', 'x-total-count', 'link', 'etag', 'retry-after', 'ratelimit', 'ratelimit-policy'],
         credentials: false,

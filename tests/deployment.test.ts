@@ -61,6 +61,36 @@ test('compose.yaml sets variables that exist, and writes no secret', () => {
   }
 })
 
+test('each setting reaches the containers, but for what compose.yaml decides itself', () => {
+  const missing = (name: 'api-1' | 'worker') => {
+    const passed = Object.keys(compose.services[name].environment ?? {})
+    return listSettings().flatMap((setting) => (passed.includes(setting.name) ? [] : [setting.name]))
+  }
+  const OWN = {
+    'what nginx, health checks and stop_grace_period count on': [
+      'PORT',
+      'HOST',
+      'SHUTDOWN_GRACE_SECONDS',
+      'SHUTDOWN_DRAIN_SECONDS',
+      'MAX_UPLOAD_BYTES',
+    ],
+    'which stores there are': [
+      'DATABASE_PREPARE',
+      'DATABASE_TLS',
+      'REDIS_URL',
+      'REDIS_PORT',
+      'REDIS_DB',
+      'REDIS_SSL',
+      'REDIS_CLUSTER',
+      'REDIS_ALLOW_EVICTION',
+    ],
+    'nothing of it is in a container': ['EVO_DATA_DIR', 'EVO_NO_INSTALL', 'DEMO_EMAIL', 'DEMO_PASSWORD', 'DEMO_CLIENT_NAME'],
+    'there is but one value': ['JWT_ALGORITHM'],
+  }
+  expect(missing('api-1').toSorted()).toEqual(Object.values(OWN).flat().toSorted())
+  expect(missing('worker').toSorted()).toEqual([...Object.values(OWN).flat(), 'EVO_API_REPLICAS'].toSorted())
+})
+
 test('compose.yaml starts in production as it stands, given its five secrets', () => {
   const secret = 'kR7v0QmX2nTz9LpW4sYc6HdJ8fGb1AeU'
   const given: Record<string, string> = {
@@ -86,7 +116,12 @@ test('compose.yaml starts in production as it stands, given its five secrets', (
     'EVO_ROLE',
     'LOG_LEVEL',
     'MCP_RUNNER_TOKEN',
+    'MCP_STDIO_COMMANDS',
+    'MCP_STDIO_MAX',
+    'MCP_STDIO_MEMORY_MB',
+    'MCP_STDIO_SECONDS',
     'NODE_ENV',
+    'TOOL_RESPONSE_BYTES',
   ])
   expect(Object.keys(compose.services.runner.networks)).not.toContain('stores')
 })

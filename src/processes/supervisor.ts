@@ -97,7 +97,11 @@ async function start(server: Server, env: Env) {
   let adminPassword: string | undefined
   if (config.role === 'runner') serving.push(...family.children)
   else if (config.role === 'all') ({ adminPassword } = await unlessAborted(stopping, prepare(server, config, log)))
-  else void keepPreparing(server, config, log)
+  else {
+    const prepared = keepPreparing(server, config, log)
+    // An API has something to say meanwhile: that it is not ready. A worker without tables has nothing to do.
+    if (config.role === 'worker') await unlessAborted(stopping, prepared)
+  }
   const prepare_ms = lap()
   for (const child of family.children) child.start()
   // Agents without commands need no runner: nobody waits for it.
@@ -161,7 +165,7 @@ async function prepare({ steps }: Server, config: Config, log: Log) {
 
 const MAX_PAUSE_MS = 10_000
 
-/** In a container of its own a process waits for its database, unready, as long as it takes. */
+/** In a container of its own a process waits for its database, unready, as long as it takes. Settles when that is prepared, or at a stop. */
 async function keepPreparing(server: Server, config: Config, log: Log) {
   for (let attempt = 1; !server.stopping.aborted; attempt++) {
     try {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
+import Ajv2020 from 'ajv/dist/2020'
+import addFormats from 'ajv-formats'
 import { listRoutes } from '~/platform/http/routes'
 import { answerCheckOf } from '../support/documented-answers'
 import { startApp, type TestApp } from '../support/start-app'
@@ -109,6 +111,46 @@ test('headers that a route reads by itself are documented, and no others', () =>
   expect(names(has('IdempotencyKey'))).not.toEqual([])
   expect(names(has('LastEventId'))).toEqual(names(({ handler }) => handler.includes('lastEventId(')))
   expect(names(has('LastEventId'))).toEqual(['GET /api/v1/runs/:run_id/events'])
+  expect(names(has('A2AVersion'))).toEqual(names(({ handler }) => handler.includes('versionOf(')))
+  expect(names(has('A2AVersion'))).toEqual(['POST /api/v1/a2a/:agent_id'])
+})
+
+test('a browser may send every header that the document names', async () => {
+  const preflight = await fetch(`${app.url}/api/v1/agents/`, {
+    method: 'OPTIONS',
+    headers: { origin: 'https://api.evo.test', 'access-control-request-method': 'POST' },
+  })
+  // The browser asks for no leave to send Accept-Language.
+  const allowed = ['accept-language', ...(preflight.headers.get('access-control-allow-headers')?.split(', ') ?? [])]
+  const named = [...nodes(document)].flatMap(([, node]) => (node.in === 'header' ? [node.name.toLowerCase()] : []))
+  expect(named).toContain('a2a-version')
+  expect(named.filter((name) => !allowed.includes(name))).toEqual([])
+})
+
+test('every request body has an example, which its schema takes', () => {
+  const ajv = addFormats(new Ajv2020({ strict: false })).addSchema(document, 'document')
+  const at = (pointer: string) => pointer.split('/').reduce((node, key) => node[key], document)
+  const bodies = documented().filter(({ operation: { requestBody } }) => requestBody !== undefined)
+  for (const { name, operation } of bodies) {
+    const { schema } = operation.requestBody.content['application/json']
+    const { examples, description } = schema.$ref ? at(schema.$ref.slice(2)) : schema
+    if (description === 'Not read.') continue
+    const [example] = examples ?? []
+    // What the schema refers to is found in the whole document.
+    const takes = ajv.compile({ ...JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"document#/')) })
+    expect(`${name} ${example !== undefined && takes(example)} ${ajv.errorsText(takes.errors)}`).toBe(`${name} true No errors`)
+  }
+})
+
+test('the examples of the main job work as they stand, once they name the own client', async () => {
+  const exampleOf = (path: string) => document.paths[path].post.requestBody.content['application/json'].schema.examples[0]
+  const { call, clientId } = app.ada
+  const agent = await call('POST', '/api/v1/agents/', { ...exampleOf('/api/v1/agents/'), client_id: clientId })
+  expect(agent.status).toBe(201)
+  const chat = await call('POST', `/api/v1/chat/${agent.body.id}/visitor-1`, exampleOf('/api/v1/chat/{agent_id}/{external_id}'))
+  expect([chat.status, chat.body.response]).toEqual([200, 'Echo: What is new?'])
+  const catalogued = await app.admin.call('POST', '/api/v1/mcp-servers/', exampleOf('/api/v1/mcp-servers/'))
+  expect(catalogued.status).toBe(201)
 })
 
 test('every operation says what it answers: a schema, or nothing with 204', () => {

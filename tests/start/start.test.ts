@@ -232,6 +232,17 @@ test('an unreachable database is given up after 5 s, whether it refuses, hangs u
   silent.close()
 })
 
+test('a worker container does nothing before its database is prepared', async () => {
+  const nowhere = { DATABASE_URL: 'postgres://user:hunter22@127.0.0.1:1/evo', REDIS_URL: 'redis://127.0.0.1:1' }
+  const container = start({ EVO_ROLE: 'worker', ...nowhere })
+  // By the second try a worker that does not wait has complained.
+  await until(() => container.out().split('not ready yet').length > 2, 30_000)
+  expect(container.pidsOf(' worker-')).toHaveLength(1)
+  expect(container.out()).not.toContain('"process":"worker-')
+  expect(container.out()).not.toContain('"message":"ready"')
+  await stop(container)
+})
+
 test('a data folder that cannot be used is refused', async () => {
   expect(await refusal(start({ EVO_DATA_DIR: '/proc/evo' }))).toContain('/proc/evo')
 })

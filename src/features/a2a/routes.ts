@@ -1,6 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { agentCallerOf, type CallerDeps } from '~/platform/http/agent-caller'
 import { dataStream } from '~/platform/http/data-stream'
+import { a2aVersion } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
@@ -71,6 +72,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
           summary: 'A2A over JSON-RPC 2.0',
           description:
             'Versions 1.0 and 0.3 of the official protocol, by the header `A2A-Version`, and the dialect of Evo AI 0.1.0. Methods that stream answer with server-sent events.',
+          parameters: [a2aVersion],
           security: BY_KEY,
           responses: {
             200: {

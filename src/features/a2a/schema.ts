@@ -1,4 +1,5 @@
 import { t } from 'elysia'
+import { SOME_ID } from '~/platform/http/schema'
 
 /** The methods read their own parameters: they differ by dialect, and their errors are the protocol's. */
 export const RpcRequest = t.Object(
@@ -8,7 +9,18 @@ export const RpcRequest = t.Object(
     method: t.Optional(t.Unknown()),
     params: t.Optional(t.Unknown()),
   },
-  { title: 'A2aRequest', additionalProperties: true },
+  {
+    title: 'A2aRequest',
+    additionalProperties: true,
+    examples: [
+      {
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'message/send',
+        params: { message: { role: 'user', messageId: SOME_ID, parts: [{ kind: 'text', text: 'What is new?' }] } },
+      },
+    ],
+  },
 )
 export const RpcResponse = t.Object(
   {
@@ -68,5 +80,5 @@ export const HistoryRequest = t.Object(
       limit: t.Optional(t.Integer({ minimum: 1, maximum: 1000 })),
     }),
   },
-  { title: 'A2aHistoryRequest' },
+  { title: 'A2aHistoryRequest', examples: [{ jsonrpc: '2.0', id: 1, params: { contextId: SOME_ID, limit: 50 } }] },
 )

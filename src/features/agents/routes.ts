@@ -8,6 +8,7 @@ import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { choice, described, GivenId, idOrNull, PageQuery } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
+import { configGuide } from './config-guide'
 import { Agent, AgentChange, NewAgent } from './schema'
 import type { AgentService, ShownAgent } from './service'
 
@@ -69,7 +70,7 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
       {
         body: NewAgent,
         response: { 201: Agent },
-        detail: { summary: 'Define an agent', parameters: [idempotencyKey] },
+        detail: { summary: 'Define an agent', description: configGuide(), parameters: [idempotencyKey] },
       },
     )
     .get(
@@ -90,7 +91,13 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
         params: Params,
         body: AgentChange,
         response: { 200: Agent },
-        detail: { summary: 'Change an agent: what is absent stays as it is', parameters: [ifMatch], responses: problemsOf(412) },
+        detail: {
+          summary: 'Change an agent: what is absent stays as it is',
+          description:
+            'Secrets in `config` are shown as `__secret__:` and their end; sent back so, they stay. `POST /agents/` says what it may hold.',
+          parameters: [ifMatch],
+          responses: problemsOf(412),
+        },
       },
     )
     .put(

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, described, GivenId, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, described, GivenId, Name, OptionalId, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
 import { AGENT_TYPES } from './table'
 
 const Config = t.Record(t.String({ maxLength: 200 }), t.Unknown())
@@ -44,24 +44,30 @@ const fields = {
   config: t.Optional(t.Nullable(Config)),
 }
 
-export const NewAgent = t.Object({
-  client_id: GivenId,
-  name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
-  type: AgentType,
-  ...fields,
-})
+export const NewAgent = t.Object(
+  {
+    client_id: GivenId,
+    name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
+    type: AgentType,
+    ...fields,
+  },
+  { examples: [{ client_id: SOME_ID, name: 'guide', type: 'llm', model: 'demo/echo', instruction: 'Be kind.', config: {} }] },
+)
 export type NewAgent = Static<typeof NewAgent>
 
 /** Any subset. The web frontend sends the whole agent back as it read it: what the server owns is accepted and ignored. */
-export const AgentChange = t.Object({
-  client_id: t.Optional(GivenId),
-  name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
-  type: t.Optional(AgentType),
-  ...fields,
-  id: t.Optional(t.Unknown({ readOnly: true })),
-  created_at: t.Optional(t.Unknown({ readOnly: true })),
-  updated_at: t.Optional(t.Unknown({ readOnly: true })),
-})
+export const AgentChange = t.Object(
+  {
+    client_id: t.Optional(GivenId),
+    name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
+    type: t.Optional(AgentType),
+    ...fields,
+    id: t.Optional(t.Unknown({ readOnly: true })),
+    created_at: t.Optional(t.Unknown({ readOnly: true })),
+    updated_at: t.Optional(t.Unknown({ readOnly: true })),
+  },
+  { examples: [{ description: 'Shows visitors around.', instruction: 'Be kind and brief.' }] },
+)
 export type AgentChange = Static<typeof AgentChange>
 
 /** As a file may have it: whatever else it says is not read. */

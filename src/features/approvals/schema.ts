@@ -32,13 +32,16 @@ const decision = {
   reason: t.Optional(t.String({ maxLength: 2000, description: 'Told to the agent.' })),
 }
 
-export const ApprovalDecision = t.Object(decision)
+export const ApprovalDecision = t.Object(decision, { examples: [{ decision: 'approve' }] })
 export type ApprovalDecision = Static<typeof ApprovalDecision>
 
 export const ApprovalQuery = t.Object({ ...PageQuery, state: t.Optional(choice(APPROVAL_STATES)), run_id: t.Optional(GivenId) })
 
-export const RunApproval = t.Object({
-  ...decision,
-  step: t.Optional(t.String({ maxLength: 2000, description: 'Which step, where the run waits for several.' })),
-})
+export const RunApproval = t.Object(
+  {
+    ...decision,
+    step: t.Optional(t.String({ maxLength: 2000, description: 'Which step, where the run waits for several.' })),
+  },
+  { examples: [{ decision: 'approve' }] },
+)
 export type RunApproval = Static<typeof RunApproval>

@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { CursorQuery } from '~/platform/http/cursor'
 import { GivenMoment } from '~/platform/http/moment'
-import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, GivenId, PageQuery, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
 
 export type AuditLog = Static<typeof AuditLog>
 export const AuditLog = t.Object(
@@ -88,7 +88,7 @@ export const Erasure = t.Object(
     resource_type: t.Optional(t.String({ minLength: 1, maxLength: 200, description: 'With `resource_id`: what was done to this thing.' })),
     resource_id: t.Optional(t.String({ minLength: 1, maxLength: 200 })),
   },
-  { title: 'AuditErasure' },
+  { title: 'AuditErasure', examples: [{ user_id: SOME_ID }] },
 )
 export type Erasure = Static<typeof Erasure>
 export const Erased = t.Object({ erased: t.Integer({ description: 'Rows whose personal part is gone now.' }) })

@@ -1,16 +1,29 @@
 import { t } from 'elysia'
 import { Email, GivenPassword, Name, passwordOf } from '~/platform/http/schema'
 
+/** Who signs up in the examples of the API document. */
+const ADA = { email: 'ada@example.com', password: 'correct horse battery' }
+const LINK_CODE = 'the code of the link'
+
 export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }) => {
   const NewPassword = passwordOf(passwordMinLength)
   return {
-    Registration: t.Object({ email: Email, password: NewPassword, name: Name }),
-    Login: t.Object({ email: Email, password: GivenPassword }),
-    EmailOnly: t.Object({ email: Email }),
-    Reset: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }), new_password: NewPassword }),
-    Change: t.Object({ current_password: GivenPassword, new_password: NewPassword }),
-    EmailChange: t.Object({ current_password: GivenPassword, new_email: Email }),
-    Verification: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }) }),
+    Registration: t.Object({ email: Email, password: NewPassword, name: Name }, { examples: [{ ...ADA, name: 'Ada Ltd' }] }),
+    Login: t.Object({ email: Email, password: GivenPassword }, { examples: [ADA] }),
+    EmailOnly: t.Object({ email: Email }, { examples: [{ email: ADA.email }] }),
+    Reset: t.Object(
+      { token: t.String({ minLength: 1, maxLength: 200 }), new_password: NewPassword },
+      { examples: [{ token: LINK_CODE, new_password: ADA.password }] },
+    ),
+    Change: t.Object(
+      { current_password: GivenPassword, new_password: NewPassword },
+      { examples: [{ current_password: ADA.password, new_password: 'purple monkey dishwasher' }] },
+    ),
+    EmailChange: t.Object(
+      { current_password: GivenPassword, new_email: Email },
+      { examples: [{ current_password: ADA.password, new_email: 'ada.lovelace@example.com' }] },
+    ),
+    Verification: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }) }, { examples: [{ token: LINK_CODE }] }),
   }
 }
 

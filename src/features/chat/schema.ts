@@ -3,12 +3,15 @@ import { SentFiles } from '~/features/files/schema'
 import { SessionEvent } from '~/features/sessions/event-view'
 import { Uuid } from '~/platform/http/schema'
 
-export const ChatMessage = t.Object({
-  message: t.String({ maxLength: 200_000 }),
-  agent_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
-  external_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
-  files: t.Optional(t.Nullable(SentFiles)),
-})
+export const ChatMessage = t.Object(
+  {
+    message: t.String({ maxLength: 200_000 }),
+    agent_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
+    external_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
+    files: t.Optional(t.Nullable(SentFiles)),
+  },
+  { examples: [{ message: 'What is new?' }] },
+)
 export type ChatMessage = Static<typeof ChatMessage>
 
 export const ChatAnswer = t.Object(

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { GivenId, Uuid } from '~/platform/http/schema'
+import { GivenId, SOME_ID, Uuid } from '~/platform/http/schema'
 
 export const Contact = t.Object(
   {
@@ -14,16 +14,19 @@ export const Contact = t.Object(
 export type Contact = Static<typeof Contact>
 
 /** For making one and for replacing it: what is left out is empty afterwards. */
-export const NewContact = t.Object({
-  client_id: GivenId,
-  ext_id: t.Optional(
-    t.Nullable(
-      t.Union([t.Literal(''), t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$' })], {
-        error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -',
-      }),
+export const NewContact = t.Object(
+  {
+    client_id: GivenId,
+    ext_id: t.Optional(
+      t.Nullable(
+        t.Union([t.Literal(''), t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$' })], {
+          error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -',
+        }),
+      ),
     ),
-  ),
-  name: t.Optional(t.Nullable(t.String({ maxLength: 200 }))),
-  meta: t.Optional(t.Nullable(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 200 }))),
-})
+    name: t.Optional(t.Nullable(t.String({ maxLength: 200 }))),
+    meta: t.Optional(t.Nullable(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 200 }))),
+  },
+  { examples: [{ client_id: SOME_ID, ext_id: '+551199990000', name: 'Grace', meta: { source: 'whatsapp', tags: ['new'] } }] },
+)
 export type NewContact = Static<typeof NewContact>

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { GivenId, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { GivenId, Name, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const Folder = t.Object(
   {
@@ -16,9 +16,15 @@ export type Folder = Static<typeof Folder>
 
 const Description = t.Optional(t.Nullable(t.String({ maxLength: 4000 })))
 
-export const NewFolder = t.Object({ client_id: GivenId, name: Name, description: Description })
+export const NewFolder = t.Object(
+  { client_id: GivenId, name: Name, description: Description },
+  { examples: [{ client_id: SOME_ID, name: 'Sales', description: 'Agents of the sales team' }] },
+)
 export type NewFolder = Static<typeof NewFolder>
 
 /** A description of null means unchanged. */
-export const FolderChange = t.Object({ name: Name, description: Description })
+export const FolderChange = t.Object(
+  { name: Name, description: Description },
+  { examples: [{ name: 'Support', description: 'Agents of the support team' }] },
+)
 export type FolderChange = Static<typeof FolderChange>

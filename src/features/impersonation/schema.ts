@@ -9,7 +9,10 @@ export type ImpersonationToken = Static<typeof ImpersonationToken>
 
 /** The web frontend sends no body at all. */
 export const Reason = t.Optional(
-  t.Object({ reason: t.Optional(t.Nullable(t.String({ maxLength: 500, description: 'Why, for the record: a ticket, say.' }))) }),
+  t.Object(
+    { reason: t.Optional(t.Nullable(t.String({ maxLength: 500, description: 'Why, for the record: a ticket, say.' }))) },
+    { examples: [{ reason: 'Ticket 4711' }] },
+  ),
 )
 
 export const Impersonation = t.Object(

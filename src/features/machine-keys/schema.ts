@@ -5,21 +5,27 @@ import { SCOPES } from '~/platform/principal'
 
 const Scopes = t.Array(choice(SCOPES), { minItems: 1, maxItems: SCOPES.length, uniqueItems: true, description: 'All that it may do.' })
 
-export const NewMachineKey = t.Object({
-  name: Name,
-  scopes: Scopes,
-  agent_id: OptionalId,
-  expires_at: t.Optional(t.Nullable({ ...GivenMoment, description: 'Absent: it does not expire.' })),
-})
+export const NewMachineKey = t.Object(
+  {
+    name: Name,
+    scopes: Scopes,
+    agent_id: OptionalId,
+    expires_at: t.Optional(t.Nullable({ ...GivenMoment, description: 'Absent: it does not expire.' })),
+  },
+  { examples: [{ name: 'nightly report', scopes: ['agents:read'] }] },
+)
 export type NewMachineKey = Static<typeof NewMachineKey>
 
 /** The body may be left out. */
 export const Rotation = t.Optional(
-  t.Object({
-    overlap_seconds: t.Optional(
-      t.Integer({ minimum: 0, maximum: 604_800, default: 3600, description: 'How long the former secret is still good.' }),
-    ),
-  }),
+  t.Object(
+    {
+      overlap_seconds: t.Optional(
+        t.Integer({ minimum: 0, maximum: 604_800, default: 3600, description: 'How long the former secret is still good.' }),
+      ),
+    },
+    { examples: [{ overlap_seconds: 3600 }] },
+  ),
 )
 
 const shown = {

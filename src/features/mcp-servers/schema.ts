@@ -57,21 +57,38 @@ export const McpServer = t.Object(
 export type McpServer = Static<typeof McpServer>
 
 /** For making an entry and for replacing it. What the server owns is accepted and ignored. */
-export const NewMcpServer = t.Object({
-  name: Name,
-  description: t.Optional(t.Nullable(text(4000))),
-  config_type: t.Optional(ConfigType),
-  config_json: t.Optional(ConfigJson),
-  environments: t.Optional(Environments),
-  tools: t.Optional(
-    t.Nullable(t.Array(NewCatalogueTool, { maxItems: 500 }), {
-      description: 'Null or absent: the server is asked for them, and must answer.',
-    }),
-  ),
-  type: t.Optional(Type),
-  trusted: t.Optional(t.Boolean()),
-  id: t.Optional(t.Unknown({ readOnly: true })),
-  created_at: t.Optional(t.Unknown({ readOnly: true })),
-  updated_at: t.Optional(t.Unknown({ readOnly: true })),
-})
+export const NewMcpServer = t.Object(
+  {
+    name: Name,
+    description: t.Optional(t.Nullable(text(4000))),
+    config_type: t.Optional(ConfigType),
+    config_json: t.Optional(ConfigJson),
+    environments: t.Optional(Environments),
+    tools: t.Optional(
+      t.Nullable(t.Array(NewCatalogueTool, { maxItems: 500 }), {
+        description: 'Null or absent: the server is asked for them, and must answer.',
+      }),
+    ),
+    type: t.Optional(Type),
+    trusted: t.Optional(t.Boolean()),
+    id: t.Optional(t.Unknown({ readOnly: true })),
+    created_at: t.Optional(t.Unknown({ readOnly: true })),
+    updated_at: t.Optional(t.Unknown({ readOnly: true })),
+  },
+  {
+    examples: [
+      {
+        name: 'everything',
+        config_type: 'studio',
+        config_json: {
+          command: 'npx',
+          args: ['-y', '@modelcontextprotocol/server-everything@2026.8.31'],
+          env: { API_TOKEN: 'env@@API_TOKEN' },
+        },
+        environments: { API_TOKEN: 'env@@API_TOKEN' },
+        tools: [{ id: 'echo', name: 'echo', description: 'Says what it is told' }],
+      },
+    ],
+  },
+)
 export type NewMcpServer = Static<typeof NewMcpServer>

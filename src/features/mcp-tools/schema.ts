@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Timestamp } from '~/platform/http/schema'
+import { choice, SOME_ID, Timestamp } from '~/platform/http/schema'
 
 const Definition = t.Object(
   {
@@ -28,17 +28,20 @@ export const McpToolState = t.Object(
 )
 export type McpToolState = Static<typeof McpToolState>
 
-export const Acceptance = t.Object({
-  tools: t.Array(
-    t.Object(
-      {
-        server_key: t.String({ minLength: 1, maxLength: 100 }),
-        name: t.String({ minLength: 1, maxLength: 200 }),
-        hash: t.String({ pattern: '^[0-9a-f]{64}$', description: 'The `offered_hash` of what was looked at.' }),
-      },
-      { additionalProperties: false },
+export const Acceptance = t.Object(
+  {
+    tools: t.Array(
+      t.Object(
+        {
+          server_key: t.String({ minLength: 1, maxLength: 100 }),
+          name: t.String({ minLength: 1, maxLength: 200 }),
+          hash: t.String({ pattern: '^[0-9a-f]{64}$', description: 'The `offered_hash` of what was looked at.' }),
+        },
+        { additionalProperties: false },
+      ),
+      { minItems: 1, maxItems: 256 },
     ),
-    { minItems: 1, maxItems: 256 },
-  ),
-})
+  },
+  { examples: [{ tools: [{ server_key: SOME_ID, name: 'echo', hash: 'c0ffee'.padEnd(64, '0') }] }] },
+)
 export type Acceptance = Static<typeof Acceptance>

@@ -18,7 +18,7 @@ export const Member = t.Object(
 )
 export type Member = Static<typeof Member>
 
-export const RoleChange = t.Object({ role: Role })
+export const RoleChange = t.Object({ role: Role }, { examples: [{ role: 'viewer' }] })
 
 export const Invitation = t.Object(
   {
@@ -34,13 +34,16 @@ export const Invitation = t.Object(
 )
 export type Invitation = Static<typeof Invitation>
 
-export const NewInvitation = t.Object({ email: Email, role: Role })
+export const NewInvitation = t.Object({ email: Email, role: Role }, { examples: [{ email: 'grace@example.com', role: 'member' }] })
 export type NewInvitation = Static<typeof NewInvitation>
 
 export const acceptanceSchema = ({ passwordMinLength }: { passwordMinLength: number }) =>
-  t.Object({
-    token: t.String({ minLength: 1, maxLength: 200 }),
-    name: Name,
-    password: passwordOf(passwordMinLength),
-  })
+  t.Object(
+    {
+      token: t.String({ minLength: 1, maxLength: 200 }),
+      name: Name,
+      password: passwordOf(passwordMinLength),
+    },
+    { examples: [{ token: 'the code of the link', name: 'Grace', password: 'correct horse battery' }] },
+  )
 export type Acceptance = Static<ReturnType<typeof acceptanceSchema>>

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, GivenId, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, GivenId, Name, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
 
 export const ProviderKey = t.Object(
   {
@@ -19,16 +19,22 @@ export type ProviderKey = Static<typeof ProviderKey>
 const Provider = t.String({ minLength: 1, maxLength: 100 })
 const KeyValue = t.String({ minLength: 1, maxLength: 4000 })
 
-export const NewProviderKey = t.Object({ client_id: GivenId, name: Name, provider: Provider, key_value: KeyValue })
+export const NewProviderKey = t.Object(
+  { client_id: GivenId, name: Name, provider: Provider, key_value: KeyValue },
+  { examples: [{ client_id: SOME_ID, name: 'Our OpenAI account', provider: 'openai', key_value: 'sk-…' }] },
+)
 export type NewProviderKey = Static<typeof NewProviderKey>
 
 /** Null and absent mean unchanged; so does an empty `key_value`, which the web frontend sends with every rename. */
-export const ProviderKeyChange = t.Object({
-  name: t.Optional(t.Nullable(Name)),
-  provider: t.Optional(t.Nullable(Provider)),
-  key_value: t.Optional(t.Nullable(t.Union([t.Literal(''), KeyValue]))),
-  is_active: t.Optional(t.Nullable(t.Boolean())),
-})
+export const ProviderKeyChange = t.Object(
+  {
+    name: t.Optional(t.Nullable(Name)),
+    provider: t.Optional(t.Nullable(Provider)),
+    key_value: t.Optional(t.Nullable(t.Union([t.Literal(''), KeyValue]))),
+    is_active: t.Optional(t.Nullable(t.Boolean())),
+  },
+  { examples: [{ name: 'The new OpenAI account' }] },
+)
 export type ProviderKeyChange = Static<typeof ProviderKeyChange>
 
 export const KeyCheck = t.Object(

@@ -72,35 +72,41 @@ export const RunQuery = t.Object({
 })
 
 /** `retry` does the step again, `done` takes `result` for its outcome, `fail` gives the run up. */
-export const Reconciliation = t.Object({
-  step: t.String({ maxLength: 2000 }),
-  decision: choice(['retry', 'done', 'fail']),
-  result: t.Optional(t.Unknown()),
-})
+export const Reconciliation = t.Object(
+  {
+    step: t.String({ maxLength: 2000 }),
+    decision: choice(['retry', 'done', 'fail']),
+    result: t.Optional(t.Unknown()),
+  },
+  { examples: [{ step: 'tool:2:0:book', decision: 'done', result: { booking: 17 } }] },
+)
 export type Reconciliation = Static<typeof Reconciliation>
 
-export const NewRun = t.Object({
-  message: t.String({ maxLength: 200_000 }),
-  files: t.Optional(t.Nullable(SentFiles)),
-  external_id: t.Optional(t.String({ maxLength: 128, description: 'Whose conversation it is; a new one without.' })),
-  mode: t.Optional(
-    choice(['wait', 'stream', 'background'], {
-      description:
-        '`wait` answers when the run has ended or waits itself, `stream` with server-sent events, `background` at once. Default: wait.',
-    }),
-  ),
-  on_busy: t.Optional(
-    choice(ON_BUSY, { description: 'When the session has a run already: wait for it, refuse (409), or cancel it. Default: enqueue.' }),
-  ),
-  on_disconnect: t.Optional(
-    choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves. Default: continue.' }),
-  ),
-  timeout_seconds: t.Optional(
-    t.Integer({
-      minimum: 1,
-      maximum: 604_800,
-      description: 'How long it may run, waiting not counted. Default: the agent’s, else the server’s.',
-    }),
-  ),
-})
+export const NewRun = t.Object(
+  {
+    message: t.String({ maxLength: 200_000 }),
+    files: t.Optional(t.Nullable(SentFiles)),
+    external_id: t.Optional(t.String({ maxLength: 128, description: 'Whose conversation it is; a new one without.' })),
+    mode: t.Optional(
+      choice(['wait', 'stream', 'background'], {
+        description:
+          '`wait` answers when the run has ended or waits itself, `stream` with server-sent events, `background` at once. Default: wait.',
+      }),
+    ),
+    on_busy: t.Optional(
+      choice(ON_BUSY, { description: 'When the session has a run already: wait for it, refuse (409), or cancel it. Default: enqueue.' }),
+    ),
+    on_disconnect: t.Optional(
+      choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves. Default: continue.' }),
+    ),
+    timeout_seconds: t.Optional(
+      t.Integer({
+        minimum: 1,
+        maximum: 604_800,
+        description: 'How long it may run, waiting not counted. Default: the agent’s, else the server’s.',
+      }),
+    ),
+  },
+  { examples: [{ message: 'What is new?', external_id: 'visitor-1', mode: 'wait' }] },
+)
 export type NewRun = Static<typeof NewRun>

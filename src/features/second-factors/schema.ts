@@ -8,17 +8,23 @@ const Code = t.String({
   description: 'The six digits that the device shows, or a recovery code. Each is good once.',
 })
 
-export const Enrolment = t.Object({ current_password: GivenPassword })
-export const Confirmation = t.Object({ code: Code })
-export const Proof = t.Object({ current_password: GivenPassword, code: Code })
-export const SecondStep = t.Object({
-  mfa_token: t.String({
-    minLength: 1,
-    maxLength: 200,
-    description: 'From the `second-factor-required` that the password was answered with.',
-  }),
-  code: Code,
-})
+export const Enrolment = t.Object({ current_password: GivenPassword }, { examples: [{ current_password: 'correct horse battery' }] })
+export const Confirmation = t.Object({ code: Code }, { examples: [{ code: '123456' }] })
+export const Proof = t.Object(
+  { current_password: GivenPassword, code: Code },
+  { examples: [{ current_password: 'correct horse battery', code: '123456' }] },
+)
+export const SecondStep = t.Object(
+  {
+    mfa_token: t.String({
+      minLength: 1,
+      maxLength: 200,
+      description: 'From the `second-factor-required` that the password was answered with.',
+    }),
+    code: Code,
+  },
+  { examples: [{ mfa_token: 'the mfa_token of the first step', code: '123456' }] },
+)
 
 export const NewFactor = t.Object(
   {

@@ -1,9 +1,12 @@
 import { type Static, t } from 'elysia'
 import { Timestamp, Uuid } from '~/platform/http/schema'
 
-export const Refresh = t.Object({
-  refresh_token: t.String({ minLength: 1, maxLength: 4096, description: 'The newest one: each is good for one refresh.' }),
-})
+export const Refresh = t.Object(
+  {
+    refresh_token: t.String({ minLength: 1, maxLength: 4096, description: 'The newest one: each is good for one refresh.' }),
+  },
+  { examples: [{ refresh_token: 'the refresh_token of the sign-in' }] },
+)
 
 export const SignedIn = t.Object(
   {

@@ -25,13 +25,24 @@ export const Tool = t.Object(
 export type Tool = Static<typeof Tool>
 
 /** For making a tool and for replacing it. What the server owns is accepted and ignored. */
-export const NewTool = t.Object({
-  name: Name,
-  description: t.Optional(t.Nullable(t.String({ maxLength: 4000 }))),
-  config_json: t.Optional(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 50 })),
-  environments: t.Optional(Environments),
-  id: t.Optional(t.Unknown({ readOnly: true })),
-  created_at: t.Optional(t.Unknown({ readOnly: true })),
-  updated_at: t.Optional(t.Unknown({ readOnly: true })),
-})
+export const NewTool = t.Object(
+  {
+    name: Name,
+    description: t.Optional(t.Nullable(t.String({ maxLength: 4000 }))),
+    config_json: t.Optional(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 50 })),
+    environments: t.Optional(Environments),
+    id: t.Optional(t.Unknown({ readOnly: true })),
+    created_at: t.Optional(t.Unknown({ readOnly: true })),
+    updated_at: t.Optional(t.Unknown({ readOnly: true })),
+  },
+  {
+    examples: [
+      {
+        name: 'weather',
+        description: 'The weather of a city',
+        config_json: { endpoint: 'https://weather.example.com/{city}', method: 'GET' },
+      },
+    ],
+  },
+)
 export type NewTool = Static<typeof NewTool>

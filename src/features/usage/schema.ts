@@ -47,9 +47,12 @@ export const Budget = t.Object(
 )
 export type Budget = Static<typeof Budget>
 
-export const NewBudget = t.Object({
-  limit_usd: t.Number({ minimum: 0, maximum: 1_000_000, description: 'All that may ever be spent: raise it to add to what is left.' }),
-})
+export const NewBudget = t.Object(
+  {
+    limit_usd: t.Number({ minimum: 0, maximum: 1_000_000, description: 'All that may ever be spent: raise it to add to what is left.' }),
+  },
+  { examples: [{ limit_usd: 25 }] },
+)
 
 export const BudgetPath = t.Object({
   client_id: GivenId,

@@ -19,17 +19,23 @@ export const User = t.Object(
 )
 export type User = Static<typeof User>
 
-export const OwnLocale = t.Object({
-  locale: t.Union(
-    LOCALES.map((locale) => t.Literal(locale)),
-    { description: 'The language of mails: English or Portuguese.' },
-  ),
-})
+export const OwnLocale = t.Object(
+  {
+    locale: t.Union(
+      LOCALES.map((locale) => t.Literal(locale)),
+      { description: 'The language of mails: English or Portuguese.' },
+    ),
+  },
+  { examples: [{ locale: 'pt' }] },
+)
 export type OwnLocale = Static<typeof OwnLocale>
 
 /** A first password that one person gives another: replaced within days, so only its length is asked for. */
 export const InitialPassword = passwordOf(8)
 export const INITIAL_PASSWORD_DAYS = 7
 
-export const NewAdmin = t.Object({ email: Email, password: InitialPassword, name: Name })
+export const NewAdmin = t.Object(
+  { email: Email, password: InitialPassword, name: Name },
+  { examples: [{ email: 'grace@example.com', password: 'correct horse battery', name: 'Grace' }] },
+)
 export type NewAdmin = Static<typeof NewAdmin>

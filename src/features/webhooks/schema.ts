@@ -18,15 +18,21 @@ const Events = t.Array(choice(EVENTS), {
 })
 const Description = t.Optional(t.Nullable(t.String({ maxLength: 500 })))
 
-export const NewWebhook = t.Object({ url: Url, events: Events, description: Description })
+export const NewWebhook = t.Object(
+  { url: Url, events: Events, description: Description },
+  { examples: [{ url: 'https://hooks.example.com/evo', events: ['run.finished', 'run.failed'] }] },
+)
 export type NewWebhook = Static<typeof NewWebhook>
 
-export const WebhookChange = t.Object({
-  url: t.Optional(Url),
-  events: t.Optional(Events),
-  description: Description,
-  is_active: t.Optional(t.Boolean()),
-})
+export const WebhookChange = t.Object(
+  {
+    url: t.Optional(Url),
+    events: t.Optional(Events),
+    description: Description,
+    is_active: t.Optional(t.Boolean()),
+  },
+  { examples: [{ is_active: false }] },
+)
 export type WebhookChange = Static<typeof WebhookChange>
 
 export const Webhook = t.Object(

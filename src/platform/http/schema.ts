@@ -18,6 +18,9 @@ export const GivenId = t
   .Decode((id) => id.toLowerCase())
   .Encode((id) => id)
 
+/** For the examples in the API document. */
+export const SOME_ID = '6b1f0f6e-5d0a-4a2e-9a54-3f8f0b1a7c11'
+
 /** The web frontend sends `""` where it means none. */
 export const OptionalId = t.Optional(t.Nullable(t.Union([GivenId, t.Literal('')])))
 export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)

@@ -23,9 +23,12 @@ export type ExportedAgent = Static<typeof ExportedAgent>
 
 export const Export = t.Object({ agents: t.Array(ExportedAgent) }, { title: 'AgentExport' })
 
-export const ImportRequest = t.Object({
-  file: t.Optional(FormFile),
-  agents: t.Optional(t.Array(t.Unknown(), { maxItems: 500, description: 'Where the request is JSON, in place of a file.' })),
-  folder_id: t.Optional(t.Nullable(t.String({ maxLength: 100, description: 'The folder of agents that name none.' }))),
-})
+export const ImportRequest = t.Object(
+  {
+    file: t.Optional(FormFile),
+    agents: t.Optional(t.Array(t.Unknown(), { maxItems: 500, description: 'Where the request is JSON, in place of a file.' })),
+    folder_id: t.Optional(t.Nullable(t.String({ maxLength: 100, description: 'The folder of agents that name none.' }))),
+  },
+  { examples: [{ agents: [{ name: 'guide', type: 'llm', model: 'demo/echo', instruction: 'Be kind.', config: {} }] }] },
+)
 export type ImportRequest = Static<typeof ImportRequest>

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { GivenId } from '~/platform/http/schema'
+import { GivenId, SOME_ID } from '~/platform/http/schema'
 import { AgentChange, NewAgent } from '../schema'
 
 /** What a definition may be is told in the answer; only whose it is must be right. */
@@ -11,6 +11,7 @@ export const ValidationRequest = t.Object(
   {
     additionalProperties: true,
     description: 'What `POST /agents/` takes, or, with the `id` of an agent, what `PUT /agents/{id}` takes: then it is merged as there.',
+    examples: [{ client_id: SOME_ID, name: 'guide', type: 'llm', model: 'demo/echo', instruction: 'Be kind.', config: {} }],
   },
 )
 export type ValidationRequest = Static<typeof ValidationRequest>

@@ -5,6 +5,7 @@ export const idempotencyKey: Reference = { $ref: '#/components/parameters/Idempo
 export const acceptLanguage: Reference = { $ref: '#/components/parameters/AcceptLanguage' }
 export const ifMatch: Reference = { $ref: '#/components/parameters/IfMatch' }
 export const lastEventId: Reference = { $ref: '#/components/parameters/LastEventId' }
+export const a2aVersion: Reference = { $ref: '#/components/parameters/A2AVersion' }
 
 export const sharedParameters: Record<string, Parameter> = {
   IdempotencyKey: {
@@ -32,12 +33,19 @@ export const sharedParameters: Record<string, Parameter> = {
     description: 'The `id` of the last event that you have; the stream goes on behind it. Browsers send it by themselves.',
     schema: { type: 'string', pattern: '^\\d{1,15}$' },
   },
+  A2AVersion: {
+    name: 'A2A-Version',
+    in: 'header',
+    description: 'The version of the A2A protocol that the request is written in; without it the shape of the request decides.',
+    schema: { type: 'string', examples: ['1.0', '0.3'] },
+  },
 }
 
 const DESCRIPTIONS: Record<string, string> = {
   'header x-client-id': 'The client that the request is about. Users name their own; admins any.',
   'query skip': 'How many items to leave out at the start.',
   'query limit': 'How many items to answer with, at most.',
+  'query cursor': 'Where this page begins, in place of `skip`: the `Link` header of the page before names it.',
 }
 
 /** Parameters that every feature has are explained in one place. */

@@ -13,6 +13,8 @@ export function tidySchema(schema: Schema): Schema {
   }
   const tidy = withNull(openRecord(mapSubschemas(kept, tidySchema)))
   if (tidy.additionalProperties === false) delete tidy.additionalProperties
+  // The format says it, and a tool that makes up a value has one for it.
+  if (tidy.format === 'uuid') delete tidy.pattern
   return tidy.anyOf === undefined ? tidy : union(tidy, tidy.anyOf)
 }
 
