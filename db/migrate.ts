@@ -73,10 +73,10 @@ async function readMigrations(): Promise<Migration[]> {
 }
 
 if (import.meta.main) {
-  const { loadConfig } = await import('~/config')
-  const { createLog } = await import('~/platform/log')
-  const config = loadConfig(process.env)
-  if (config.database.url === undefined) throw new Error('DATABASE_URL is not set: the embedded database is migrated by every start')
-  const { applied } = await migrate({ url: config.database.url, log: createLog({ level: config.logLevel, pretty: true }) })
-  process.stdout.write(applied.length > 0 ? `applied ${applied.join(', ')}\n` : 'nothing to apply\n')
+  const { runScript } = await import('./script')
+  const work = async ({ applied }: { applied: string[] }) => {
+    process.stdout.write(applied.length > 0 ? `applied ${applied.join(', ')}\n` : 'nothing to apply\n')
+    return 0
+  }
+  process.exit(await runScript(process.env, 'migrate', { work }))
 }

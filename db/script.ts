@@ -13,6 +13,8 @@ export interface ScriptParts {
   database: Database
   secrets: Secrets
   log: Log
+  /** The migrations that were new to the database. */
+  applied: string[]
 }
 
 const SCRIPT_STATEMENT_MS = 600_000
@@ -40,7 +42,7 @@ export async function runScript(
     const config = loadConfig(services.env)
     const url = config.database.url ?? ''
     await reachPostgres(url, 5000)
-    await migrate({ url, log })
+    const { applied } = await migrate({ url, log })
     const database = createDatabase({
       ...config.database,
       url,
@@ -52,7 +54,7 @@ export async function runScript(
     })
     try {
       const secrets = createSecrets({ keyEncryptionKeys: (config.access.encryptionKeys ?? '').split(',').map((key) => key.trim()) })
-      return await work({ config, database, secrets, log })
+      return await work({ config, database, secrets, log, applied })
     } finally {
       await database.close()
     }

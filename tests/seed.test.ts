@@ -70,9 +70,11 @@ test('the official MCP servers have the ids under which agents name them', async
   })
 })
 
-async function runSeed(env: Record<string, string>) {
+const runSeed = (env: Record<string, string>) => runScript('seed.ts', env)
+
+async function runScript(name: string, env: Record<string, string>) {
   const { PATH = '', HOME = '' } = process.env
-  const script = Bun.spawn([process.execPath, join(import.meta.dir, '../db/seed.ts')], {
+  const script = Bun.spawn([process.execPath, join(import.meta.dir, '../db', name)], {
     env: { PATH, HOME, EVO_DATA_DIR: join(folder, 'data'), ...env },
     stdin: 'ignore',
     stdout: 'pipe',
@@ -95,3 +97,12 @@ test('while a server has the embedded database, the script says what to do', asy
   expect(code).toBe(1)
   expect(err).toMatch(/^Cannot seed: another server uses .* \(EVO_DATA_DIR\); stop it first, and start it again afterwards\n$/)
 })
+
+test('db:migrate says what it applied, to the embedded database too, or in one line why it cannot', async () => {
+  const embedded = { EVO_DATA_DIR: join(folder, 'to-migrate') }
+  const first = await runScript('migrate.ts', embedded)
+  expect(first).toMatchObject({ code: 0, out: expect.stringMatching(/^applied 0001_\S+, .*\.sql\n$/) })
+  expect(await runScript('migrate.ts', embedded)).toMatchObject({ code: 0, out: 'nothing to apply\n' })
+  const away = await runScript('migrate.ts', { DATABASE_URL: 'postgres://user:hunter22@127.0.0.1:1/evo' })
+  expect(away).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/^Cannot migrate: .*127\.0\.0\.1:1.*\n$/) })
+}, 60_000)
