@@ -86,7 +86,7 @@ async function settleFailure({ db, log }: Pick<ExecutorDeps, 'db' | 'log'>, run:
       // So that who goes on with it finds what was shown even where Redis is not to be reached.
       const isWhole =
         runLog === undefined
-          ? !run.wasCutOff
+          ? run.past !== 'cut-off'
           : await isStored(runLog, (error) => log.warn('the end of a handed over log is in Redis alone', { ...fields, error }))
       await releaseLease(db, run, { isWhole })
       return log.info('run handed over', fields)
