@@ -64,6 +64,10 @@ export function createA2aService(deps: A2aDeps) {
       const view = async (row: TaskRow, historyLength?: number): Promise<AgentTask> =>
         viewTask(row, await keeper.fill(owner.clientId, await listTaskEvents(db, owner.clientId, [row.id]), MAX_FILE_BYTES), historyLength)
 
+      const stillWaits = async (taskId: string) => (await find(taskId)).waitingFor !== null
+      const updates = (taskId: string, until: AbortSignal) =>
+        updatesOf(runs.followOwn(taskId, { signal: until, streamed: true }), () => stillWaits(taskId))
+
       const contextOf = async ({ contextId, taskId }: NewTask) => {
         if (taskId === undefined) return contextId
         const earlier = await find(taskId)
@@ -128,14 +132,13 @@ export function createA2aService(deps: A2aDeps) {
           await runs.cancelOwn(principal, taskId)
           // Until its process has heard of it.
           const patience = AbortSignal.any([signal, AbortSignal.timeout(CANCEL_WAIT_MS)])
-          for await (const update of updatesOf(runs.followOwn(taskId, { signal: patience, streamed: true })))
-            if (update.kind === 'status' && isOver(update.state)) break
+          for await (const update of updates(taskId, patience)) if (update.kind === 'status' && isOver(update.state)) break
           return view(await find(taskId))
         },
 
         async *follow(taskId) {
           await find(taskId)
-          yield* updatesOf(runs.followOwn(taskId, { signal, streamed: true }))
+          yield* updates(taskId, signal)
         },
 
         async setPush(taskId, target, dialect) {

@@ -18,7 +18,7 @@ export type LogEventType =
   | 'text-reset'
   /** A whole event of the session's history. */
   | 'message'
-  /** The run needs somebody: `reason` says what for. */
+  /** The run is put aside: `reason` says what for. */
   | 'run-waiting'
   | 'run-finished'
   | 'run-failed'
@@ -28,6 +28,9 @@ const TERMINAL: ReadonlySet<LogEventType> = new Set<LogEventType>(['run-finished
 
 /** Nothing follows it. */
 export const isTerminal = ({ type }: LogEvent) => TERMINAL.has(type)
+
+/** It does not go on by itself; a delay passes. */
+export const needsSomebody = ({ type, data }: LogEvent) => type === 'run-waiting' && data.reason !== 'delay'
 
 /** Why a run failed, as it is stored and shown. */
 export interface RunFailure {
