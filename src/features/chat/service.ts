@@ -1,7 +1,7 @@
 import type { AgentService } from '~/features/agents/service'
 import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
-import { type LogEvent, needsSomebody, type RunFailure } from '~/features/runs/log-event'
+import { errorOfRun, type LogEvent, needsSomebody } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
@@ -75,10 +75,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
 /** A failed run is a failed request. @throws DomainError */
 function refuseFailure(entry: LogEvent) {
   const { type, data } = entry
-  if (type === 'run-failed') {
-    const { problem, detail } = data as unknown as RunFailure
-    throw new DomainError(problem, detail)
-  }
+  if (type === 'run-failed') throw errorOfRun(entry)
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
   if (needsSomebody(entry))
     throw new DomainError(

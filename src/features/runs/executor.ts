@@ -126,5 +126,9 @@ const isStored = (runLog: RunLog, onFailure: (error: unknown) => void): Promise<
 
 const failureOf = (reason: unknown): RunFailure =>
   reason instanceof DomainError
-    ? { problem: reason.problem, detail: reason.message }
+    ? {
+        problem: reason.problem,
+        detail: reason.message,
+        ...(reason.retryAfterSeconds === undefined ? {} : { retry_after_seconds: reason.retryAfterSeconds }),
+      }
     : { problem: 'internal', detail: 'Something failed on our side.' }

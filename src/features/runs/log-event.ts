@@ -1,4 +1,4 @@
-import type { ProblemName } from '~/platform/errors'
+import { DomainError, type ProblemName } from '~/platform/errors'
 
 /** One entry of a run's event log. `seq` counts from 1 without gaps; it is the SSE id that `Last-Event-ID` names. */
 export interface LogEvent {
@@ -36,4 +36,12 @@ export const needsSomebody = ({ type, data }: LogEvent) => type === 'run-waiting
 export interface RunFailure {
   problem: ProblemName
   detail: string
+  /** When it is worth another try, where whoever refused has said so. */
+  retry_after_seconds?: number
+}
+
+/** The same as the error of a request that waited for the run. */
+export const errorOfRun = ({ data }: LogEvent): DomainError => {
+  const { problem, detail, retry_after_seconds: retryAfterSeconds } = data as unknown as RunFailure
+  return new DomainError(problem, detail, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 }

@@ -8,7 +8,7 @@ import type { Principal } from '~/platform/principal'
 import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
-import { isTerminal, type LogEvent, needsSomebody, type RunFailure } from './log-event'
+import { errorOfRun, isTerminal, type LogEvent, needsSomebody } from './log-event'
 import { findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
 import { requestCancel, wake } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
@@ -94,10 +94,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
     /** Until the run has ended or waits for something itself. @throws DomainError what it failed of */
     async outcome(principal: Principal, runId: string, entries: AsyncIterable<LogEvent | undefined>): Promise<Run> {
       for await (const entry of entries) {
-        if (entry?.type === 'run-failed') {
-          const { problem, detail } = entry.data as unknown as RunFailure
-          throw new DomainError(problem, detail)
-        }
+        if (entry?.type === 'run-failed') throw errorOfRun(entry)
         if (entry?.type === 'run-finished' || entry?.type === 'run-cancelled' || entry?.type === 'run-waiting') break
       }
       return show(authorizeReach(principal, 'write', 'runs'), runId)
