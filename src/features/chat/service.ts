@@ -17,6 +17,8 @@ export interface Turn {
   agentId: string
   externalId: string
   message: ChatMessage
+  /** What the sender calls the message. */
+  messageId?: string
   onDisconnect: 'continue' | 'cancel'
   /** What it begins with, if that was read already. */
   ahead?: Promise<Ahead | undefined> | undefined
@@ -27,10 +29,11 @@ export interface Turn {
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (
     principal: Principal,
-    { agentId, externalId, message, onDisconnect, ahead }: Omit<Turn, 'signal'>,
+    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
-    return runs.start(principal, { clientId, agentId, externalId, input: inputOf(message.message, message.files), onDisconnect, ahead })
+    const input = { ...inputOf(message.message, message.files), ...(messageId === undefined ? {} : { messageId }) }
+    return runs.start(principal, { clientId, agentId, externalId, input, onDisconnect, ahead })
   }
 
   return {
