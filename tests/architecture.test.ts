@@ -121,6 +121,7 @@ const LAYERS: Rule[] = [
     breaks: ({ from, to }) =>
       isIn(from, 'features') && isIn(to, 'features') && areaOf(from) !== areaOf(to) && !['table', 'schema'].includes(fileOf(to)),
     exceptions: {
+      'features/a2a/task-updates -> features/runs/log-event': 'a task shows the events of its run',
       'features/auth/email-change -> features/users/queries': 'an address is a column of its user, changed in the same transaction',
       'features/auth/own-password -> features/users/queries': 'a password is a column of its user, changed in the same transaction',
       'features/auth/password-check -> features/users/queries': 'a hash of another day is replaced in its user',
@@ -129,6 +130,7 @@ const LAYERS: Rule[] = [
       'features/chat/routes -> features/runs/event-stream': 'a chat streams its run',
       'features/chat/schema -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/chat/service -> features/runs/event-stream': 'a chat answers with the events of its run',
+      'features/chat/service -> features/runs/log-event': 'a chat answers with the events of its run',
       'features/chat/service -> features/sessions/event-view': 'a chat answers with events: a shape',
       'features/chat/socket-face -> features/runs/event-stream': 'a chat shows the events of its run',
       'features/chat/socket-face -> features/runs/log-event': 'a chat shows the events of its run',

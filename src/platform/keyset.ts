@@ -17,6 +17,14 @@ export interface Listed<Item> {
 /** A moment whole: a Date would lose the microseconds that tell two rows apart. */
 export const momentOf = (timestamp: SQLWrapper) => sql<string>`to_char(${timestamp} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
+/** Whether `momentOf` may have written it: the day exists, too. */
+export function isMoment(text: string): boolean {
+  const date = new Date(text)
+  return MOMENT.test(text) && !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 19) === text.slice(0, 19)
+}
+
+const MOMENT = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/
+
 interface Order {
   by: PgColumn
   id: PgColumn

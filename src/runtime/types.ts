@@ -30,6 +30,8 @@ export interface Part {
 export interface RunInput {
   text: string
   files: FilePart[]
+  /** What the sender calls it, where messages have names. */
+  messageId?: string
 }
 
 /** How the world may have changed when a step's outcome is unknown: `unsafe` steps are never repeated by themselves. */

@@ -90,7 +90,11 @@ describe.each([
       metadata: { filename: 'a note.txt' },
     })
     const session = (await person.call('GET', `/api/v1/sessions/user_${agentId}`)).body
-    expect(session.events[0].content.parts[2].inlineData.data).toBe(PNG.toString('base64'))
+    expect(session.events[0].content.parts[2].inlineData).toEqual({
+      data: PNG.toString('base64'),
+      mimeType: 'image/png',
+      metadata: { filename: 'pic.png' },
+    })
   })
 
   test('no row holds the bytes but those that are for it', async () => {

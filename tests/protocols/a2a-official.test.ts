@@ -70,7 +70,9 @@ describe.each(['1.0', '0.3'] as const)('version %s', (version) => {
   })
 
   test('a message is answered with its task, in its context', async () => {
-    const first = (await client.sendMessage(request('hello'))) as Task
+    const asked = request('hello')
+    const first = (await client.sendMessage(asked)) as Task
+    expect(first.history[0]?.messageId).toBe(asked.message.messageId)
     expect(first.status?.state).toBe(TaskState.TASK_STATE_COMPLETED)
     expect(textOf(first.artifacts[0]?.parts)).toBe('Echo: hello')
     const second = (await client.sendMessage(request('again', { contextId: first.contextId }))) as Task
@@ -127,18 +129,20 @@ describe.each(['1.0', '0.3'] as const)('version %s', (version) => {
   })
 })
 
+const everything = {
+  tenant: '',
+  contextId: '',
+  status: TaskState.TASK_STATE_UNSPECIFIED,
+  pageSize: 50,
+  pageToken: '',
+  statusTimestampAfter: undefined,
+}
+
 test('1.0: tasks are listed by context and state, page by page', async () => {
   const client = await connect('1.0')
   const { contextId } = (await client.sendMessage(request('one'))) as Task
   for (const text of ['two', '/fail']) await client.sendMessage(request(text, { contextId }))
-  const page = {
-    tenant: '',
-    contextId,
-    status: TaskState.TASK_STATE_UNSPECIFIED,
-    pageSize: 2,
-    pageToken: '',
-    statusTimestampAfter: undefined,
-  }
+  const page = { ...everything, contextId, pageSize: 2 }
   const first = await client.listTasks({ ...page, includeArtifacts: true })
   expect(first).toMatchObject({ totalSize: 3, pageSize: 2, tasks: [{ artifacts: [] }, {}] })
   expect(textOf(first.tasks[1]?.artifacts[0]?.parts)).toBe('Echo: two')
@@ -146,6 +150,64 @@ test('1.0: tasks are listed by context and state, page by page', async () => {
   expect(second).toMatchObject({ nextPageToken: '', tasks: [{ contextId }] })
   const failed = await client.listTasks({ ...page, status: TaskState.TASK_STATE_FAILED })
   expect(failed.totalSize).toBe(1)
+})
+
+test('1.0: the task that changed last comes first, on the next page too, and a time leaves out what was over before', async () => {
+  const client = await connect('1.0')
+  const contextId = crypto.randomUUID()
+  const slow = (await client.sendMessage(request(`/slow 100\n${'word '.repeat(60)}`, { contextId, returnImmediately: true }))) as Task
+  const quick = (await client.sendMessage(request('quick', { contextId: 'elsewhere' }))) as Task
+  const list = (more: object = {}) => client.listTasks({ ...everything, pageSize: 1, ...more })
+  const idsOf = ({ tasks }: { tasks: Task[] }) => tasks.map(({ id }) => id)
+  expect(idsOf(await list())).toEqual([quick.id])
+  const canceled = await client.cancelTask({ tenant: '', id: slow.id, metadata: undefined })
+  const first = await list()
+  expect(idsOf(first)).toEqual([slow.id])
+  expect(idsOf(await list({ pageToken: first.nextPageToken }))).toEqual([quick.id])
+  const since = await list({ pageSize: 100, statusTimestampAfter: canceled.status?.timestamp })
+  expect({ ids: idsOf(since), total: since.totalSize }).toEqual({ ids: [slow.id], total: 1 })
+})
+
+test('1.0: what a list is asked for is checked, and not bent to what there is', async () => {
+  const rpc = (method: string, params: object) =>
+    app.stranger(
+      'POST',
+      `/api/v1/a2a/${agent.id}`,
+      { jsonrpc: '2.0', id: 1, method, params },
+      { 'x-api-key': agent.config.api_key, 'a2a-version': '1.0' },
+    )
+  for (const params of [
+    { pageSize: 0 },
+    { pageSize: -1 },
+    { pageSize: 101 },
+    { pageToken: 'junk' },
+    { pageToken: `2026-02-30T00:00:00.000000Z_${crypto.randomUUID()}` },
+    { status: 'TASK_STATE_DREAMING' },
+    { historyLength: -1 },
+    { statusTimestampAfter: 'yesterday' },
+  ])
+    expect({ params, code: (await rpc('ListTasks', params)).body.error?.code }).toEqual({ params, code: -32602 })
+  expect((await rpc('GetTask', { id: 'any', historyLength: -1 })).body.error.code).toBe(-32602)
+  expect((await rpc('ListTasks', { status: 'TASK_STATE_REJECTED' })).body.result).toMatchObject({ totalSize: 0 })
+})
+
+test('1.0: a task that is over takes no further message and is not watched; the refusal is a response of its own, no stream', async () => {
+  const client = await connect('1.0')
+  const { id: taskId } = (await client.sendMessage(request('done'))) as Task
+  await expect(client.sendMessage(request('more', { taskId }))).rejects.toThrow('The task is over.')
+  for (const [method, params] of [
+    ['SubscribeToTask', { id: taskId }],
+    ['SendStreamingMessage', { message: { messageId: 'm', role: 'ROLE_USER', taskId, parts: [{ text: 'more' }] } }],
+  ] as const) {
+    const { headers, body } = await app.stranger(
+      'POST',
+      `/api/v1/a2a/${agent.id}`,
+      { jsonrpc: '2.0', id: 1, method, params },
+      { 'x-api-key': agent.config.api_key, 'a2a-version': '1.0' },
+    )
+    expect(headers.get('content-type')).toStartWith('application/json')
+    expect({ method, code: body.error.code }).toEqual({ method, code: -32004 })
+  }
 })
 
 test('a version that nobody speaks is refused with its code', async () => {

@@ -32,6 +32,10 @@ const message = (text: string, more: object = {}) => ({
   parts: [{ type: 'text', text }],
   ...more,
 })
+const fileOf = (bytes: string, name = 'a.txt') => ({
+  ...message(''),
+  parts: [{ type: 'file', file: { name, mimeType: 'text/plain', bytes } }],
+})
 /** Reads a stream as the lab does: one `data:` line of JSON for each event. */
 const streamed = async (method: string, params: object) => {
   const response = await fetch(`${app.url}/api/v1/a2a/${agent.id}`, {
@@ -178,6 +182,16 @@ test('defect 70: what is wrong with a request is told with the code of the proto
     status: 400,
     body: { id: 1, error: { code: -32600 } },
   })
+  for (const no of [{ method: 5 }, { method: null }, { id: {} }, { id: true }])
+    for (const headers of [{}, { 'a2a-version': '0.3' }, { 'a2a-version': '1.0' }])
+      expect(
+        await app.stranger(
+          'POST',
+          `/api/v1/a2a/${agent.id}`,
+          { jsonrpc: '2.0', id: 1, method: 'tasks/get', params: { taskId: 'x' }, ...no },
+          { 'x-api-key': agent.config.api_key, ...headers },
+        ),
+      ).toMatchObject({ status: 400, body: { id: 'id' in no ? null : 1, error: { code: -32600 } } })
   const unknown = await rpc('message/shout')
   expect(unknown).toMatchObject({ status: 400, body: { error: { code: -32601 } } })
   expect(unknown.body.error.data.supported_methods).toContain('message/send')
@@ -186,6 +200,10 @@ test('defect 70: what is wrong with a request is told with the code of the proto
     { message: { role: 'user', parts: [] } },
     { message: { parts: 'sEcret' } },
     { message: message('x'), contextId: 'x'.repeat(600) },
+    { message: message('x'.repeat(200_001)) },
+    { message: fileOf('*sEcret*') },
+    { message: fileOf('aGk=', 'sEcret/name') },
+    { message: { ...message(''), parts: Array.from({ length: 11 }, () => fileOf('aGk=').parts[0]) } },
   ]) {
     const { status, body } = await rpc('message/send', params)
     expect({ status, code: body.error.code }).toEqual({ status: 200, code: -32602 })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { isTurnComplete, openChat } from '../support/chat-socket'
 import { readEvents, shownText } from '../support/events'
 import { type Person, startApp, type TestApp } from '../support/start-app'
 
@@ -201,6 +202,27 @@ test('cancel ends a run within two seconds, and the session takes the next turn'
   expect(Date.now() - started).toBeLessThan(5000)
   expect((await app.ada.call('GET', `/api/v1/runs/${runId}`)).body.status).toBe('cancelled')
   expect((await app.ada.call('POST', `/api/v1/chat/${id}/user-7`, { message: 'next' })).status).toBe(200)
+})
+
+test('whoever waits for a run whose session or agent is deleted is told so, on every way', async () => {
+  const { id } = await agentOf(app.ada)
+  const message = `/slow 1000\n${'word '.repeat(50)}`
+  const watch = async (user: string, remove: string) => {
+    const streamed = await stream(app.ada, `${id}/${user}?stream=true`, { message })
+    const queued = app.ada.call('POST', `/api/v1/chat/${id}/${user}`, { message: 'waits for its turn' })
+    const socket = await openChat(`${app.url}/api/v1/chat/ws/${id}/${user}`, { type: 'authorization', token: app.ada.token })
+    socket.send({ message: 'waits too' })
+    while ((await app.ada.call('GET', `/api/v1/runs/?session_id=${user}_${id}`)).body.length < 3) await Bun.sleep(20)
+    expect((await app.ada.call('DELETE', remove)).status).toBe(204)
+    const [events, answer, frame] = await Promise.all([readEvents(streamed), queued, socket.until(({ error }) => error !== undefined)])
+    await socket.until(isTurnComplete)
+    socket.socket.close()
+    return { stream: events.at(-1), status: answer.status, detail: answer.body.detail, frame: frame.error.detail }
+  }
+  const detail = 'The run is gone: its session or its agent was deleted.'
+  const told = { stream: { type: 'error', data: { problem: 'not-found', detail } }, status: 404, detail, frame: detail }
+  expect(await watch('erased', `/api/v1/sessions/erased_${id}`)).toMatchObject(told)
+  expect(await watch('orphan', `/api/v1/agents/${id}`)).toMatchObject(told)
 })
 
 test('a client that leaves with on_disconnect=cancel takes its run with it, another leaves it running', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { isTurnComplete, openChat } from '../support/chat-socket'
 import { type Reply, startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
@@ -112,7 +113,7 @@ test('a workflow goes through its nodes, and what it ends with is the answer', a
   )
 })
 
-test('defect 62: a delay holds no process and uses up none of the time that a run may take', async () => {
+const delayed = () => {
   const nodes = [
     { id: 's', type: 'start-node', data: {} },
     { id: 'd', type: 'delay-node', data: { delay: { value: 3, unit: 'seconds' } } },
@@ -122,8 +123,61 @@ test('defect 62: a delay holds no process and uses up none of the time that a ru
     { id: '1', source: 's', target: 'd' },
     { id: '2', source: 'd', target: 'm' },
   ]
-  const id = await define('workflow', { config: { workflow: { nodes, edges } } })
-  const { status, body } = await app.ada.call('POST', `/api/v1/agents/${id}/runs`, { message: 'hi', timeout_seconds: 2 })
+  return define('workflow', { config: { workflow: { nodes, edges } } })
+}
+
+test('a delay passes by itself: whoever talks to the agent has the answer behind it, on every way', async () => {
+  const id = await delayed()
+  const socket = await openChat(`${app.url}/api/v1/chat/ws/${id}/socket`, { type: 'authorization', token: app.ada.token })
+  const overSocket = async () => {
+    socket.send({ message: 'hi' })
+    await socket.until(isTurnComplete)
+    return socket.frames.flatMap(({ message }) => message.content?.parts[0].text ?? [])
+  }
+  const overA2a = async (method: string) => {
+    const message = { role: 'user', messageId: crypto.randomUUID(), parts: [{ type: 'text', text: 'hi' }] }
+    const response = await fetch(`${app.url}/api/v1/a2a/${id}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${app.ada.token}` },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { message } }),
+    })
+    const last = (await response.text()).split('\n').findLast((line) => line.includes('"result"')) ?? ''
+    return JSON.parse(last.replace(/^data: /, '')).result
+  }
+  const [rest, texts, sent, streamed] = await Promise.all([
+    talk(id, 'hi'),
+    overSocket(),
+    overA2a('message/send'),
+    overA2a('message/stream'),
+  ])
+  expect(rest.body.response).toBe('later')
+  expect(texts).toEqual(['Workflow started', 'later'])
+  expect(sent).toMatchObject({ status: { state: 'completed' }, artifacts: [{ parts: [{ text: 'later' }] }] })
+  expect(streamed).toMatchObject({ status: { state: 'completed', message: { parts: [{ text: 'later' }] } }, final: true })
+  socket.socket.close()
+})
+
+test('a client that leaves with on_disconnect=cancel takes its run with it during a delay too', async () => {
+  const id = await delayed()
+  const socket = await openChat(`${app.url}/api/v1/chat/ws/${id}/leaver?deltas=true&on_disconnect=cancel`, {
+    type: 'authorization',
+    token: app.ada.token,
+  })
+  socket.send({ message: 'hi' })
+  const { run_id } = await socket.until(({ type }) => type === 'run-waiting')
+  socket.socket.close()
+  const statusOf = async () => (await app.ada.call('GET', `/api/v1/runs/${run_id}`)).body.status
+  await until(async () => ['succeeded', 'cancelled'].includes(await statusOf()))
+  expect(await statusOf()).toBe('cancelled')
+})
+
+test('defect 62: a delay holds no process and uses up none of the time that a run may take', async () => {
+  const id = await delayed()
+  const { status, body } = await app.ada.call('POST', `/api/v1/agents/${id}/runs`, {
+    message: 'hi',
+    timeout_seconds: 2,
+    on_disconnect: 'cancel',
+  })
   expect({ status, waits: body.status, reason: body.waiting_for.reason }).toEqual({ status: 202, waits: 'waiting', reason: 'delay' })
   const held = await app.services.db.execute(
     `select 1 from runs where id = '${body.id}' and (lease_owner is not null or lease_until is not null)`,

@@ -108,6 +108,17 @@ test('a stream that a provider cuts off fails the run after the pieces that came
   expect(events.at(-1)).toMatchObject({ type: 'run-failed', data: { problem: 'upstream-error' } })
 })
 
+test('F-35: when a provider wants a pause, the client is told how long', async () => {
+  const id = await agentFor('openai/gpt-4o', providers.key)
+  const message = prompts.limitedForLong
+  for (const route of [`/api/v1/chat/${id}/limited`, `/api/v1/agents/${id}/runs`]) {
+    const { status, headers } = await app.ada.call('POST', route, { message })
+    expect({ route, status, retryAfter: headers.get('retry-after') }).toEqual({ route, status: 429, retryAfter: '60' })
+  }
+  const [run] = (await app.ada.call('GET', `/api/v1/runs/?agent_id=${id}`)).body
+  expect(run.error).toMatchObject({ problem: 'rate-limited', retry_after_seconds: 60 })
+})
+
 test('a key that was switched off stops the agent with a reason', async () => {
   const id = await agentFor('openai/gpt-4o', providers.key)
   const agent = await app.ada.call('GET', `/api/v1/agents/${id}`)

@@ -174,6 +174,18 @@ test('a tool that needs consent waits for it, and is called with what was allowe
   expect(audited.map(({ payload }) => payload.action)).toContain('approve')
 })
 
+test('over A2A a task that waits for consent says so, and once that was given it is followed to its end', async () => {
+  const id = await booker()
+  const rpc = (method: string, params: object) => app.ada.call('POST', `/api/v1/a2a/${id}`, { jsonrpc: '2.0', id: 1, method, params })
+  const message = { role: 'user', messageId: crypto.randomUUID(), parts: [{ type: 'text', text: '/tool book {"seats": 2}' }] }
+  const { id: taskId, status } = (await rpc('message/send', { message })).body.result
+  expect(status).toMatchObject({ state: 'working', message: { parts: [{ text: 'Waiting: approval.' }] } })
+  await app.ada.call('POST', `/api/v1/runs/${taskId}/approve`, { decision: 'approve' })
+  await ended(taskId)
+  const response = await fetch(`${app.url}/api/v1/a2a/${id}?taskId=${taskId}`, { headers: { authorization: `Bearer ${app.ada.token}` } })
+  expect(await response.text()).toMatch(/"state":"completed"[^\n]*"final":true/)
+})
+
 test('what is refused, or decided too late, is told to the agent, and not done', async () => {
   calls = []
   const id = await booker()

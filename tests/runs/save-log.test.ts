@@ -32,8 +32,7 @@ async function ownRun({ call, clientId }: Person): Promise<OwnedRun> {
     traceId: '',
     createdAt: new Date(),
     restMs: 60_000,
-    recovered: false,
-    wasCutOff: false,
+    past: 'none' as const,
   }
 }
 

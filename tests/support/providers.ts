@@ -29,6 +29,8 @@ export const prompts = {
   broken: 'fail with 500',
   /** 429 with `Retry-After: 7`, always. */
   limited: 'fail with 429',
+  /** The same with `Retry-After: 60`, which nobody waits for. */
+  limitedForLong: 'fail with 429 for a minute',
   /** 429 with `Retry-After: 7` on every odd call, `answers.hello` on every even one. */
   limitedOnce: 'fail once with 429',
   brokenOnce: 'fail once with 500',
@@ -68,6 +70,7 @@ export async function startProviders(): Promise<Providers> {
   mock.onMessage(exactly(prompts.overloaded), fail(529, 'overloaded_error'))
   mock.onMessage(exactly(prompts.broken), fail(500, 'server_error'))
   mock.onMessage(exactly(prompts.limited), fail(429, 'rate_limit_error', 7))
+  mock.onMessage(exactly(prompts.limitedForLong), fail(429, 'rate_limit_error', 60))
   mock.onMessage(exactly(prompts.limitedOnce), inTurn(fail(429, 'rate_limit_error', 7), say(answers.hello)), pieces)
   mock.onMessage(exactly(prompts.brokenOnce), inTurn(fail(500, 'server_error'), say(answers.hello)), pieces)
   mock.onMessage(exactly(prompts.slow), say(answers.hello), { ...pieces, latency: 100 })

@@ -2,6 +2,7 @@ import { DomainError } from '~/platform/errors'
 import type { AgentTasks } from '~/runtime/a2a/task'
 import { type AgentFacts, extendedCard } from './card'
 import { type Params, readParams, readPush, readTask, referenceEvents, referenceTask, showPush } from './reference-shapes'
+import type { RpcCall } from './rpc-call'
 
 /** The reference answers some errors with HTTP 400, and others with 200. */
 export interface ReferenceAnswer {
@@ -25,17 +26,15 @@ type Caller = AgentTasks & { agent: AgentFacts }
 /** Answers a JSON-RPC request of the reference's dialect. @throws DomainError what the dialect has no code for, such as `rate-limited` */
 export async function answerReference(
   tasks: Caller,
-  body: Record<string, unknown>,
+  body: RpcCall,
   apiUrl: string,
 ): Promise<ReferenceAnswer | AsyncGenerator<object, void>> {
-  const { jsonrpc, method, params, id = null } = body
+  const { method, params, id = null } = body
   const failed = (status: number, code: number, message: string, data?: object): ReferenceAnswer => ({
     status,
     body: { jsonrpc: '2.0', id, error: { code, message, ...(data === undefined ? {} : { data }) } },
   })
-  if (jsonrpc !== '2.0') return failed(400, -32600, 'Invalid Request: jsonrpc must be "2.0"')
-  if (typeof method !== 'string' || !METHODS.includes(method))
-    return failed(400, -32601, 'Method not found', { supported_methods: METHODS })
+  if (!METHODS.includes(method)) return failed(400, -32601, 'Method not found', { supported_methods: METHODS })
   try {
     const read = readParams(params)
     if (method === 'message/stream') {

@@ -9,6 +9,7 @@ import { answerOfficially } from '~/runtime/a2a/official-server'
 import { describeA2a } from './about'
 import { answerReference } from './reference'
 import { referenceEvents } from './reference-shapes'
+import { invalidRequest, isCall } from './rpc-call'
 import { AgentCard, HistoryRequest, RpcRequest, RpcResponse, SessionHistory, SessionList } from './schema'
 import type { A2aService } from './service'
 import { UNSUPPORTED, versionOf } from './version'
@@ -52,12 +53,17 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
         // An agent may think for longer than the server's idle time.
         server?.timeout(request, 0)
         const tasks = await a2a.tasksOf(principal, params.agent_id, request.signal)
+        if (!isCall(body)) {
+          set.status = 400
+          return invalidRequest(body)
+        }
+        const { id = null } = body
         const version = versionOf(request.headers.get('a2a-version'), body)
-        if (version === undefined) return { jsonrpc: '2.0', id: body.id ?? null, error: UNSUPPORTED }
+        if (version === undefined) return { jsonrpc: '2.0', id, error: UNSUPPORTED }
         const answer = version === 'reference' ? await answerReference(tasks, body, apiUrl) : await answerOfficially(tasks, body, version)
         if (Symbol.asyncIterator in answer) {
           set.headers['x-accel-buffering'] = 'no'
-          yield* dataStream(answer, () => ({ jsonrpc: '2.0', id: body.id ?? null, error: { code: -32603, message: 'Streaming failed' } }))
+          yield* dataStream(answer, () => ({ jsonrpc: '2.0', id, error: { code: -32603, message: 'Streaming failed' } }))
           return undefined
         }
         if (version !== 'reference') return answer

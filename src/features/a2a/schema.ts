@@ -1,4 +1,8 @@
-import { t } from 'elysia'
+import { Value } from '@sinclair/typebox/value'
+import { type Static, t } from 'elysia'
+import { ChatMessage } from '~/features/chat/schema'
+import { SentFiles } from '~/features/files/schema'
+import { DomainError } from '~/platform/errors'
 import { SOME_ID } from '~/platform/http/schema'
 
 /** The methods read their own parameters: they differ by dialect, and their errors are the protocol's. */
@@ -82,3 +86,13 @@ export const HistoryRequest = t.Object(
   },
   { title: 'A2aHistoryRequest', examples: [{ jsonrpc: '2.0', id: 1, params: { contextId: SOME_ID, limit: 50 } }] },
 )
+
+const Sent = t.Object({ message: ChatMessage.properties.message, files: SentFiles })
+
+/** Holds what a message brings to the bounds of every chat. @throws DomainError `validation-failed`, without what was sent */
+export function checkSent(sent: Static<typeof Sent>): Static<typeof Sent> {
+  const fault = Value.Errors(Sent, sent).First()
+  if (fault === undefined) return sent
+  const message = typeof fault.schema.error === 'string' ? fault.schema.error : fault.message
+  throw new DomainError('validation-failed', `${fault.path.slice(1)}: ${message}`)
+}

@@ -6,6 +6,7 @@ import type { RunService } from '~/features/runs/service'
 import { authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
+import { isMoment, type Position } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
@@ -14,6 +15,7 @@ import { type AgentTask, type AgentTasks, isOver, type NewTask } from '~/runtime
 import { type AgentFacts, agentCard } from './card'
 import { createPushConfigs } from './push-configs'
 import { countActiveOf, countTasks, findTask, insertTask, listTaskEvents, listTasks, type Owner, type TaskRow } from './queries/tasks'
+import { checkSent } from './schema'
 import { createTalks } from './talks'
 import { updatesOf } from './task-updates'
 import { viewTask } from './task-view'
@@ -64,6 +66,10 @@ export function createA2aService(deps: A2aDeps) {
       const view = async (row: TaskRow, historyLength?: number): Promise<AgentTask> =>
         viewTask(row, await keeper.fill(owner.clientId, await listTaskEvents(db, owner.clientId, [row.id]), MAX_FILE_BYTES), historyLength)
 
+      const stillWaits = async (taskId: string) => (await find(taskId)).waitingFor !== null
+      const updates = (taskId: string, until: AbortSignal) =>
+        updatesOf(runs.followOwn(taskId, { signal: until, streamed: true }), () => stillWaits(taskId))
+
       const contextOf = async ({ contextId, taskId }: NewTask) => {
         if (taskId === undefined) return contextId
         const earlier = await find(taskId)
@@ -78,22 +84,25 @@ export function createA2aService(deps: A2aDeps) {
 
         async send(task, dialect) {
           const known = await contextOf(task)
-          if (known !== undefined && (known.length > MAX_CONTEXT || known === ''))
-            throw new DomainError('validation-failed', `contextId must have 1 to ${MAX_CONTEXT} characters.`)
-          if (task.push !== undefined) await push.check(task.push)
-          // Each server passes on the trace of the request that it works for.
-          if ((await countActiveOf(db, owner.clientId, principal.origin.traceId)) >= MAX_HOPS)
-            throw new DomainError('limit-exceeded', `Agents have called each other more than ${MAX_HOPS} times in a circle.`)
-          const contextId = known ?? crypto.randomUUID()
+          for (const [name, value] of Object.entries({ contextId: known, messageId: task.messageId }))
+            if (value !== undefined && (value.length > MAX_NAME || value === ''))
+              throw new DomainError('validation-failed', `${name} must have 1 to ${MAX_NAME} characters.`)
           const files = task.files.map(({ filename, mediaType, data }, index) => ({
             filename: filename ?? `file-${index + 1}`,
             content_type: mediaType,
             data,
           }))
+          const sent = checkSent({ message: task.text, files })
+          if (task.push !== undefined) await push.check(task.push)
+          // Each server passes on the trace of the request that it works for.
+          if ((await countActiveOf(db, owner.clientId, principal.origin.traceId)) >= MAX_HOPS)
+            throw new DomainError('limit-exceeded', `Agents have called each other more than ${MAX_HOPS} times in a circle.`)
+          const contextId = known ?? crypto.randomUUID()
           const { runId } = await chat.start(onceFor(principal, agentId, known, task), {
             agentId,
             externalId: externalIdOf(contextId),
-            message: { message: task.text, files },
+            message: sent,
+            messageId: task.messageId,
             onDisconnect: 'continue',
           })
           await write(principal, async ({ tx }) => {
@@ -105,9 +114,8 @@ export function createA2aService(deps: A2aDeps) {
 
         get: async (taskId, historyLength) => view(await find(taskId), historyLength),
 
-        async list({ contextId, state, limit, after, historyLength }) {
-          const before = after === undefined ? undefined : await find(after)
-          const filter = { contextId, state, before: before && { createdAt: before.createdAt, id: before.id } }
+        async list({ contextId, state, since, limit, after, historyLength }) {
+          const filter = { contextId, state, since, after: positionOf(after) }
           const [rows, total] = await Promise.all([listTasks(db, owner, filter, limit + 1), countTasks(db, owner, filter)])
           const page = rows.slice(0, limit)
           const events = Map.groupBy(
@@ -119,7 +127,8 @@ export function createA2aService(deps: A2aDeps) {
             ({ runId }) => runId ?? '',
           )
           const tasks = page.map((row) => viewTask(row, events.get(row.id) ?? [], historyLength ?? 0))
-          return { tasks, total, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null }
+          const last = rows.length > limit ? page.at(-1) : undefined
+          return { tasks, total, next: last === undefined ? null : `${last.at}_${last.id}` }
         },
 
         async cancel(taskId) {
@@ -128,14 +137,13 @@ export function createA2aService(deps: A2aDeps) {
           await runs.cancelOwn(principal, taskId)
           // Until its process has heard of it.
           const patience = AbortSignal.any([signal, AbortSignal.timeout(CANCEL_WAIT_MS)])
-          for await (const update of updatesOf(runs.followOwn(taskId, { signal: patience, streamed: true })))
-            if (update.kind === 'status' && isOver(update.state)) break
+          for await (const update of updates(taskId, patience)) if (update.kind === 'status' && isOver(update.state)) break
           return view(await find(taskId))
         },
 
         async *follow(taskId) {
           await find(taskId)
-          yield* updatesOf(runs.followOwn(taskId, { signal, streamed: true }))
+          yield* updates(taskId, signal)
         },
 
         async setPush(taskId, target, dialect) {
@@ -160,12 +168,22 @@ export function createA2aService(deps: A2aDeps) {
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const MAX_CONTEXT = 512
+/** Of what others call their conversations and messages. */
+const MAX_NAME = 512
 /** Of runs at the same time that go back to one request. */
 const MAX_HOPS = 8
 /** Of the files that one task is shown with. */
 const MAX_FILE_BYTES = 16_777_216
 const EXTERNAL_ID = /^[A-Za-z0-9.:@+-]{1,128}$/
+
+/** Where the page before ended. @throws DomainError `validation-failed` */
+function positionOf(after: string | undefined): Position | undefined {
+  if (after === undefined) return undefined
+  const [at = '', id = '', ...more] = after.split('_')
+  if (more.length > 0 || !isMoment(at) || !UUID.test(id))
+    throw new DomainError('validation-failed', 'The page token is none of an earlier answer.')
+  return { at, id }
+}
 
 /** A conversation is found in our sessions by its context: as it is, where that can be, else by its hash. */
 const externalIdOf = (contextId: string) =>

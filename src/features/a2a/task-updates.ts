@@ -1,10 +1,13 @@
-import type { LogEvent } from '~/features/runs/log-event'
+import { type LogEvent, needsSomebody } from '~/features/runs/log-event'
 import type { TaskUpdate } from '~/runtime/a2a/task'
 import type { Part } from '~/runtime/types'
 import { isShown } from './task-view'
 
-/** A run's log as a task's progress. Ends with the run, or when that waits for somebody. */
-export async function* updatesOf(entries: AsyncIterable<LogEvent | undefined>): AsyncGenerator<TaskUpdate, void> {
+/** A run's log as a task's progress. Ends with the run, or where it waits for somebody: still, when the log is read again, which `stillWaits` knows. */
+export async function* updatesOf(
+  entries: AsyncIterable<LogEvent | undefined>,
+  stillWaits: () => Promise<boolean>,
+): AsyncGenerator<TaskUpdate, void> {
   /** The step that speaks: the answer is what the last one said. */
   let step: unknown
   let said = ''
@@ -33,6 +36,7 @@ export async function* updatesOf(entries: AsyncIterable<LogEvent | undefined>): 
         break
       }
       case 'run-waiting':
+        if (!needsSomebody(entry) || !(await stillWaits())) break
         yield { kind: 'status', state: 'working', note: `Waiting: ${String(data.reason)}.` }
         return
       case 'run-finished': {

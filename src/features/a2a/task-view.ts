@@ -7,7 +7,10 @@ const MAX_HISTORY = 100
 /** A task as other agents see it: what was said, not how it was come by. */
 export function viewTask(row: TaskRow, events: EventRow[], historyLength = MAX_HISTORY): AgentTask {
   const state = stateOf(row.status)
-  const history = events.map(viewMessage).filter(({ parts }) => parts.length > 0)
+  const history = events
+    .map(viewMessage)
+    .filter(({ parts }) => parts.length > 0)
+    .map((message) => (message.role === 'user' ? { ...message, id: row.messageId ?? message.id } : message))
   const last = history.findLast(({ role }) => role === 'agent')
   const { response } = (row.result ?? {}) as { response?: string }
   return {

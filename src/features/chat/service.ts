@@ -1,7 +1,7 @@
 import type { AgentService } from '~/features/agents/service'
 import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
-import type { LogEvent, RunFailure } from '~/features/runs/log-event'
+import { errorOfRun, type LogEvent, needsSomebody } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
@@ -17,6 +17,8 @@ export interface Turn {
   agentId: string
   externalId: string
   message: ChatMessage
+  /** What the sender calls the message. */
+  messageId?: string
   onDisconnect: 'continue' | 'cancel'
   /** What it begins with, if that was read already. */
   ahead?: Promise<Ahead | undefined> | undefined
@@ -27,10 +29,11 @@ export interface Turn {
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (
     principal: Principal,
-    { agentId, externalId, message, onDisconnect, ahead }: Omit<Turn, 'signal'>,
+    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
-    return runs.start(principal, { clientId, agentId, externalId, input: inputOf(message.message, message.files), onDisconnect, ahead })
+    const input = { ...inputOf(message.message, message.files), ...(messageId === undefined ? {} : { messageId }) }
+    return runs.start(principal, { clientId, agentId, externalId, input, onDisconnect, ahead })
   }
 
   return {
@@ -73,14 +76,11 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
 }
 
 /** A failed run is a failed request. @throws DomainError */
-function refuseFailure({ type, data }: LogEvent) {
-  if (type === 'run-failed') {
-    const { problem, detail } = data as unknown as RunFailure
-    throw new DomainError(problem, detail)
-  }
+function refuseFailure(entry: LogEvent) {
+  const { type, data } = entry
+  if (type === 'run-failed') throw errorOfRun(entry)
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
-  // A delay passes by itself; for anything else somebody has to do something.
-  if (type === 'run-waiting' && data.reason !== 'delay')
+  if (needsSomebody(entry))
     throw new DomainError(
       'conflict',
       `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,

@@ -1,5 +1,5 @@
 import { showLogEvent, storedEventOf } from '~/features/runs/event-stream'
-import { isTerminal, type LogEvent } from '~/features/runs/log-event'
+import { isTerminal, type LogEvent, needsSomebody } from '~/features/runs/log-event'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
 import type { DomainError } from '~/platform/errors'
 
@@ -18,7 +18,7 @@ export const wholeEvents = ({ agentName }: { agentName: string }): SocketFace =>
   welcome: () => [],
   entry(entry, runId) {
     if (entry.type === 'message') return [{ message: toFrontend(showEvent(storedEventOf(entry))), turn_complete: false }]
-    if (entry.type === 'run-waiting') {
+    if (needsSomebody(entry)) {
       const text = `The run waits for a decision (${String(entry.data.reason)}).`
       return [{ message: spoken(agentName, runId, text, null), turn_complete: false }, TURN_COMPLETE]
     }

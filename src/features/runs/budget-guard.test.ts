@@ -15,8 +15,7 @@ const run: OwnedRun = {
   traceId: 'trace',
   createdAt: new Date(),
   restMs: 60_000,
-  recovered: false,
-  wasCutOff: false,
+  past: 'none' as const,
 }
 
 /** A database that fails as told, one failure a call, and then says that no budget limits the run. */

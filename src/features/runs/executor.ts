@@ -86,7 +86,7 @@ async function settleFailure({ db, log }: Pick<ExecutorDeps, 'db' | 'log'>, run:
       // So that who goes on with it finds what was shown even where Redis is not to be reached.
       const isWhole =
         runLog === undefined
-          ? !run.wasCutOff
+          ? run.past !== 'cut-off'
           : await isStored(runLog, (error) => log.warn('the end of a handed over log is in Redis alone', { ...fields, error }))
       await releaseLease(db, run, { isWhole })
       return log.info('run handed over', fields)
@@ -126,5 +126,9 @@ const isStored = (runLog: RunLog, onFailure: (error: unknown) => void): Promise<
 
 const failureOf = (reason: unknown): RunFailure =>
   reason instanceof DomainError
-    ? { problem: reason.problem, detail: reason.message }
+    ? {
+        problem: reason.problem,
+        detail: reason.message,
+        ...(reason.retryAfterSeconds === undefined ? {} : { retry_after_seconds: reason.retryAfterSeconds }),
+      }
     : { problem: 'internal', detail: 'Something failed on our side.' }

@@ -1,4 +1,5 @@
 import type { Db } from '~/platform/db'
+import { DomainError } from '~/platform/errors'
 import { isPassing } from '~/platform/passing-failure'
 import type { LiveLog } from './live-log'
 import { isTerminal, type LogEvent } from './log-event'
@@ -21,7 +22,7 @@ export interface Following {
 /**
  * A run's log behind `after`, each entry once and in order, until the run is over or the signal aborts; on whatever process the run is executed.
  * `undefined` comes after `heartbeatMs` without an entry. Nothing comes where `after` is the end of a run that is over.
- * @throws DomainError when PostgreSQL is away for too long, or this process stops
+ * @throws DomainError `not-found` when the run is deleted meanwhile; when PostgreSQL is away for too long, or this process stops
  */
 export async function* followRun(
   { db, live }: { db: Db; live: LiveLog },
@@ -33,7 +34,7 @@ export async function* followRun(
   let checkedAt = follower.holds(after) ? performance.now() : Number.NEGATIVE_INFINITY
   let awaySince = Number.POSITIVE_INFINITY
 
-  const stored = async (): Promise<{ behind: LogEvent[]; last?: LogEvent | undefined }> => {
+  const stored = async (): Promise<{ behind: LogEvent[]; last?: LogEvent | undefined; isGone?: boolean }> => {
     try {
       const read = await readLog(db, runId, { after: seen, limit: CHUNKS })
       awaySince = Number.POSITIVE_INFINITY
@@ -52,7 +53,8 @@ export async function* followRun(
       if (entries.length === 0 && performance.now() - checkedAt >= CHECK_MS) {
         // What Redis has forgotten, never had or has in part: PostgreSQL knows all that was ever shown and is no longer in memory.
         checkedAt = performance.now()
-        const { behind, last } = await stored()
+        const { behind, last, isGone } = await stored()
+        if (isGone) throw new DomainError('not-found', 'The run is gone: its session or its agent was deleted.')
         entries = behind
         if (entries.length > 0) checkedAt = Number.NEGATIVE_INFINITY
         else if (last !== undefined && isTerminal(last)) {

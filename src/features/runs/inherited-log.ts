@@ -35,9 +35,10 @@ export async function inheritLog(
   run: OwnedRun,
   signal: AbortSignal,
 ): Promise<InheritedLog> {
-  if (!run.recovered) return { entries: [], lastSeq: 0, unsaved: [] }
+  if (run.past === 'none') return { entries: [], lastSeq: 0, unsaved: [] }
   const onFirst = (error: unknown) => log.warn('the database is away, a run waits', { run_id: run.id, error })
-  const patience = run.wasCutOff ? REDIS_PATIENCE_MS : 0
+  const wasCutOff = run.past === 'cut-off'
+  const patience = wasCutOff ? REDIS_PATIENCE_MS : 0
   const from = performance.now()
   for (;;) {
     // Before it is read how far the log goes: an earlier owner that is only slow would add to it.
@@ -48,7 +49,7 @@ export async function inheritLog(
     if (recalled === undefined && signal.reason instanceof HandedOver) throw signal.reason
     if (recalled !== undefined || signal.aborted || performance.now() - from >= patience) {
       const unsaved = recalled?.filter(({ seq }) => seq > lastStored) ?? []
-      const doubt = run.wasCutOff ? doubtAbout(recalled, lastStored) : undefined
+      const doubt = wasCutOff ? doubtAbout(recalled, lastStored) : undefined
       if (doubt !== undefined) log.warn(`${doubt}: what was shown of a run last may be shown again`, { run_id: run.id })
       const lastSeq = doubt === undefined ? (unsaved.at(-1)?.seq ?? lastStored) : lastStored + LEAP
       return { entries: [...past, ...unsaved], lastSeq, unsaved }

@@ -30,7 +30,9 @@ type StepRow = Awaited<ReturnType<typeof listSteps>>[number]
 
 /** Kept in run_steps. A new run has no journal yet, so it need not be read. */
 export async function openJournal(deps: Deps): Promise<Journal> {
-  const known = new Map<string, StepRow>(deps.run.recovered ? (await listSteps(deps.db, deps.run.id)).map((row) => [row.key, row]) : [])
+  const known = new Map<string, StepRow>(
+    deps.run.past === 'none' ? [] : (await listSteps(deps.db, deps.run.id)).map((row) => [row.key, row]),
+  )
   const used = new Set<string>()
 
   return async <T>(spec: StepSpec, part: { signal: AbortSignal; silent: boolean }, work: (step: Step) => Promise<T>): Promise<T> => {

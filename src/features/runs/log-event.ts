@@ -1,4 +1,4 @@
-import type { ProblemName } from '~/platform/errors'
+import { DomainError, type ProblemName } from '~/platform/errors'
 
 /** One entry of a run's event log. `seq` counts from 1 without gaps; it is the SSE id that `Last-Event-ID` names. */
 export interface LogEvent {
@@ -18,7 +18,7 @@ export type LogEventType =
   | 'text-reset'
   /** A whole event of the session's history. */
   | 'message'
-  /** The run needs somebody: `reason` says what for. */
+  /** The run is put aside: `reason` says what for. */
   | 'run-waiting'
   | 'run-finished'
   | 'run-failed'
@@ -29,8 +29,19 @@ const TERMINAL: ReadonlySet<LogEventType> = new Set<LogEventType>(['run-finished
 /** Nothing follows it. */
 export const isTerminal = ({ type }: LogEvent) => TERMINAL.has(type)
 
+/** It does not go on by itself; a delay passes. */
+export const needsSomebody = ({ type, data }: LogEvent) => type === 'run-waiting' && data.reason !== 'delay'
+
 /** Why a run failed, as it is stored and shown. */
 export interface RunFailure {
   problem: ProblemName
   detail: string
+  /** When it is worth another try, where whoever refused has said so. */
+  retry_after_seconds?: number
+}
+
+/** The same as the error of a request that waited for the run. */
+export const errorOfRun = ({ data }: LogEvent): DomainError => {
+  const { problem, detail, retry_after_seconds: retryAfterSeconds } = data as unknown as RunFailure
+  return new DomainError(problem, detail, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 }

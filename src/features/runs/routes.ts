@@ -30,6 +30,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
           onDisconnect: body.on_disconnect ?? 'continue',
           signal: request.signal,
           streamed: body.mode === 'stream',
+          untilItWaits: body.mode !== 'stream',
         })
         if (body.mode !== 'stream') {
           const run = await runs.outcome(principal, runId, watched)

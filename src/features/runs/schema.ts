@@ -25,7 +25,9 @@ const fields = {
   status: choice(RUN_STATUSES),
   on_disconnect: choice(['continue', 'cancel']),
   result: t.Nullable(t.Object({ response: t.String() })),
-  error: t.Nullable(t.Object({ problem: t.String(), detail: t.String() }, { description: 'Why it failed.' })),
+  error: t.Nullable(
+    t.Object({ problem: t.String(), detail: t.String(), retry_after_seconds: t.Optional(t.Number()) }, { description: 'Why it failed.' }),
+  ),
   waiting_for: t.Nullable(
     t.Object(
       { reason: t.String() },

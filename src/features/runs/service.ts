@@ -8,7 +8,7 @@ import type { Principal } from '~/platform/principal'
 import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
-import { isTerminal, type LogEvent, type RunFailure } from './log-event'
+import { errorOfRun, isTerminal, type LogEvent, needsSomebody } from './log-event'
 import { findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
 import { requestCancel, wake } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
@@ -27,6 +27,15 @@ interface Deps extends StartDeps {
   heartbeatMs: number
   /** @throws DomainError `not-found` */
   findAgent(reach: Reach, agentId: string): Promise<{ client_id: string; config: Record<string, unknown> }>
+}
+
+interface Watching {
+  onDisconnect: 'continue' | 'cancel'
+  /** Aborts when the client leaves. */
+  signal: AbortSignal
+  /** Seen as it comes, or waited for. */
+  streamed: boolean
+  untilItWaits?: boolean
 }
 
 export function createRunService({ db, live, heartbeatMs, findAgent, ...startDeps }: Deps) {
@@ -85,10 +94,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
     /** Until the run has ended or waits for something itself. @throws DomainError what it failed of */
     async outcome(principal: Principal, runId: string, entries: AsyncIterable<LogEvent | undefined>): Promise<Run> {
       for await (const entry of entries) {
-        if (entry?.type === 'run-failed') {
-          const { problem, detail } = entry.data as unknown as RunFailure
-          throw new DomainError(problem, detail)
-        }
+        if (entry?.type === 'run-failed') throw errorOfRun(entry)
         if (entry?.type === 'run-finished' || entry?.type === 'run-cancelled' || entry?.type === 'run-waiting') break
       }
       return show(authorizeReach(principal, 'write', 'runs'), runId)
@@ -119,16 +125,19 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
     followOwn: (runId: string, { signal, streamed }: { signal: AbortSignal; streamed: boolean }) =>
       followRun({ db, live }, { runId, after: 0, signal, heartbeatMs, patienceMs: streamed ? STREAM_PATIENCE_MS : 0 }),
 
-    /** The run goes on without its client, unless the client asked otherwise and leaves before there is nothing more to see. */
+    /**
+     * The run goes on without its client, unless the client asked otherwise and leaves before there is nothing more to see: before the run has ended or
+     * needs somebody, or, for one who watches it only `untilItWaits`, before any wait.
+     */
     async *whileWatched(
       principal: Principal,
       runId: string,
-      { onDisconnect, signal, streamed }: { onDisconnect: 'continue' | 'cancel'; signal: AbortSignal; streamed: boolean },
+      { onDisconnect, signal, streamed, untilItWaits = false }: Watching,
     ): AsyncGenerator<LogEvent | undefined, void> {
       let isSettled = false
       try {
         for await (const entry of this.followOwn(runId, { signal, streamed })) {
-          if (entry !== undefined) isSettled = isTerminal(entry) || entry.type === 'run-waiting'
+          if (entry !== undefined) isSettled = isTerminal(entry) || (untilItWaits ? entry.type === 'run-waiting' : needsSomebody(entry))
           yield entry
         }
       } catch (error) {

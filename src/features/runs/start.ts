@@ -67,8 +67,7 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
         traceId,
         createdAt,
         restMs,
-        recovered: false,
-        wasCutOff: false,
+        past: 'none',
       }
     }
     // Not where an earlier request's answer may be the answer, or where files of its own are not to be seen before COMMIT.

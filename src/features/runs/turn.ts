@@ -74,16 +74,17 @@ export async function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Sp
 /** All that a turn begins with, read side by side. */
 async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined) {
   const { db, files } = deps
-  const { id, clientId, recovered } = run
+  const { id, clientId } = run
+  const isNew = run.past === 'none'
   const ahead = Promise.resolve(early ?? lookAhead(deps, run, 0))
   const [agent, history, opened, stored, usedTokens, { isFree }] = await Promise.all([
     ahead.then((found) => found.agent),
     ahead.then((found) => files.fill(clientId, found.history, MAX_HISTORY_FILE_BYTES)),
     files.open(clientId, run.input.files),
-    recovered ? listStoredEvents(db, id) : { ids: new Set<string>(), last: 0 },
-    recovered ? sumTokens(db, id) : 0,
+    isNew ? { ids: new Set<string>(), last: 0 } : listStoredEvents(db, id),
+    isNew ? 0 : sumTokens(db, id),
     ahead,
-    recovered ? insertUserEvent(db, { id, ...userEvent(run.input) }) : undefined,
+    isNew ? undefined : insertUserEvent(db, { id, ...userEvent(run.input) }),
   ])
   return { agent, history, opened, stored, usedTokens, isFree }
 }

@@ -91,8 +91,11 @@ function artifactsOf({ content, actions }: StoredEvent) {
   )
 }
 
-/** This one route of the reference spells a part's keys in camelCase. */
-const camelPart = (part: Record<string, unknown>) =>
+/** This one route of the reference spells the keys of a part in camelCase, those of its file too; what tools were given and said is theirs. */
+const camelPart = ({ inline_data, file_data, ...part }: ReturnType<typeof showEvent>['content']['parts'][number]) =>
+  camelKeys({ ...part, inline_data: inline_data && camelKeys(inline_data), file_data: file_data && camelKeys(file_data) })
+
+const camelKeys = (object: Record<string, unknown>) =>
   Object.fromEntries(
-    Object.entries(part).map(([key, value]) => [key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()), value]),
+    Object.entries(object).map(([key, value]) => [key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()), value]),
   )

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { t } from 'elysia'
 import { invalid } from '../errors'
-import type { Position } from '../keyset'
+import { isMoment, type Position } from '../keyset'
 import { type Page, pageOf } from './schema'
 
 /** `cursor` of a list. Read it with `positionOf` or `cursorPageOf`. */
@@ -69,13 +69,6 @@ function textsOf(cursor: string): string[] {
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const MOMENT = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/
-
-/** Also that the day exists. */
-function isMoment(text: string): boolean {
-  const date = new Date(text)
-  return MOMENT.test(text) && !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 19) === text.slice(0, 19)
-}
 
 /** PostgreSQL takes neither NUL nor half a character. */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()

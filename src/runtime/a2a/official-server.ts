@@ -1,17 +1,15 @@
 import { AgentCard, type SendMessageRequest, type StreamResponse } from '@a2a-js/sdk'
 import { LegacyJsonRpcTransportHandler, V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server'
-import { A2AError, RequestMalformedError, TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors'
+import { A2AError, RequestMalformedError, TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors'
 import { type A2ARequestHandler, JsonRpcTransportHandler, ServerCallContext, V1PushNotificationSerializer } from '@a2a-js/sdk/server'
 import { DomainError } from '~/platform/errors'
-import { readMessage, readPush, readState, toOfficial, toPush, toUpdate } from './official-shapes'
+import { readHistoryLength, readPage } from './official-limits'
+import { readMessage, readPush, toOfficial, toPush, toUpdate } from './official-shapes'
 import { type AgentTask, type AgentTasks, isOver } from './task'
 
 export type OfficialVersion = '0.3' | '1.0'
 /** JSON-RPC responses: one, or a stream of them. */
 export type OfficialAnswer = object | AsyncGenerator<object, void>
-
-const PAGE = 50
-const MAX_PAGE = 100
 
 /**
  * Answers a JSON-RPC request of the official protocol; the SDK knows the wire, we know the tasks.
@@ -29,10 +27,19 @@ export async function answerOfficially(
   const transport = version === '1.0' ? new JsonRpcTransportHandler(handler) : new LegacyJsonRpcTransportHandler(handler)
   const answer = await transport.handle(body, new ServerCallContext({ requestedVersion: version }))
   if (escaped !== undefined) throw escaped
-  return Symbol.asyncIterator in answer ? inProtocol(answer, body, version) : answer
+  return Symbol.asyncIterator in answer ? begun(inProtocol(answer, body, version)) : answer
 }
 
 /** An error before the first event of a stream is a response of its own; what comes later is one more event. */
+async function begun(events: AsyncGenerator<object, void>): Promise<OfficialAnswer> {
+  const first = await events.next()
+  if (first.done || 'error' in first.value) return first.value ?? events
+  return (async function* () {
+    yield first.value
+    yield* events
+  })()
+}
+
 async function* inProtocol(events: AsyncGenerator<object, void>, { id = null }: Record<string, unknown>, version: OfficialVersion) {
   try {
     yield* events
@@ -60,7 +67,13 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
       throw told
     }
   }
-  const begin = ({ message, configuration }: SendMessageRequest) => {
+  /** Version 1.0 is strict about tasks that are over: what follows is a new task, and there is nothing to watch. */
+  const demandOpen = async (taskId: string) => {
+    if (version === '1.0' && isOver((await tasks.get(taskId)).state)) throw new UnsupportedOperationError('The task is over.')
+  }
+  const begin = async ({ message, configuration }: SendMessageRequest) => {
+    readHistoryLength(configuration?.historyLength)
+    if (message?.taskId) await demandOpen(message.taskId)
     const config = configuration?.taskPushNotificationConfig
     return tasks.send(readMessage(message, config?.url ? readPush(config) : undefined), version)
   }
@@ -85,17 +98,19 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
         return toOfficial(await tasks.get(id, request.configuration?.historyLength))
       }),
     sendMessageStream: (request) => stream(() => begin(request)),
-    resubscribe: ({ id }) => stream(() => tasks.get(id)),
-    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(id, historyLength))),
+    resubscribe: ({ id }) =>
+      stream(async () => {
+        await demandOpen(id)
+        return tasks.get(id)
+      }),
+    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(id, readHistoryLength(historyLength)))),
     cancelTask: ({ id }) => guarded(async () => toOfficial(await tasks.cancel(id))),
-    listTasks: ({ contextId, status, pageSize, pageToken, historyLength, includeArtifacts }) =>
+    listTasks: (request) =>
       guarded(async () => {
-        const limit = Math.min(Math.max(pageSize ?? PAGE, 1), MAX_PAGE)
-        const state = status === 0 ? undefined : readState(status)
-        if (status !== 0 && state === undefined) return { tasks: [], nextPageToken: '', pageSize: limit, totalSize: 0 }
-        const page = await tasks.list({ contextId: contextId || undefined, state, limit, after: pageToken || undefined, historyLength })
-        const shown = page.tasks.map((task) => toOfficial(includeArtifacts === true ? task : { ...task, answer: [] }))
-        return { tasks: shown, nextPageToken: page.next ?? '', pageSize: limit, totalSize: page.total }
+        const { limit, page } = readPage(request)
+        const found = page === undefined ? { tasks: [], total: 0, next: null } : await tasks.list(page)
+        const shown = found.tasks.map((task) => toOfficial(request.includeArtifacts === true ? task : { ...task, answer: [] }))
+        return { tasks: shown, nextPageToken: found.next ?? '', pageSize: limit, totalSize: found.total }
       }),
     createTaskPushNotificationConfig: (config) =>
       guarded(async () => {

@@ -65,6 +65,7 @@ export interface AgentTasks {
   /** The same message, sent again, is the same task. */
   send(task: NewTask, dialect: Dialect): Promise<{ id: string; contextId: string }>
   get(taskId: string, historyLength?: number): Promise<AgentTask>
+  /** Last changed first. @throws DomainError `validation-failed` for an `after` that is none of ours */
   list(page: TaskPage): Promise<{ tasks: AgentTask[]; total: number; next: string | null }>
   /** @throws DomainError `conflict` when it is over */
   cancel(taskId: string): Promise<AgentTask>
@@ -79,6 +80,8 @@ export interface AgentTasks {
 export interface TaskPage {
   contextId?: string | undefined
   state?: TaskState | undefined
+  /** Those alone that have been as they are since then, or for less long. */
+  since?: Date | undefined
   limit: number
   /** The `next` of the page before. */
   after?: string | undefined

@@ -1,7 +1,8 @@
-import { and, asc, count, desc, eq, lt, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, type SQL, sql } from 'drizzle-orm'
 import { runs } from '~/features/runs/table'
 import { events, sessions } from '~/features/sessions/table'
 import type { Db } from '~/platform/db'
+import { momentOf, type Position } from '~/platform/keyset'
 import type { TaskState } from '~/runtime/a2a/task'
 import type { AgentEvent } from '~/runtime/types'
 import { a2aTasks } from '../table'
@@ -17,6 +18,8 @@ const view = {
   clientId: a2aTasks.clientId,
   contextId: a2aTasks.contextId,
   createdAt: a2aTasks.createdAt,
+  /** What the sender calls the message that the task began with. */
+  messageId: sql<string | null>`${runs.input} ->> 'messageId'`,
   status: runs.status,
   result: runs.result,
   error: runs.error,
@@ -25,7 +28,10 @@ const view = {
   finishedAt: runs.finishedAt,
 }
 
-export type TaskRow = Awaited<ReturnType<typeof listTasks>>[number]
+/** Since when a task is as it is shown. */
+const changedAt = sql`coalesce(${runs.finishedAt}, ${runs.startedAt}, ${a2aTasks.createdAt})`
+
+export type TaskRow = NonNullable<Awaited<ReturnType<typeof findTask>>>
 
 const ofTask = and(eq(runs.clientId, a2aTasks.clientId), eq(runs.id, a2aTasks.runId))
 const owned = ({ clientId, agentId }: Owner) => and(eq(a2aTasks.clientId, clientId), eq(a2aTasks.agentId, agentId))
@@ -35,7 +41,7 @@ export async function insertTask(db: Db, task: Owner & { runId: string; contextI
   await db.insert(a2aTasks).values(task).onConflictDoNothing()
 }
 
-export async function findTask(db: Db, owner: Owner, runId: string): Promise<TaskRow | undefined> {
+export async function findTask(db: Db, owner: Owner, runId: string) {
   const [task] = await db
     .select(view)
     .from(a2aTasks)
@@ -58,33 +64,32 @@ export const stateOf = (status: TaskRow['status']): TaskState =>
 export interface TaskFilter {
   contextId?: string | undefined
   state?: TaskState | undefined
-  /** Older than this one. */
-  before?: { createdAt: Date; id: string } | undefined
+  since?: Date | undefined
+  after?: Position | undefined
 }
 
-function within(owner: Owner, { contextId, state, before }: TaskFilter): SQL | undefined {
+function within(owner: Owner, { contextId, state, since, after }: TaskFilter): SQL | undefined {
   return and(
     owned(owner),
     contextId === undefined ? undefined : eq(a2aTasks.contextId, contextId),
     state === undefined ? undefined : sql`${runs.status} = any(${sql.param(STATUSES[state])}::text[])`,
-    before === undefined
-      ? undefined
-      : or(lt(a2aTasks.createdAt, before.createdAt), and(eq(a2aTasks.createdAt, before.createdAt), lt(a2aTasks.runId, before.id))),
+    since === undefined ? undefined : sql`${changedAt} >= ${since.toISOString()}::timestamptz`,
+    after === undefined ? undefined : sql`(${changedAt}, ${a2aTasks.runId}) < (${after.at}::timestamptz, ${after.id}::uuid)`,
   )
 }
 
-/** Newest first. */
+/** Last changed first. */
 export const listTasks = (db: Db, owner: Owner, filter: TaskFilter, limit: number) =>
   db
-    .select(view)
+    .select({ ...view, at: momentOf(changedAt) })
     .from(a2aTasks)
     .innerJoin(runs, ofTask)
     .where(within(owner, filter))
-    .orderBy(desc(a2aTasks.createdAt), desc(a2aTasks.runId))
+    .orderBy(desc(changedAt), desc(a2aTasks.runId))
     .limit(limit)
 
-export async function countTasks(db: Db, owner: Owner, { contextId, state }: TaskFilter): Promise<number> {
-  const [row] = await db.select({ total: count() }).from(a2aTasks).innerJoin(runs, ofTask).where(within(owner, { contextId, state }))
+export async function countTasks(db: Db, owner: Owner, { contextId, state, since }: TaskFilter): Promise<number> {
+  const [row] = await db.select({ total: count() }).from(a2aTasks).innerJoin(runs, ofTask).where(within(owner, { contextId, state, since }))
   return row?.total ?? 0
 }
 

@@ -100,19 +100,27 @@ const insertedLogs = sqlOnce<{ id: string }>(
     returning run_id as id`,
 )
 
-/** A run's entries behind `after`. Where there are none, `last` is the last of all: it tells whether the log is over. */
+/** A run's entries behind `after`. Where there are none, `last` is the last of all: it tells whether the log is over. A run that was deleted `isGone`. */
 export async function readLog(db: Db, runId: string, { after, limit }: { after: number; limit: number }) {
   const ofRun = sql`${runEvents.runId} = ${runId}`
   const isBehind = sql`${runEvents.lastSeq} > ${after}`
   const chunks = await db
     // Followers that have seen it all ask every second: for them one entry will do.
-    .select({ events: sql<LogEvent[]>`case when ${isBehind} then events else jsonb_build_array(events -> -1) end` })
-    .from(runEvents)
-    .where(sql`${ofRun} and (${isBehind} or ${runEvents.firstSeq} = (select max(first_seq) from ${runEvents} where ${ofRun}))`)
+    .select({
+      events: sql<
+        LogEvent[] | null
+      >`case when ${isBehind} then events when ${runEvents.events} is not null then jsonb_build_array(events -> -1) end`,
+    })
+    .from(runs)
+    .leftJoin(
+      runEvents,
+      sql`${ofRun} and (${isBehind} or ${runEvents.firstSeq} = (select max(first_seq) from ${runEvents} where ${ofRun}))`,
+    )
+    .where(eq(runs.id, runId))
     .orderBy(asc(runEvents.firstSeq))
     .limit(limit)
-  const entries = chunks.flatMap(({ events }) => events)
-  return { behind: entries.filter(({ seq }) => seq > after), last: entries.at(-1) }
+  const entries = chunks.flatMap(({ events }) => events ?? [])
+  return { behind: entries.filter(({ seq }) => seq > after), last: entries.at(-1), isGone: chunks.length === 0 }
 }
 
 export async function findLastSeq(db: Db, runId: string): Promise<number> {

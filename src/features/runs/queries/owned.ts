@@ -2,6 +2,12 @@ import { type SQLWrapper, sql } from 'drizzle-orm'
 import type { RunInput } from '~/runtime/types'
 import { runs } from '../table'
 
+/**
+ * What a run brings along. `none`: it was just accepted, here. `whole`: what there is of it stands in PostgreSQL. `cut-off`: it was being executed, and
+ * nobody said so; the end of its log may be in Redis alone.
+ */
+export type RunPast = 'none' | 'whole' | 'cut-off'
+
 /** A run in the hands of one process. Every write carries `leaseToken`, and one of an earlier owner changes nothing. */
 export interface OwnedRun {
   id: string
@@ -14,10 +20,7 @@ export interface OwnedRun {
   createdAt: Date
   /** Time that it had left when it was read, by the database's clock: our own may be wrong. */
   restMs: number
-  /** Executed before, by a process that is gone. */
-  recovered: boolean
-  /** It was, and has not said that all of the run's log is in PostgreSQL. */
-  wasCutOff: boolean
+  past: RunPast
 }
 
 /** Until its deadline. */

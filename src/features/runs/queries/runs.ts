@@ -118,8 +118,10 @@ export async function countRunsToAdd(tx: Db, clientId: string, most: number): Pr
   return row?.active ?? 0
 }
 
-/** In what an update returns: it was running, and its owner did not give it up. A subquery sees the row as it was before; Drizzle would write `runs.id` bare. */
-const WAS_CUT_OFF = sql<boolean>`(select before.status = 'running' and before.lease_owner is not null from runs before where before.id = runs.id)`
+/** In what an update returns: cut off is what was running, and not given up by its owner. A subquery sees the row as it was before; Drizzle would write `runs.id` bare. */
+const PAST = sql<'whole' | 'cut-off'>`(
+  select case when before.status = 'running' and before.lease_owner is not null then 'cut-off' else 'whole' end from runs before where before.id = runs.id
+)`
 
 /**
  * Takes a run whose turn it is: a queued one of our own, or any whose owner's lease has run out. Undefined when somebody else has it or the session is busy.
@@ -152,8 +154,8 @@ export async function claimRun(
         ITS_TURN,
       ),
     )
-    .returning({ ...owned, wasCutOff: WAS_CUT_OFF })
-  return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true }
+    .returning({ ...owned, past: PAST })
+  return row === undefined ? undefined : { ...row, input: row.input as RunInput }
 }
 
 /** Runs that nobody looks after, longest first: new ones of the background, those whose process is gone, those whose wait is over. */
@@ -256,7 +258,7 @@ export async function takeIdle(db: Db, { id, owner }: { id: string; owner: strin
     .set({ leaseOwner: owner, leaseToken: sql`${runs.leaseToken} + 1` })
     .where(and(eq(runs.id, id), inArray(runs.status, ['queued', 'waiting', 'needs_reconcile'])))
     .returning(owned)
-  return row === undefined ? undefined : { ...row, input: row.input as RunInput, recovered: true, wasCutOff: false }
+  return row === undefined ? undefined : { ...row, input: row.input as RunInput, past: 'whole' }
 }
 
 /**
