@@ -1,14 +1,18 @@
 import { DomainError, type FieldError, pointerPart } from './errors'
-import { ciphertextOf, MASK, maskOf, sealedText } from './secret-texts'
+import { ciphertextOf, looksSecret, MASK, maskOf, SEALED, sealedText } from './secret-texts'
 import type { PlatformSecrets } from './secrets'
 
 /**
- * Secrets within the `config_json` of the catalogues: environment, headers and values that are no placeholders, and the query of an address. The
- * catalogues belong to no client, so they are sealed under the platform's key. Rows of old may hold them in clear until `keys:rewrap`.
+ * Secrets within the `config_json` of the catalogues: environment, headers and values that are no placeholders, the query of an address, and those
+ * arguments of a command that look like one or follow an option that names one. The catalogues belong to no client, so they are sealed under the
+ * platform's key. Rows of old may hold them in clear until `keys:rewrap`.
  */
 type ConfigJson = Record<string, unknown>
 
 const SECRET_RECORDS = ['env', 'headers', 'values']
+const ADDRESSES = ['url', 'endpoint']
+/** `--api-key=…`, or `--api-key` with its value behind it. */
+const NAMES_SECRET = /^(?:--?[\w-]{0,60}(?:token(?!s)|secret|passw|key(?![a-z])|credential|authorization|header)[\w-]{0,60}|-H)(=|$)/i
 /** Stands for what each agent supplies. */
 const PLACEHOLDER = /^env@@[A-Za-z_][A-Za-z0-9_]*$/
 const HIDDEN = '***'
@@ -24,10 +28,28 @@ function mapSecrets(config: ConfigJson, replace: (text: string, pointer: string)
   }
   const mapped = { ...config }
   for (const record of SECRET_RECORDS) if (Object.hasOwn(config, record)) mapped[record] = walk(config[record], `/${record}`)
-  const { url } = config
-  const query = typeof url === 'string' ? url.indexOf('?') + 1 : 0
-  if (typeof url === 'string' && query > 0) mapped.url = url.slice(0, query) + walk(url.slice(query), '/url')
+  for (const key of ADDRESSES) {
+    const address = config[key]
+    const query = typeof address === 'string' ? address.indexOf('?') + 1 : 0
+    if (typeof address === 'string' && query > 0) mapped[key] = address.slice(0, query) + walk(address.slice(query), `/${key}`)
+  }
+  const { args } = config
+  if (Array.isArray(args))
+    mapped.args = args.map((arg, index) => {
+      const at = secretIn(args, index)
+      return at === undefined ? arg : arg.slice(0, at) + walk(arg.slice(at), `/args/${index}`)
+    })
   return mapped
+}
+
+/** Where the secret begins in an argument that holds one. */
+function secretIn(args: unknown[], index: number): number | undefined {
+  const [before, arg] = [args[index - 1], args[index]]
+  if (typeof arg !== 'string') return undefined
+  const named = NAMES_SECRET.exec(arg)
+  if (named?.[1] === '=') return named[0].length
+  const isValue = typeof before === 'string' && NAMES_SECRET.exec(before)?.[1] === ''
+  return (isValue && !arg.startsWith('-')) || arg.startsWith(SEALED) || arg.startsWith(MASK) || looksSecret(arg) ? 0 : undefined
 }
 
 export const openConfig = (secrets: PlatformSecrets, context: string, stored: ConfigJson): ConfigJson =>
@@ -63,8 +85,8 @@ export function hideConfig(stored: ConfigJson): ConfigJson {
       Object.entries(Object(value)).map(([name, text]) => [name, typeof text === 'string' && PLACEHOLDER.test(text) ? text : HIDDEN]),
     )
   const records = SECRET_RECORDS.filter((record) => Object.hasOwn(stored, record)).map((record) => [record, hidden(stored[record])])
-  const { url } = stored
-  return { ...stored, ...Object.fromEntries(records), ...(typeof url === 'string' ? { url: url.split('?')[0] } : {}) }
+  const addresses = ADDRESSES.flatMap((key) => (typeof stored[key] === 'string' ? [[key, stored[key].split('?')[0]]] : []))
+  return { ...mapSecrets(stored, () => HIDDEN), ...Object.fromEntries([...records, ...addresses]) }
 }
 
 /**
@@ -102,6 +124,12 @@ function noted(known: Map<string, string>, pointer: string, text: string): strin
 function destinationOf({ url, endpoint, command, args }: ConfigJson): string {
   const address = [url, endpoint].find((text) => typeof text === 'string')
   if (typeof address === 'string') return URL.canParse(address) ? new URL(address).origin : address
-  const words = Array.isArray(args) ? args.map((arg) => String(arg).replace(/(?<=.)@[^@/]+$/, '')) : []
+  const words = Array.isArray(args)
+    ? args.map((arg, index) =>
+        String(arg)
+          .slice(0, secretIn(args, index))
+          .replace(/(?<=.)@[^@/]+$/, ''),
+      )
+    : []
   return JSON.stringify([command ?? 'npx', ...words])
 }

@@ -195,6 +195,8 @@ describe('addresses and schemes', () => {
     expect(await reach(`http://tools:${port}/`, ['tools:1'])).toBe('url-not-allowed')
     expect(await reach(`http://name.example:${port}/`, ['127.0.0.1/32'])).toBe(200)
     expect(await reach(`http://name.example:${port}/`, ['tools'])).toBe('url-not-allowed')
+    // What no look-up can open is refused before it, when it is saved.
+    expect(() => outbound({ allow: ['127.0.0.1:1'] }).check(`http://name.example:${port}/`)).toThrow('port')
     expect(await reach(`http://sub.tools:${port}/`, ['tools'])).toBe('url-not-allowed')
     for (const entry of ['http://x/', '10.0.0.0/33', 'a b', '[x]', ''])
       expect(() => createOutbound({ allow: [entry], log: silentLog, defaults: { timeoutMs: 1, maxBytes: 1 } })).toThrow('is no host')

@@ -17,3 +17,9 @@ export function maskOf(text: string): string {
   if (text.startsWith(MASK)) return text
   return `${MASK}${text.startsWith(SEALED) ? text.slice(SEALED.length, text.indexOf(':', SEALED.length)) : hintOf(text)}`
 }
+
+/** Keys that show whose they are, JWTs, private keys, and credentials within an address. */
+const SECRET =
+  /\b(?:sk|pk|rk|evo|SG|xox[a-z]|gh[pousr]|glpat|hf)[-_.](?=[\w.-]{0,60}\d)[\w.-]{16,}|\b(?:AIza|AKIA|ASIA)[\w-]{12,}|\beyJ[\w-]{8,}\.[\w-]+|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----|[?&](?:access_token|token|api[-_]?key|key|secret|password)=(?!\{)[^&\s{]{4,}|:\/\/[^/\s:@]{0,200}:[^/\s@{]{1,200}@/i
+
+export const looksSecret = (text: string): boolean => SECRET.test(text)

@@ -36,19 +36,37 @@ const KINDS = [
     what: 'a command',
     table: 'mcp_servers',
     path: '/api/v1/mcp-servers/',
-    config: { command: 'npx', args: ['-y', 'some-server@1.2.3'], env: { TOKEN: SECRET, OWN: 'env@@OWN' } },
-    masked: { command: 'npx', args: ['-y', 'some-server@1.2.4'], env: { TOKEN: HINT, OWN: 'env@@OWN' } },
-    elsewhere: { command: 'npx', args: ['-y', 'other-server@1.2.3'], env: { TOKEN: HINT } },
-    masks: ['/config_json/env/TOKEN'],
+    config: {
+      command: 'npx',
+      args: ['-y', 'some-server@1.2.3', '/data', `--api-key=${SECRET}`, '--token', SECRET, `postgres://host/?password=${SECRET}`],
+      env: { TOKEN: SECRET, OWN: 'env@@OWN' },
+    },
+    masked: {
+      command: 'npx',
+      args: ['-y', 'some-server@1.2.4', '/data', `--api-key=${HINT}`, '--token', HINT, HINT],
+      env: { TOKEN: HINT, OWN: 'env@@OWN' },
+    },
+    elsewhere: { command: 'npx', args: ['-y', 'other-server@1.2.3', `--api-key=${HINT}`, '--token', HINT], env: { TOKEN: HINT } },
+    masks: ['/config_json/args/2', '/config_json/args/4', '/config_json/env/TOKEN'],
   },
   {
     what: 'an HTTP tool',
     table: 'tools',
     path: '/api/v1/tools/',
-    config: { method: 'POST', endpoint: 'https://api.example.com/x', headers: { 'x-key': SECRET }, values: { key: SECRET, count: 3 } },
-    masked: { method: 'POST', endpoint: 'https://api.example.com/y', headers: { 'x-key': HINT }, values: { key: HINT, count: 3 } },
-    elsewhere: { method: 'POST', endpoint: 'https://elsewhere.example.com/x', headers: { 'x-key': HINT } },
-    masks: ['/config_json/headers/x-key'],
+    config: {
+      method: 'POST',
+      endpoint: `https://api.example.com/x?key=${SECRET}`,
+      headers: { 'x-key': SECRET },
+      values: { key: SECRET, count: 3 },
+    },
+    masked: {
+      method: 'POST',
+      endpoint: `https://api.example.com/y?${HINT}`,
+      headers: { 'x-key': HINT },
+      values: { key: HINT, count: 3 },
+    },
+    elsewhere: { method: 'POST', endpoint: `https://elsewhere.example.com/x?${HINT}`, headers: { 'x-key': HINT } },
+    masks: ['/config_json/endpoint', '/config_json/headers/x-key'],
   },
 ]
 
@@ -72,6 +90,9 @@ describe.each(KINDS)('$what', ({ table, path, config, masked, elsewhere, masks }
     for (const { call } of [app.admin, app.ada])
       for (const at of [path + id, path]) expect(JSON.stringify((await call('GET', at)).body)).not.toContain(SECRET)
     expect(JSON.stringify((await app.ada.call('GET', path + id)).body)).not.toContain('__secret__')
+    const audited = await app.services.db.execute(sql`select payload::text as text from outbox where payload->>'resource_id' = ${id}`)
+    expect(audited).toHaveLength(2)
+    expect(JSON.stringify(audited)).not.toMatch(new RegExp(`${SECRET}|__sealed__`))
   })
 
   test('a mask stands for nothing where there is no such secret, and not for what would go elsewhere', async () => {

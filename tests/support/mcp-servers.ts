@@ -63,6 +63,8 @@ interface Message {
 export function startFake(tools: FakeTool[]) {
   const fake = {
     tools,
+    /** Sessions that were ended, in order. */
+    ended: [] as (string | null)[],
     /** Every message that came, with its headers. */
     seen: [] as { message: Message; headers: Headers }[],
     answer: undefined as ((message: Message, request: Request) => Response | Promise<Response> | undefined) | undefined,
@@ -76,6 +78,7 @@ export function startFake(tools: FakeTool[]) {
     hostname: '127.0.0.1',
     idleTimeout: 0,
     async fetch(request) {
+      if (request.method === 'DELETE') fake.ended.push(request.headers.get('mcp-session-id'))
       if (request.method !== 'POST') return new Response(null, { status: 405 })
       const message = (await request.json()) as Message
       fake.seen.push({ message, headers: request.headers })

@@ -160,9 +160,8 @@ function refuseAddress(error: unknown): never {
 export const contextOf = (id: string) => `mcp_servers:${id}`
 
 /** What runs on our host is worth a note; values are not. */
-const summaryOf = ({ name, config_json: { command, args, url }, trusted, tools }: McpServer) => ({
-  name,
-  trusted,
-  tools: tools.length,
-  ...(url === undefined || url === null ? { command: command ?? 'npx', args } : { url: String(url).split('?')[0] }),
-})
+const summaryOf = ({ name, config_json, trusted, tools }: McpServer) => {
+  const { command, args, url } = maskConfig(config_json)
+  const reached = url === undefined || url === null ? { command: command ?? 'npx', args } : { url: String(url).split('?')[0] }
+  return { name, trusted, tools: tools.length, ...reached }
+}

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { Elysia } from 'elysia'
+import { Elysia, t } from 'elysia'
 import { DomainError, type DomainErrorOptions, type ProblemName } from '../errors'
 import { createLog } from '../log'
 import { gate } from './gate'
@@ -49,6 +49,30 @@ test('every 401 says how to authenticate, every 429 and 503 when to come back, a
   }
   expect((await answerTo('unauthenticated')).headers.get('www-authenticate')).toBe('Bearer')
   expect((await answerTo('invalid-token')).headers.get('www-authenticate')).toBe('Bearer error="invalid_token"')
+})
+
+test('what may be null and is not is refused with the pointers of its own faults', async () => {
+  const item = t.Object({ name: t.String(), note: t.Optional(t.Nullable(t.String())) }, { additionalProperties: false })
+  const body = t.Object({ items: t.Optional(t.Nullable(t.Array(item))), either: t.Optional(t.Union([t.Integer(), t.Boolean()])) })
+  const app = new Elysia({ normalize: false })
+    .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
+    .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
+    .post('/', () => 'taken', { body })
+  const refused = async (sent: object) => {
+    const headers = { host: 'localhost', 'content-type': 'application/json' }
+    const response = await app.handle(new Request('http://localhost/', { method: 'POST', headers, body: JSON.stringify(sent) }))
+    if (response.ok) return 'taken'
+    const { errors } = (await response.json()) as { errors: { pointer: string; code: string }[] }
+    return errors.map(({ pointer, code }) => `${pointer} ${code}`)
+  }
+  expect(await refused({ items: null })).toBe('taken')
+  expect(await refused({ items: [{ name: 'a', note: null }] })).toBe('taken')
+  expect(await refused({ items: [{ name: 'a', note: 5, url: 'c' }, {}] })).toEqual([
+    '/items/0/url unknown-property',
+    '/items/0/note invalid',
+    '/items/1/name required',
+  ])
+  expect(await refused({ items: 5, either: 'x' })).toEqual(['/items invalid', '/either choice'])
 })
 
 test('a wait is told in whole seconds, at least one', async () => {

@@ -237,7 +237,7 @@ function refusedFields(error: ValidationError): DomainError {
 /** Path and rule alone, the first for each path: `value`, `found` and `summary` repeat what was sent, which may be a password. */
 export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldError[] {
   const errors: FieldError[] = []
-  for (const { path, message, schema } of faults) {
+  for (const { path, message, schema } of withinNullable(faults)) {
     if (errors.length >= MAX_FIELD_ERRORS) break
     const pointer = `${place}${path}`.slice(0, MAX_POINTER)
     if (errors.some((known) => known.pointer === pointer)) continue
@@ -245,6 +245,16 @@ export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldEr
     errors.push({ pointer, code: codeOf(text), message: text })
   }
   return errors
+}
+
+/** What may be null and is not has faults of its own; that it fits no member of the union says nothing. */
+function* withinNullable(faults: Iterable<ValueError>): Generator<ValueError> {
+  for (const fault of faults) {
+    const members: TSchema[] = fault.schema.error === undefined ? (fault.schema.anyOf ?? []) : []
+    const within = fault.errors[members.findIndex(({ type }) => type !== 'null')]
+    if (within !== undefined && members.length === 2 && members.some(({ type }) => type === 'null')) yield* withinNullable(within)
+    else yield fault
+  }
 }
 
 /** What `error.all` has, without its sentences, which hold the values. */

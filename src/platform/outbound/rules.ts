@@ -54,7 +54,8 @@ export function createRules({ allow, allowedPorts }: { allow: string[]; allowedP
       if (isListedName(name, port)) return url
       if (!NAME.test(name) || !name.includes('.') || LOCAL_NAME.test(name)) throw refused('This host is not allowed.')
       // On another port a name may still lead into a listed range: that is decided when it is looked up.
-      if (!ports.has(port) && !entries.some(({ range }) => range)) throw refused('This port is not allowed.')
+      if (!ports.has(port) && !entries.some((entry) => entry.range && (entry.port === undefined || entry.port === port)))
+        throw refused('This port is not allowed.')
       return url
     },
   }

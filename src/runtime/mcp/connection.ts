@@ -20,6 +20,8 @@ import { unlessAborted } from './unless-aborted'
 export interface Connection {
   /** What it offered when the connection was made. */
   tools: McpTool[]
+  /** What it offers now. @throws DomainError, or the signal's reason once that aborts */
+  list(signal: AbortSignal): Promise<McpTool[]>
   /**
    * The tool's answer, or a `ToolError` if it says that it failed.
    * @throws DomainError, or the signal's reason once that aborts
@@ -167,19 +169,37 @@ async function connect(
   client.onclose = () => {
     closed = true
   }
-  const close = async () => {
+  const drop = async () => {
     closed = true
     await Promise.race([client.close(), Bun.sleep(CLOSE_MS)]).catch(() => undefined) // it is gone either way
   }
-  const options = { signal, timeout: connectTimeoutMs }
+  const close = async () => {
+    // A server that has given us a session would keep it.
+    if (!closed && transport instanceof StreamableHTTPClientTransport)
+      await Promise.race([transport.terminateSession(), Bun.sleep(CLOSE_MS)]).catch(() => undefined) // it may not know how to
+    await drop()
+  }
+  const offered = async (signal: AbortSignal) => {
+    const { tools } = await unlessAborted(signal, client.listTools(undefined, { signal, timeout: connectTimeoutMs, cacheMode: 'refresh' }))
+    return checkTools(tools)
+  }
   try {
-    await unlessAborted(signal, client.connect(transport, options))
-    const { tools } = await unlessAborted(signal, client.listTools(undefined, { ...options, cacheMode: 'refresh' }))
-    return { tools: checkTools(tools), call, isClosed: () => closed, close, isOld: client.getProtocolEra() === 'legacy' }
+    await unlessAborted(signal, client.connect(transport, { signal, timeout: connectTimeoutMs }))
+    const tools = await offered(signal)
+    return { tools, list, call, isClosed: () => closed, close, isOld: client.getProtocolEra() === 'legacy' }
   } catch (error) {
-    await close()
     const reason = takeFault()
+    await close()
     throw new Unconnected(toFailure(error, reason), reason)
+  }
+
+  async function list(signal: AbortSignal): Promise<McpTool[]> {
+    try {
+      return await offered(signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw toFailure(error, takeFault())
+    }
   }
 
   async function call({ name, args, idempotencyKey, signal, keep }: Parameters<Connection['call']>[0]): Promise<unknown> {
@@ -187,10 +207,10 @@ async function connect(
     const answered = await client.callTool({ name, arguments: args, ...meta }, { signal, timeout: callTimeoutMs }).catch(async (error) => {
       signal.throwIfAborted()
       if (isSessionLost(error)) {
-        await close()
+        await drop()
         throw new SessionLost('the session is gone', { cause: error })
       }
-      if (isBroken(error)) await close()
+      if (isBroken(error)) await drop()
       throw toFailure(error, takeFault())
     })
     return toAnswer(answered, { tool: name, keep })

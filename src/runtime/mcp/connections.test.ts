@@ -11,16 +11,20 @@ const signal = new AbortController().signal
 
 function setUp({ maxConnections = 10, maxAgeMs = 60_000 } = {}) {
   let now = 0
-  const open: { url: string; closed: boolean }[] = []
+  const open: { url: string; closed: boolean; lost?: true }[] = []
   const connections = createConnections({
     async dial(to) {
       if (to.transport === 'http' && to.url.includes('dead')) throw new DomainError('upstream-error', 'dead')
-      const line = { url: to.transport === 'http' ? new URL(to.url).hostname : to.command, closed: false }
+      const line: (typeof open)[number] = { url: to.transport === 'http' ? new URL(to.url).hostname : to.command, closed: false }
       open.push(line)
       const close = async () => {
         line.closed = true
       }
-      return { tools: [], call: async () => undefined, isClosed: () => line.closed, close } satisfies Connection
+      const list = async () => {
+        if (line.lost) throw new DomainError('upstream-error', 'lost')
+        return [{ name: 'asked-anew', description: '', inputSchema: {}, annotations: {} }]
+      }
+      return { tools: [], list, call: async () => undefined, isClosed: () => line.closed, close } satisfies Connection
     },
     clock: { now: () => now, sleep: async () => undefined },
     idleMs: 1000,
@@ -45,6 +49,21 @@ test('a remote connection outlives its run and is shared; a command ends with it
   expect([open.length, alive()]).toEqual([2, ['a.example']])
   await connections.close()
   expect(alive()).toEqual([])
+})
+
+test('a kept connection is asked anew for its tools; one that does not answer any more is replaced', async () => {
+  const { connections, open, alive } = setUp()
+  const namesOf = ({ tools }: { tools: { name: string }[] }) => tools.map(({ name }) => name)
+  const first = await connections.lease(owner, server('a'), signal)
+  const second = await connections.lease(owner, server('a'), signal)
+  expect([namesOf(first), namesOf(second)]).toEqual([[], ['asked-anew']])
+  await first.release()
+  await second.release()
+  if (open[0]) open[0].lost = true
+  const third = await connections.lease(owner, server('a'), signal)
+  expect([namesOf(third), open.length, alive()]).toEqual([[], 2, ['a.example']])
+  await third.release()
+  await connections.close()
 })
 
 test('at the limit the longest idle connection makes room; where none is idle, the next has to wait', async () => {

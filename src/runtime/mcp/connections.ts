@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { Connection, Dial } from './connection'
-import type { McpOwner, McpServer } from './types'
+import type { McpOwner, McpServer, McpTool } from './types'
 import { unlessAborted } from './unless-aborted'
 
 /** One run's hold on a connection. */
 export interface Lease {
   connection: Connection
+  /** What the server offers now: one that was kept has been asked anew. */
+  tools: McpTool[]
   /** Lets go of it: a remote one stays open for the next run, a command ends with its children. */
   release(): Promise<void>
 }
@@ -79,28 +81,42 @@ export function createConnections({ dial, clock, idleMs, maxAgeMs, maxConnection
   }, SWEEP_MS)
   sweep.unref()
 
+  const join = async (key: string, one: Kept, signal: AbortSignal): Promise<Lease> => {
+    const wasOpen = one.connection !== undefined
+    one.users++
+    const release = async () => {
+      one.users--
+      one.idleSince = clock.now()
+      if (one.users === 0 && (kept.get(key) !== one || isStale(one))) drop(key, one)
+    }
+    try {
+      const connection = await unlessAborted(signal, one.connecting)
+      return { connection, tools: wasOpen ? await connection.list(signal) : connection.tools, release: once(release) }
+    } catch (error) {
+      await release()
+      throw error
+    }
+  }
+
   return {
     async lease(owner, server, signal) {
       signal.throwIfAborted()
       if (server.transport === 'stdio') {
         const connection = await dial(server, signal)
-        return { connection, release: () => connection.close() }
+        return { connection, tools: connection.tools, release: () => connection.close() }
       }
       const key = keyOf(owner, server)
       const known = kept.get(key)
       if (known !== undefined && isStale(known)) drop(key, known)
       const one = kept.get(key) ?? open(key, server)
-      one.users++
-      const release = async () => {
-        one.users--
-        one.idleSince = clock.now()
-        if (one.users === 0 && (kept.get(key) !== one || isStale(one))) drop(key, one)
-      }
+      const wasOpen = one.connection !== undefined
       try {
-        return { connection: await unlessAborted(signal, one.connecting), release: once(release) }
+        return await join(key, one, signal)
       } catch (error) {
-        await release()
-        throw error
+        if (!wasOpen || signal.aborted) throw error
+        // The server may have lost the session that was kept for it. It has not been asked to do anything yet.
+        drop(key, one)
+        return join(key, kept.get(key) ?? open(key, server), signal)
       }
     },
 

@@ -118,7 +118,7 @@ export function createMcpSources({
     const lease = (): Promise<Lease> => {
       held ??= connections.lease(owner, resolve(), signal).then(
         async (opened) => {
-          const { tools } = opened.connection
+          const { tools } = opened
           const [key, at] = [keyOf(owner, resolve()), clock.now()]
           remember(key, { at, tools: tools.map(toOffered) })
           await lists.keep(key, { at, tools })
@@ -155,7 +155,7 @@ export function createMcpSources({
           return tools
         }
         try {
-          return (await lease()).connection.tools.map(toOffered)
+          return (await lease()).tools.map(toOffered)
         } catch (error) {
           if (error instanceof DomainError && !signal.aborted) remember(key, { at: clock.now(), failure: error })
           throw error
@@ -165,9 +165,11 @@ export function createMcpSources({
       async call(tool: OfferedTool, request: Parameters<Lease['connection']['call']>[0]): Promise<unknown> {
         for (let attempt = 1; ; attempt++) {
           const opened = await lease()
-          const now = opened.connection.tools.find(({ name }) => name === tool.name)
-          if (now === undefined || toOffered(now).hash !== tool.hash)
+          const offered = opened.tools.map(toOffered)
+          if (offered.find(({ name }) => name === tool.name)?.hash !== tool.hash) {
+            await pins.check(owner, [{ key: selected.key, name: selected.name, tools: offered }])
             return toolError('The server has changed this tool; it waits to be accepted again.')
+          }
           try {
             return await opened.connection.call(request)
           } catch (error) {

@@ -60,7 +60,8 @@ function buildHeaders({ headers, parameters }: HttpToolSpec, values: ToolValues)
   return { headers: filled }
 }
 
+/** Half a surrogate pair, which models may write, cannot be sent as UTF-8: it becomes what the journal makes of it too. */
 const textOf = (value: unknown): string => {
   if (Array.isArray(value)) return value.map(textOf).join(',')
-  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+  return (typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)).toWellFormed()
 }

@@ -60,6 +60,8 @@ test('endpoint and headers are checked by the guard, placeholders apart', () => 
     'file:///etc/{city}',
     'http://127.0.0.1/{city}',
     'https://{city}.example.com/',
+    'https:/{city}.example.com/',
+    'https:///{city}.example.com/',
     'http://localhost:8000/',
     '{city}',
   ])

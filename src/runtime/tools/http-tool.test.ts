@@ -41,11 +41,26 @@ describe('what is sent', () => {
   })
 
   test('the model cannot choose the host', async () => {
-    for (const endpoint of ['https://{city}/x', 'https://a.{city}:80/', '{city}', 'https://user:{city}@example.com/']) {
+    for (const endpoint of [
+      'https://{city}/x',
+      'https://a.{city}:80/',
+      '{city}',
+      'https://user:{city}@example.com/',
+      'https:{city}.example.com/',
+      'https:/{city}/',
+      'https:///{city}.com/',
+      'https:/\t/{city}.com/',
+      '{city}://example.com/',
+      'https://example.com:{city}/',
+    ]) {
       const { sent, result } = await run({ ...weather, endpoint }, { city: 'evil.example' })
-      if (endpoint === '{city}') expect(sent[0]?.url).toStartWith('evil.example?')
-      else expect([sent.length, result]).toMatchObject([0, { error: 'tool_execution_error' }])
+      expect([sent.length, result]).toMatchObject([0, { error: 'tool_execution_error' }])
     }
+  })
+
+  test('half a surrogate pair in an argument does not end the run', async () => {
+    const { sent } = await run({ ...weather, headers: {} }, { city: 'a\ud800', units: 'b\udc00' })
+    expect(sent[0]?.url).toStartWith('https://api.example.com/cities/a%EF%BF%BD/weather?units=b%EF%BF%BD&')
   })
 
   test('header placeholders are replaced once and read no attributes; a line break is refused', async () => {

@@ -8,5 +8,16 @@ const PLACEHOLDER = /\{([A-Za-z0-9_.-]{1,128})\}/g
 export const replacePlaceholders = (template: string, lookup: (name: string) => string | undefined): string =>
   template.replace(PLACEHOLDER, (whole, name: string) => lookup(name) ?? whole)
 
-/** The model must not choose whom the tool talks to. */
-export const hasPlaceholderInOrigin = (endpoint: string): boolean => (/^[^/]*\/\/[^/?#]*/.exec(endpoint)?.[0] ?? '').includes('{')
+/**
+ * The model must not choose whom the tool talks to. Where the origin ends is for the URL's parser to say: it takes `https:/{x}` and `https:///{x}`
+ * for `https://{x}`.
+ */
+export function hasPlaceholderInOrigin(endpoint: string): boolean {
+  const [first = '', second = ''] = ['1', '2'].map((digit) => replacePlaceholders(endpoint, () => digit))
+  return first !== endpoint && (!URL.canParse(first) || originOf(first) !== originOf(second))
+}
+
+function originOf(url: string): string {
+  const { protocol, username, password, host } = new URL(url)
+  return `${protocol}//${username}:${password}@${host}`
+}

@@ -1,5 +1,6 @@
 import { DomainError, type FieldError, pointerPart } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
+import { looksSecret } from '~/platform/secret-texts'
 import { PROMPT_VARIABLES, unknownVariables } from '~/runtime/instruction'
 import type { Prices } from '~/runtime/model/prices'
 import { isKnownModel, needsOwnKey, type OperatorKeys, parseModelId } from '~/runtime/model/providers'
@@ -112,15 +113,11 @@ function sharedNames({ type, config }: Draft): FieldError[] {
   )
 }
 
-/** Keys that show whose they are, JWTs, private keys, and credentials within an address. */
-const SECRET =
-  /\b(?:sk|pk|rk|evo|SG|xox[a-z]|gh[pousr]|glpat|hf)[-_.](?=[\w.-]{0,60}\d)[\w.-]{16,}|\b(?:AIza|AKIA|ASIA)[\w-]{12,}|\beyJ[\w-]{8,}\.[\w-]+|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----|[?&](?:access_token|token|api[-_]?key|key|secret|password)=(?!\{)[^&\s{]{4,}/i
-
 /** Values of variables and headers are sealed; anything else is stored and shown as it is. */
 function secretsInClear({ config, instruction, role, goal, description }: Draft): FieldError[] {
   const found: FieldError[] = []
   const walk = (value: unknown, pointer: string) => {
-    if (typeof value === 'string' && SECRET.test(value))
+    if (typeof value === 'string' && looksSecret(value))
       found.push(
         warning(
           pointer,
