@@ -86,6 +86,8 @@ test('an admin verifies any chain, and erases what a person left in the log with
   expect(own.every(({ details, ip_address }: Record<string, unknown>) => details === null && ip_address === null)).toBe(true)
   const after = await verify(`?client_id=${ada.clientId}&anchor_seq=${before.head.seq}&anchor_hash=${before.head.hash}`)
   expect(after).toMatchObject({ valid: true, erased: body.erased, faults: [] })
+  for (const half of [`anchor_seq=${before.head.seq}`, `anchor_hash=${before.head.hash}`])
+    expect((await admin.call('GET', `/api/v1/admin/audit-logs/verify?client_id=${ada.clientId}&${half}`)).status).toBe(422)
   expect((await admin.call('POST', '/api/v1/admin/audit-logs/erase', {})).status).toBe(422)
   expect((await auditedBy(app)).at(-1)).toMatchObject({ action: 'erase', resource_type: 'audit_log' })
 })

@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+import { invalid } from '~/platform/errors'
 import { nextLink, positionOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers } from '~/platform/http/docs/responses'
@@ -6,6 +7,7 @@ import { idempotent } from '~/platform/http/idempotency'
 import { pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { textStream } from '~/platform/http/text-stream'
+import type { Head } from './chain'
 import { AdminExportQuery, AdminListQuery, AuditLog, Erased, Erasure, ExportQuery, ListQuery, Verification, VerifyQuery } from './schema'
 import type { AuditService } from './service'
 
@@ -50,7 +52,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         audit.verify(principal, {
           clientId: client_id ?? null,
           after: after === undefined ? undefined : Number(after),
-          anchor: anchor_seq === undefined || anchor_hash === undefined ? undefined : { seq: Number(anchor_seq), hash: anchor_hash },
+          anchor: anchorOf(anchor_seq, anchor_hash),
         }),
       {
         query: VerifyQuery,
@@ -92,3 +94,12 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported, ...neverAnswers(404) },
       },
     )
+
+/** @throws DomainError `validation-failed` for one half alone, which would check nothing */
+function anchorOf(seq: string | undefined, hash: string | undefined): Head | undefined {
+  if (seq === undefined && hash === undefined) return undefined
+  if (seq === undefined) throw invalid('/query/anchor_seq', 'required', 'anchor_hash is checked at a row: name anchor_seq too')
+  if (hash === undefined)
+    throw invalid('/query/anchor_hash', 'required', 'anchor_seq is a row whose hash you noted down: name anchor_hash too')
+  return { seq: Number(seq), hash }
+}
