@@ -47,6 +47,9 @@ test('an owner reads the log of the own client, page by page, and nothing of ano
     next = nextOf(page.headers)
   }
   expect(paged).toEqual(idsOf(all.body))
+  const totalOf = async (query: string) => (await ada.call('GET', `${path}${query}`)).headers.get('x-total-count')
+  expect([await totalOf(''), await totalOf('?limit=1&skip=1')]).toEqual(Array(2).fill(String(all.body.length)))
+  expect(await totalOf('?limit=1&action=create&resource_type=agent')).toBe('5')
   expect(idsOf((await ada.call('GET', `${path}?action=create&resource_type=agent&skip=1&limit=3`)).body)).toEqual(
     idsOf(all.body.filter(({ action }: { action: string }) => action === 'create')).slice(1, 4),
   )

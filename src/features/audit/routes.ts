@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
 import { invalid } from '~/platform/errors'
-import { nextLink, positionOf } from '~/platform/http/cursor'
+import { positionOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { neverAnswers } from '~/platform/http/docs/responses'
+import { neverAnswers, partlyCountedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
 import { pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { textStream } from '~/platform/http/text-stream'
@@ -18,13 +19,6 @@ const exported = {
     content: { [NDJSON]: { schema: { type: 'string' as const } } },
   },
 }
-const nextPage = {
-  200: {
-    description: 'A page of the list',
-    headers: { Link: { description: 'RFC 8288: the `next` page.', schema: { type: 'string' as const } } },
-  },
-}
-
 export const auditRoutes = ({ audit, session }: { audit: AuditService; session: Session }) =>
   new Elysia()
     .use(session)
@@ -32,14 +26,14 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       '/admin/audit-logs',
       async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
         const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
-        const { items, last } = await audit.list(principal, filter, page)
-        Object.assign(set.headers, nextLink(request, last))
+        const { items, total, last } = await audit.list(principal, filter, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         query: AdminListQuery,
         response: { 200: t.Array(AuditLog) },
-        detail: { tags: ['audit'], summary: 'Who did what, newest first; admins only', responses: nextPage },
+        detail: { tags: ['audit'], summary: 'Who did what, newest first; admins only', responses: partlyCountedList },
       },
     )
     .get('/admin/audit-logs/export', async ({ principal, query }) => textStream(NDJSON, await audit.export(principal, query)), {
@@ -69,8 +63,8 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       '/clients/:client_id/audit-logs',
       async ({ principal, params, query: { skip, limit, cursor, ...filter }, request, set }) => {
         const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
-        const { items, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
-        Object.assign(set.headers, nextLink(request, last))
+        const { items, total, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
@@ -80,7 +74,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         detail: {
           tags: ['audit'],
           summary: 'Who did what in a client, newest first; owners only',
-          responses: nextPage,
+          responses: partlyCountedList,
           ...neverAnswers(404),
         },
       },
