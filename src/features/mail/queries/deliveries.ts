@@ -28,7 +28,8 @@ const matches = (filter: EmailFilter) =>
   and(
     filter.state === undefined ? undefined : eq(deliveries.state, filter.state),
     filter.template === undefined ? undefined : eq(deliveries.template, filter.template),
-    filter.recipient === undefined ? undefined : eq(deliveries.recipient, filter.recipient),
+    // As addresses are kept.
+    filter.recipient === undefined ? undefined : eq(deliveries.recipient, filter.recipient.toLowerCase()),
     filter.client_id === undefined ? undefined : eq(deliveries.clientId, filter.client_id),
     filter.user_id === undefined ? undefined : eq(deliveries.userId, filter.user_id),
     filter.start_date === undefined ? undefined : gte(deliveries.createdAt, new Date(filter.start_date)),
