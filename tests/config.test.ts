@@ -197,6 +197,15 @@ test('REDIS_CLUSTER: several URLs name nodes, which have one database', () => {
     expect(complaints({ ...env, REDIS_CLUSTER: 'true' })).toHaveLength(1)
 })
 
+test('REDIS_SENTINEL_MASTER: several URLs name Sentinels, and the database behind them', () => {
+  const urls = 'redis://:pw@a:26379/3, redis://b'
+  const env = { REDIS_URL: urls, REDIS_SENTINEL_MASTER: 'main', REDIS_SENTINEL_PASSWORD: 'theirs' }
+  expect(loadConfig(env)).toMatchObject({ redis: { url: urls, cluster: false, sentinels: { master: 'main', password: 'theirs' } } })
+  expect(loadConfig({ REDIS_URL: 'redis://a' }).redis.sentinels).toBeUndefined()
+  for (const wrong of [{ REDIS_URL: 'redis://a,b' }, { REDIS_URL: '' }, { REDIS_URL: 'redis://a', REDIS_CLUSTER: 'true' }])
+    expect(complaints({ ...env, ...wrong })).toHaveLength(1)
+})
+
 test('well-formed lists are kept as the server compares them', () => {
   const config = loadConfig({
     CORS_ORIGINS: 'https://App.example.com/, http://localhost:3000,https://b.example.com:443',

@@ -52,9 +52,9 @@ export function faultOfDatabaseUrl(url: string, tls: 'auto' | 'require' | 'verif
   }
 }
 
-/** Why this is no URL of a Redis, or of nodes of a cluster, separated by commas; undefined when it is. */
-export function faultOfRedisUrl(given: string, isCluster = false): string | undefined {
-  const faults = (isCluster ? given.split(',') : [given]).map((url) => faultOfServerUrl(url.trim(), isCluster))
+/** Why this is no URL of a Redis, or of several, separated by commas; undefined when it is. */
+export function faultOfRedisUrl(given: string, { hasSeveral = false, isCluster = false } = {}): string | undefined {
+  const faults = (hasSeveral ? given.split(',') : [given]).map((url) => faultOfServerUrl(url.trim(), isCluster))
   return faults.find((fault) => fault !== undefined)
 }
 

@@ -48,10 +48,14 @@ export function readDatabase(read: Reader) {
 
 export function readRedis(read: Reader) {
   read.group = 'Redis'
-  const given = read.optional('REDIS_URL', 'Redis 7 or newer, or Valkey: `redis://user:password@host:6379/0`, or `rediss://` with TLS.', {
-    secret: true,
-    shown: 'REDIS_HOST, else a private redis-server in EVO_DATA_DIR',
-  })
+  const given = read.optional(
+    'REDIS_URL',
+    'Redis 7 or newer, or Valkey: `redis://user:password@host:6379/0`, or `rediss://` with TLS, where an authority of your own is named by NODE_EXTRA_CA_CERTS.',
+    {
+      secret: true,
+      shown: 'REDIS_HOST, else a private redis-server in EVO_DATA_DIR',
+    },
+  )
   const host = read.optional('REDIS_HOST', "The reference's form, with the four that follow: used when REDIS_URL is absent.")
   const parts = {
     port: read.integer('REDIS_PORT', 'With REDIS_HOST.', 6379, 1, 65535),
@@ -64,14 +68,22 @@ export function readRedis(read: Reader) {
     'Whether REDIS_URL names nodes of a Redis Cluster: one or several URLs, separated by commas; the other nodes are found.',
     false,
   )
+  const master = read.optional(
+    'REDIS_SENTINEL_MASTER',
+    'Name of the master, where REDIS_URL names Sentinels: one or several URLs, separated by commas, with user, password and database of the servers behind them; `rediss://` is TLS to both.',
+  )
+  const sentinelPassword = read.optional('REDIS_SENTINEL_PASSWORD', 'What the Sentinels themselves ask for.', { secret: true })
   const url = given ?? (host === undefined ? undefined : urlOf(host, parts))
-  const fault = url === undefined ? undefined : faultOfRedisUrl(url, cluster)
+  const fault = url === undefined ? undefined : faultOfRedisUrl(url, { hasSeveral: cluster || master !== undefined, isCluster: cluster })
   if (fault !== undefined)
     read.faults.push(given === undefined ? `REDIS_HOST is not usable: ${fault}` : `REDIS_URL is not usable: ${fault}`)
   if (cluster && url === undefined) read.faults.push('REDIS_CLUSTER needs REDIS_URL or REDIS_HOST')
+  if (master !== undefined && url === undefined) read.faults.push('REDIS_SENTINEL_MASTER needs REDIS_URL or REDIS_HOST')
+  if (master !== undefined && cluster) read.faults.push('REDIS_SENTINEL_MASTER is not for a cluster, which elects its masters itself')
   return {
     url,
     cluster,
+    sentinels: master === undefined ? undefined : { master, password: sentinelPassword },
     keyPrefix: read.text('REDIS_KEY_PREFIX', 'Begins every key.', 'evoai:'),
     commandTimeoutMs: read.integer('REDIS_COMMAND_TIMEOUT_MS', 'Deadline of one command on the request path.', 200, 10, 10_000),
     allowEviction: read.flag('REDIS_ALLOW_EVICTION', 'Whether production starts on a Redis that drops keys when it is full.', false),

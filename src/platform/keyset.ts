@@ -1,5 +1,6 @@
 import { type Placeholder, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
+import type { Db } from './db'
 
 /** Where a page of a list ends: what its last item is ordered by, as text (a moment with its microseconds), and that item's id. */
 export interface Position {
@@ -12,6 +13,20 @@ export interface Listed<Item> {
   items: Item[]
   total: number
   last: Position | undefined
+}
+
+/** The same of a list that may be too long to be counted. */
+export type PartlyListed<Item> = Omit<Listed<Item>, 'total'> & { total: number | undefined }
+
+/** A list that grows without end is counted up to here: asking for a page of it must not take longer and longer. */
+export const MOST_COUNTED = 100_000
+
+/** How many rows a statement finds; undefined for more than are counted. */
+export async function countSome(db: Db, rows: SQL): Promise<number | undefined> {
+  const [found] = await db.execute<{ total: number }>(
+    sql`select count(*)::int4 as total from (${rows} limit ${MOST_COUNTED + 1}::int4) as counted`,
+  )
+  return found === undefined || found.total > MOST_COUNTED ? undefined : found.total
 }
 
 /** A moment whole: a Date would lose the microseconds that tell two rows apart. */

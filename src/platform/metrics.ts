@@ -18,7 +18,7 @@ export interface QueueFigures {
   unfinished: number
   oldest_seconds: number | null
   dead: number
-  stream: { length: number; pending: number; lag: number | null } | null
+  stream: { length: number; pending: number; lag: number } | null
 }
 
 interface MetricsSettings {
@@ -102,6 +102,6 @@ function fillQueues(registry: Registry, figures: QueueFigures[]) {
     if (stream === null) continue
     length.set({ queue }, stream.length)
     pending.set({ queue }, stream.pending)
-    if (stream.lag !== null) lag.set({ queue }, stream.lag)
+    lag.set({ queue }, stream.lag)
   }
 }

@@ -2,12 +2,7 @@ import { EventEmitter } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { AbstractConnector, Cluster, Command, Redis } from 'ioredis'
-import { backOff, CONNECTION, type ConnectionOptions, type LinkSettings, type RedisLink, requestOptions } from './redis-link'
-
-interface Address {
-  host: string
-  port: number
-}
+import { type Access, type Address, backOff, CONNECTION, type LinkSettings, parseUrls, type RedisLink, requestOptions } from './redis-link'
 
 /** How late a move of slots that nobody stumbled upon is noticed. */
 const REFRESH_MS = 2000
@@ -22,7 +17,7 @@ const CONNECT_MS = 2000
  */
 export function openCluster(settings: LinkSettings): RedisLink {
   const { url, commandTimeoutMs, log } = settings
-  const { nodes, access } = parseNodes(url)
+  const { addresses: nodes, access } = parseUrls(url)
   const events: RedisLink['events'] = new EventEmitter()
   const cluster = new Cluster(nodes, {
     enableOfflineQueue: false,
@@ -139,22 +134,6 @@ const connectorTo = (addressOf: () => Address, { tls }: Access) =>
       return stream
     }
   }
-
-type Access = Pick<ConnectionOptions, 'username' | 'password' | 'tls'>
-
-/** Where to begin, and what all nodes are reached with, since a cluster tells their addresses alone: as the first URL says. */
-function parseNodes(urls: string): { nodes: Address[]; access: Access } {
-  const parsed = urls.split(',').map((url) => new URL(url.trim()))
-  const { username = '', password = '', protocol } = parsed[0] ?? {}
-  return {
-    nodes: parsed.map(({ hostname, port }) => ({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) })),
-    access: {
-      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-      ...(protocol === 'rediss:' ? { tls: {} } : {}),
-    },
-  }
-}
 
 const nameOf = ({ options: { host, port } }: Redis) => `${host}:${port}`
 

@@ -9,10 +9,20 @@ export type Commands = Pick<Redis, keyof RedisCommander | 'pipeline' | 'multi'>
 export type ConnectionOptions = Omit<RedisOptions, 'replyMapping'>
 
 export interface LinkSettings {
+  /** Of a cluster or of Sentinels one or several, separated by commas. */
   url: string
+  /** `url` names Sentinels. */
+  sentinels?: Sentinels | undefined
   commandTimeoutMs: number
   name: string
   log: Log
+}
+
+export interface Sentinels {
+  /** As they call it. */
+  master: string
+  /** Their own, where they want one. */
+  password: string | undefined
 }
 
 /** The way to one server, or to the nodes of a cluster: who is asked, and when nobody is. */
@@ -55,3 +65,24 @@ export const requestOptions = ({ name, commandTimeoutMs }: LinkSettings) => ({
   // Fails what is in flight when the link closes; without it ioredis 6.0.0 leaves such commands to their timeout (#2193).
   maxRetriesPerRequest: 0,
 })
+
+export interface Address {
+  host: string
+  port: number
+}
+export type Access = Pick<ConnectionOptions, 'username' | 'password' | 'tls'>
+
+/** Who is asked for the servers, and what those are reached with, since only their addresses are told: as the first URL says. */
+export function parseUrls(urls: string, { defaultPort = 6379 } = {}): { addresses: Address[]; access: Access; db: number } {
+  const parsed = urls.split(',').map((url) => new URL(url.trim()))
+  const { username = '', password = '', protocol, pathname = '' } = parsed[0] ?? {}
+  return {
+    addresses: parsed.map(({ hostname, port }) => ({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || defaultPort) })),
+    access: {
+      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+      ...(protocol === 'rediss:' ? { tls: {} } : {}),
+    },
+    db: Number(pathname.slice(1)),
+  }
+}

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { Redis } from 'ioredis'
 import { CONNECTION, type ConnectionOptions, type LinkSettings, type RedisLink, requestOptions } from './redis-link'
+import { toMaster } from './redis-sentinel'
 
 /** Late or lost commands in a row that open the circuit. */
 const FAILURES_TO_OPEN = 3
@@ -10,8 +11,11 @@ const FAILURES_TO_OPEN = 3
  * So the half-open probe is the handshake, retried at most every 1.2 s, and no request ever pays for it.
  */
 export function openServer(settings: LinkSettings): RedisLink {
-  const { url, commandTimeoutMs, log } = settings
-  const connect = (options: ConnectionOptions) => new Redis(url, { ...CONNECTION, ...options })
+  const { url, sentinels, commandTimeoutMs, log } = settings
+  const connect = (options: ConnectionOptions) =>
+    sentinels === undefined
+      ? new Redis(url, { ...CONNECTION, ...options })
+      : new Redis({ ...CONNECTION, ...toMaster(url, sentinels), ...options })
   const client = connect({ ...requestOptions(settings), enableOfflineQueue: false })
   const events: RedisLink['events'] = new EventEmitter()
   let failures = 0

@@ -104,7 +104,7 @@ export async function crashDrill({ runs, clients, killEveryMs, onProgress, signI
         onProgress?.(++done, report.kills)
       }
     }
-    await Promise.all(Array.from({ length: clients }, work))
+    await Promise.race([Promise.all(Array.from({ length: clients }, work)), processes.broken])
   } finally {
     clearInterval(killer)
     await processes.stop()

@@ -227,6 +227,22 @@ describe('the outbox', () => {
     expect(await world.unmarked([...mails, ...audits])).toBe(0)
   })
 
+  test('while the stream of one kind is away, that is said once, and the others go on', async () => {
+    const lines: string[] = []
+    const log = createLog({ level: 'info', write: (line) => lines.push(line) })
+    const talkative = createRelay({ database: world.database, redis: world.redis, log })
+    await world.redis.run((connection) => connection.set(streamKey(world.redis, 'email'), 'no stream'))
+    for (let round = 1; round <= 3; round++) {
+      talkative.publish([
+        { id: Bun.randomUUIDv7(), kind: 'email' },
+        { id: Bun.randomUUIDv7(), kind: 'audit' },
+      ])
+      await until(async () => (await world.lengthOf('audit')) === round)
+    }
+    await talkative.close()
+    expect(lines.filter((line) => line.includes('were not published'))).toHaveLength(1)
+  })
+
   test('F-01, F-03: Redis gone for some seconds with all it held: no publish waits or throws, and all arrives after', async () => {
     workers.push(startWorker())
     const before = await request(5)

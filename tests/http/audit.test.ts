@@ -47,6 +47,9 @@ test('an owner reads the log of the own client, page by page, and nothing of ano
     next = nextOf(page.headers)
   }
   expect(paged).toEqual(idsOf(all.body))
+  const totalOf = async (query: string) => (await ada.call('GET', `${path}${query}`)).headers.get('x-total-count')
+  expect([await totalOf(''), await totalOf('?limit=1&skip=1')]).toEqual(Array(2).fill(String(all.body.length)))
+  expect(await totalOf('?limit=1&action=create&resource_type=agent')).toBe('5')
   expect(idsOf((await ada.call('GET', `${path}?action=create&resource_type=agent&skip=1&limit=3`)).body)).toEqual(
     idsOf(all.body.filter(({ action }: { action: string }) => action === 'create')).slice(1, 4),
   )
@@ -86,6 +89,8 @@ test('an admin verifies any chain, and erases what a person left in the log with
   expect(own.every(({ details, ip_address }: Record<string, unknown>) => details === null && ip_address === null)).toBe(true)
   const after = await verify(`?client_id=${ada.clientId}&anchor_seq=${before.head.seq}&anchor_hash=${before.head.hash}`)
   expect(after).toMatchObject({ valid: true, erased: body.erased, faults: [] })
+  for (const half of [`anchor_seq=${before.head.seq}`, `anchor_hash=${before.head.hash}`])
+    expect((await admin.call('GET', `/api/v1/admin/audit-logs/verify?client_id=${ada.clientId}&${half}`)).status).toBe(422)
   expect((await admin.call('POST', '/api/v1/admin/audit-logs/erase', {})).status).toBe(422)
   expect((await auditedBy(app)).at(-1)).toMatchObject({ action: 'erase', resource_type: 'audit_log' })
 })

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
+import { pageHeaders } from '~/platform/http/listing'
+import { countSome, MOST_COUNTED } from '~/platform/keyset'
 import { type Person, startApp, type TestApp } from '../support/start-app'
 
 const MADE = 7
@@ -294,4 +296,16 @@ test('members of a client and platform admins are read by cursor too', async () 
     }
     expect([whole.length, seen]).toEqual([4, whole])
   }
+})
+
+test('a list is counted up to a bound, and beyond it has no total, but goes on all the same', async () => {
+  const { db } = app.services
+  const rows = (many: number) => sql`select from generate_series(1, ${many}::int4)`
+  expect(await countSome(db, rows(MOST_COUNTED))).toBe(MOST_COUNTED)
+  expect(await countSome(db, rows(MOST_COUNTED + 1))).toBeUndefined()
+  const page = { skip: 0, limit: 1 }
+  const last = { at: '2026-01-01T00:00:00.000000Z', id: crypto.randomUUID() }
+  const headers = pageHeaders(new Request('http://localhost/list?limit=1'), page, undefined, last)
+  expect(headers).toEqual({ link: expect.stringMatching(/^<\/list\?limit=1&cursor=\S+>; rel="next"$/) })
+  expect(pageHeaders(new Request('http://localhost/list?limit=1'), page, undefined, undefined)).toEqual({})
 })

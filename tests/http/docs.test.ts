@@ -153,6 +153,17 @@ test('the examples of the main job work as they stand, once they name the own cl
   expect(catalogued.status).toBe(201)
 })
 
+test('every list that is read page by page says how many items there are and where it goes on', () => {
+  // A history, which is counted from its end.
+  const HISTORY = 'GET /api/v1/sessions/:session_id/messages'
+  const isPaged = ({ name, operation }: Documented) =>
+    name !== HISTORY && operation.parameters?.some((parameter: { name?: string }) => parameter.name === 'skip')
+  const lists = documented().filter(isPaged)
+  const told = lists.map(({ name, operation }) => `${name} ${Object.keys(operation.responses['200'].headers ?? {}).toSorted()}`)
+  expect(told).toEqual(lists.map(({ name }) => `${name} Link,X-Total-Count`))
+  expect(lists.length).toBeGreaterThan(15)
+})
+
 test('every operation says what it answers: a schema, or nothing with 204', () => {
   for (const { name, operation, handler } of documented()) {
     const [[status, success] = ['none', undefined]] = Object.entries<{ content?: Record<string, { schema: object }> }>(

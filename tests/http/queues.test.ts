@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { eq } from 'drizzle-orm'
 import { deliveries } from '~/features/mail/table'
 import { insertDeadLetter } from '~/platform/outbox/dead-letters'
-import { streamKey } from '~/platform/outbox/streams'
+import { GROUP, streamKey } from '~/platform/outbox/streams'
 import { outbox } from '~/platform/outbox/table'
 import { auditedBy } from '../support/outbox'
 import { startApp, type TestApp } from '../support/start-app'
@@ -58,6 +58,23 @@ test('an admin sees how far behind each queue is', async () => {
     'webhook',
     'email-bulk',
   ])
+})
+
+test('the lag is what no worker has read, also behind a failover, whose replica has not counted along', async () => {
+  const { redis } = app.services.stores
+  const stream = streamKey(redis, 'webhook')
+  const add = () => redis.run((client) => client.xadd(stream, '*', 'id', 'x'))
+  const read = (count: number) => redis.run((client) => client.xreadgroup('GROUP', GROUP, 'one', 'COUNT', count, 'STREAMS', stream, '>'))
+  await redis.run((client) => client.xgroup('CREATE', stream, GROUP, '0', 'MKSTREAM'))
+  const first = await Promise.all([add(), add()])
+  await read(2)
+  for (const id of first) await redis.run((client) => client.xack(stream, GROUP, String(id)).then(() => client.xdel(stream, String(id))))
+  await redis.run((client) => client.call('XGROUP', 'SETID', stream, GROUP, String(first[1]), 'ENTRIESREAD', 0))
+  expect((await queue('webhook')).stream).toMatchObject({ length: 0, lag: 0, pending: 0 })
+  await add()
+  await add()
+  await read(1)
+  expect((await queue('webhook')).stream).toMatchObject({ length: 2, lag: 1, pending: 1 })
 })
 
 test('what was set aside is replayed from the beginning, once, and audited', async () => {

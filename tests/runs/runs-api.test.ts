@@ -85,6 +85,7 @@ test('runs are listed newest first, by agent, session and status, page by page',
   let path: string | undefined = `/api/v1/runs/?agent_id=${id}&limit=3`
   while (path !== undefined) {
     const page = await app.ada.call('GET', path)
+    expect(page.headers.get('x-total-count')).toBe('4')
     seen.push(...page.body.map((run: { id: string }) => run.id))
     path = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1]
   }

@@ -85,9 +85,9 @@ test('a tool that wants consent is told of with its name, not with its arguments
   const wanted = await toldOf(id, 'approval.wanted')
   expect(wanted).toMatchObject([{ payload: { data: { run_id: run.id, agent_id: id, tool: 'book' } } }])
   expect(JSON.stringify(wanted)).not.toContain('4711')
-  expect((await app.ada.call('GET', `/api/v1/approvals/?run_id=${run.id}`)).body).toMatchObject([
-    { id: wanted[0]?.payload.data.approval_id },
-  ])
+  const listed = await app.ada.call('GET', `/api/v1/approvals/?run_id=${run.id}`)
+  expect(listed.body).toMatchObject([{ id: wanted[0]?.payload.data.approval_id }])
+  expect(listed.headers.get('x-total-count')).toBe('1')
 })
 
 test('a budget is told of when four fifths are spent or a call is refused, once for each limit, also to the owners by mail', async () => {

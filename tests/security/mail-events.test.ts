@@ -204,6 +204,9 @@ describe('reports of a provider whose key is known', () => {
     const { admin } = app
     const found = await admin.call('GET', `/api/v1/admin/emails?state=delivered&recipient=${encodeURIComponent(email)}`)
     expect(found.body).toMatchObject([{ id, state: 'delivered', recipient: email }])
+    expect(found.headers.get('x-total-count')).toBe('1')
+    const shouted = await admin.call('GET', `/api/v1/admin/emails?recipient=${encodeURIComponent(email.toUpperCase())}`)
+    expect(shouted.body).toMatchObject([{ id }])
     expect((await admin.call('GET', `/api/v1/admin/emails/${id}`)).body).toMatchObject({
       id,
       events: [{ event: 'delivered', details: { response: '250 OK' } }],

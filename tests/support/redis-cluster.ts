@@ -1,22 +1,23 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
 import { findFreePort } from '~/processes/ports'
+import { createNode, HOST, PASSWORD, type RedisNode } from './redis-node'
 import { until } from './until'
 
-const PASSWORD = 'only-for-tests'
 const SLOTS = 16_384
-const HOST = '127.0.0.1'
 
 export type RedisCluster = Awaited<ReturnType<typeof startRedisCluster>>
 
 /** Three masters without replicas, that share the slots and take each other for dead after a second. The caller closes it. */
 export async function startRedisCluster(binary: string) {
   const folder = mkdtempSync(join(tmpdir(), 'evo-redis-cluster-'))
-  const nodes: ReturnType<typeof createNode>[] = []
-  for (let index = 0; index < 3; index++)
-    nodes.push(createNode(binary, join(folder, String(index)), await findFreePort(), await findFreePort()))
+  const nodes: (RedisNode & { busPort: number })[] = []
+  for (let index = 0; index < 3; index++) {
+    const [port, busPort] = [await findFreePort(), await findFreePort()]
+    const lines = ['cluster-enabled yes', `cluster-port ${busPort}`, 'cluster-node-timeout 1000', `masterauth ${PASSWORD}`, 'save ""']
+    nodes.push({ ...createNode({ binary, dir: join(folder, String(index)), port, lines }), busPort })
+  }
   for (const node of nodes) node.start()
 
   const [first] = nodes
@@ -68,56 +69,3 @@ export async function startRedisCluster(binary: string) {
     close,
   }
 }
-
-function createNode(binary: string, dir: string, port: number, busPort: number) {
-  mkdirSync(dir)
-  const settings = join(dir, 'redis.conf')
-  const lines = {
-    port,
-    'cluster-port': busPort,
-    'cluster-enabled': 'yes',
-    'cluster-node-timeout': 1000,
-    bind: HOST,
-    dir,
-    requirepass: PASSWORD,
-    masterauth: PASSWORD,
-    save: '""',
-    appendonly: 'no',
-    loglevel: 'warning',
-  }
-  writeFileSync(
-    settings,
-    Object.entries(lines)
-      .map(([name, value]) => `${name} ${value}\n`)
-      .join(''),
-  )
-  const admin = new Redis({ host: HOST, port, password: PASSWORD, lazyConnect: true, retryStrategy: () => 50, maxRetriesPerRequest: 0 })
-  // While it is down.
-  admin.on('error', () => undefined)
-  let child: Bun.Subprocess | undefined
-  const kill = (signal: NodeJS.Signals) => {
-    if (child !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal)
-  }
-  return {
-    port,
-    busPort,
-    admin,
-    start() {
-      child = Bun.spawn(['/bin/sh', '-c', KEEPER, binary, settings], { stdin: 'pipe', stdout: 'ignore', stderr: 'ignore', detached: true })
-      if (admin.status === 'wait') admin.connect().catch(() => undefined)
-    },
-    /** The server and its keeper, which are one process group. */
-    kill,
-    async end() {
-      kill('SIGKILL')
-      await child?.exited
-    },
-  }
-}
-
-/** Ends the server when the pipe that we hold breaks, so that none outlives the tests. */
-const KEEPER = `
-exec 3<&0
-"$0" "$1" </dev/null 3<&- & server=$!
-(read _ <&3; kill -KILL $server) &
-wait $server`

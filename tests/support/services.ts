@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import { silentLog } from '~/platform/log'
-import { embeddedRedisUrl, launchRedis } from '~/processes/embedded-redis'
+import { embeddedRedisUrl } from '~/processes/embedded-redis'
 import { findRedis } from '~/processes/find-redis'
 import type { Launched } from '~/processes/launched'
 import { findFreePort } from '~/processes/ports'
 import { migrate } from '../../db/migrate'
-import { serving, startPglite } from './pglite'
+import { startPglite } from './pglite'
+import { bringUpRedis } from './redis'
 
 /**
  * Preloaded by `bun test` (bunfig.toml): PostgreSQL and Redis for this test process, migrated, in the environment as DATABASE_URL and REDIS_URL.
@@ -54,9 +55,7 @@ async function startPostgres(folder: string): Promise<string> {
 async function startRedis(folder: string): Promise<string> {
   const binary = await findRedis({ mayInstall: !process.env.EVO_NO_INSTALL, log: silentLog })
   const options = { binary, dataDir: join(folder, 'redis'), port: await findFreePort(), password: 'only-for-tests', persistent: false }
-  const server = launchRedis(options)
-  launched.push(server)
-  await serving(server)
+  launched.push(await bringUpRedis(options))
   return embeddedRedisUrl(options)
 }
 

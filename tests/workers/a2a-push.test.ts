@@ -14,7 +14,7 @@ let app: TestApp
 let hook: ReturnType<typeof Bun.serve>
 let agent: { id: string; config: { api_key: string } }
 let notices: Notice[] = []
-let answers: number[] = []
+let answers: (number | Response)[] = []
 const stopping = new AbortController()
 let working: Promise<void>
 
@@ -24,7 +24,8 @@ beforeAll(async () => {
     hostname: '127.0.0.1',
     async fetch(request) {
       notices.push({ headers: request.headers, body: await request.json() })
-      return new Response(null, { status: answers.shift() ?? 200 })
+      const answer = answers.shift() ?? 200
+      return answer instanceof Response ? answer : new Response(null, { status: answer })
     },
   })
   app = await startApp({ OUTBOUND_ALLOW: `127.0.0.1:${hook.port}` })
@@ -104,6 +105,13 @@ test('a webhook that fails is tried again until it has heard, each time under th
   expect(await settled(body.result.id)).toMatchObject({ state: 'sent', attempts: 3 })
   expect(notices.map((notice) => notice.body.status.state)).toEqual(['failed', 'failed', 'failed'])
   expect(new Set(notices.map(({ headers }) => headers.get('idempotency-key'))).size).toBe(1)
+})
+
+test('the status is the answer, whatever is said besides; a redirect is not followed, but may be over later', async () => {
+  answers = [Response.redirect(url(), 307), new Response('x'.repeat(2_000_000))]
+  const { body } = await rpc('message/send', { message: message('hello'), pushNotificationConfig: { webhookUrl: url() } })
+  expect(await settled(body.result.id)).toEqual({ state: 'sent', attempts: 2, outcome: '200' })
+  expect(notices).toHaveLength(2)
 })
 
 test('nobody is told before the task is over, and who asks later is told at once', async () => {

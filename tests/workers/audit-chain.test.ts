@@ -206,6 +206,15 @@ describe('whatever is done to a row is found', () => {
       { seq: 6, kind: 'anchor-differs' },
     ])
   })
+
+  test('an end that is gone together with all trace of it, by the head noted down before', async () => {
+    const { head } = await verify(client)
+    await db().execute(sql`delete from audit_logs where ${row(6)}`)
+    await db().execute(sql`
+      update audit_chains set (seq, hash) = (select seq, hash from audit_logs where ${row(5)}) where id = ${client}`)
+    expect(await verify(client)).toMatchObject({ valid: true, rows: 5 })
+    expect(await verify(client, { anchor: head })).toMatchObject({ valid: false, faults: [{ seq: 6, kind: 'end-removed', id: null }] })
+  })
 })
 
 test('what is erased is gone, and the chain is whole', async () => {

@@ -18,14 +18,20 @@ interface Call {
   body: string
 }
 const calls: Call[] = []
-/** Statuses for the calls to come; then 204. */
-const answers: number[] = []
+interface Answer {
+  status: number
+  headers?: Record<string, string>
+  body?: string
+}
+/** For the calls to come; then 204. */
+const answers: Answer[] = []
 const receiver = createServer((request, response) => {
   const chunks: Buffer[] = []
   request.on('data', (chunk) => chunks.push(chunk))
   request.on('end', () => {
     calls.push({ headers: request.headers, body: Buffer.concat(chunks).toString() })
-    response.writeHead(answers.shift() ?? 204).end()
+    const { status, headers, body } = answers.shift() ?? { status: 204 }
+    response.writeHead(status, headers).end(body)
   })
 })
 
@@ -85,7 +91,7 @@ test('an event reaches the webhooks that want it, signed as Standard Webhooks ha
 test('what is not taken is tried again under the same id when its time has come, without Redis or the sweeper; then set aside, and replayed on request', async () => {
   await clear()
   const { id } = await create()
-  answers.push(500, 503)
+  answers.push({ status: 500 }, { status: 503 })
   await notify({})
   await until(async () => (await deliveriesOf(id))[0]?.state === 'queued' && calls.length === 1)
   const [{ id: deliveryId }] = await deliveriesOf(id)
@@ -102,10 +108,43 @@ test('what is not taken is tried again under the same id when its time has come,
   expect(calls[2]?.headers['webhook-id']).not.toBe(deliveryId)
 })
 
+test('the status is the answer, whatever is said besides; a redirect is not followed, but may be over later', async () => {
+  await clear()
+  const { id } = await create()
+  const page = 'x'.repeat(2_000_000)
+  const at = (status: number, location: string, body = '') => ({ status, headers: { location }, body })
+  answers.push({ status: 200, body: page }, { status: 500, body: page }, at(302, '/maintenance'), at(308, url, page))
+  for (let event = 1; event <= 4; event++) {
+    await notify({ event })
+    await until(async () => (await deliveriesOf(id))[0]?.last_status !== null && calls.length === event)
+  }
+  expect((await deliveriesOf(id)).reverse()).toMatchObject([
+    { state: 'sent', last_status: 200 },
+    { state: 'queued', last_status: 500, last_error: 'answered 500' },
+    { state: 'queued', last_status: 302, last_error: 'answered 302' },
+    { state: 'queued', last_status: 308 },
+  ])
+})
+
+test('who asks for time is given it, in seconds or as a date, an hour at most', async () => {
+  await clear()
+  const { id } = await create()
+  const asked = ['600', new Date(Date.now() + 600_000).toUTCString(), '86400', new Date(0).toUTCString(), 'soon']
+  answers.push(...asked.map((time) => ({ status: 503, headers: { 'retry-after': time } })))
+  for (let event = 1; event <= asked.length; event++) {
+    await notify({ event })
+    await until(async () => (await deliveriesOf(id))[0]?.last_status !== null && calls.length === event)
+  }
+  const minutes = (await deliveriesOf(id)).map((delivery: { next_attempt_at: string }) =>
+    Math.round((Date.parse(delivery.next_attempt_at) - Date.now()) / 60_000),
+  )
+  expect(minutes.reverse()).toEqual([10, 10, 60, 1, 1])
+})
+
 test('410 ends a delivery at once, and a webhook that is switched off is not called', async () => {
   await clear()
   const { id } = await create()
-  answers.push(410)
+  answers.push({ status: 410 })
   await notify({})
   await until(async () => (await deliveriesOf(id))[0]?.state === 'failed')
   await app.ada.call('PUT', `${path()}/${id}`, { is_active: false })

@@ -31,7 +31,6 @@ const TIMEOUT_MS = 30_000
 const LEASE_SECONDS = 90
 const MAX_ATTEMPTS = 8
 const MAX_PAUSE_MS = 300_000
-const MAX_ANSWER_BYTES = 65_536
 
 /** Tells of tasks that are over or need somebody: at least once each, until it is heard, or eight times in vain. */
 export function createPushWorker(settings: PushWorkerSettings) {
@@ -83,14 +82,15 @@ async function attempt({ database: { db }, secrets, outbound, version }: PushWor
   const task = viewTask(row, events)
   const { body, contentType } =
     dialect === 'reference' ? { body: JSON.stringify(referenceTask(task)), contentType: 'application/json' } : serializePush(task, dialect)
-  const { status } = await outbound.request({
-    url: target.url,
-    method: 'POST',
-    headers: { ...target.headers, ...tokenHeader(target.token), 'content-type': contentType, 'user-agent': `A2A-Server/${version}` },
-    body,
-    timeoutMs: TIMEOUT_MS,
-    maxBytes: MAX_ANSWER_BYTES,
-    idempotencyKey: push.telling === 'over' ? `${runId}:${push.id}` : `${runId}:${push.id}:${push.telling}`,
+  const headers = new Headers({
+    ...target.headers,
+    ...tokenHeader(target.token),
+    'content-type': contentType,
+    'user-agent': `A2A-Server/${version}`,
   })
-  return String(status)
+  headers.set('idempotency-key', push.telling === 'over' ? `${runId}:${push.id}` : `${runId}:${push.id}:${push.telling}`)
+  // All that counts of the answer is its status.
+  const response = await outbound.fetch(target.url, { method: 'POST', headers, body }, { timeoutMs: TIMEOUT_MS })
+  await response.body?.cancel()
+  return String(response.status)
 }

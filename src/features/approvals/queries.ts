@@ -49,27 +49,34 @@ export const expireApproval = (db: Db, id: string) =>
     .set({ state: 'expired', decidedAt: sql`now()` })
     .where(and(eq(approvals.id, id), eq(approvals.state, 'pending')))
 
-export const listApprovals = (db: Db, reach: Reach, filter: Page & { state: ApprovalState | undefined; runId: string | undefined }) => {
+export interface ApprovalFilter {
+  state: ApprovalState | undefined
+  runId: string | undefined
+}
+
+function matches(reach: Reach, { state, runId }: ApprovalFilter) {
   const isLate = sql`${approvals.expiresAt} <= now()`
-  const state = {
+  const states = {
     pending: sql`${approvals.state} = 'pending' and not ${isLate}`,
     expired: sql`(${approvals.state} = 'expired' or (${approvals.state} = 'pending' and ${isLate}))`,
     approved: eq(approvals.state, 'approved'),
     rejected: eq(approvals.state, 'rejected'),
   }
-  return db
+  return and(within(reach), state === undefined ? undefined : states[state], runId === undefined ? undefined : eq(approvals.runId, runId))
+}
+
+export const listApprovals = (db: Db, reach: Reach, { skip, limit, ...filter }: Page & ApprovalFilter) =>
+  db
     .select(view)
     .from(approvals)
-    .where(
-      and(
-        within(reach),
-        filter.state === undefined ? undefined : state[filter.state],
-        filter.runId === undefined ? undefined : eq(approvals.runId, filter.runId),
-      ),
-    )
+    .where(matches(reach, filter))
     .orderBy(desc(approvals.createdAt), asc(approvals.id))
-    .offset(filter.skip)
-    .limit(filter.limit)
+    .offset(skip)
+    .limit(limit)
+
+export async function countApprovals(db: Db, reach: Reach, filter: ApprovalFilter): Promise<number> {
+  const [row] = await db.select({ total: sql<number>`count(*)::int4` }).from(approvals).where(matches(reach, filter))
+  return row?.total ?? 0
 }
 
 export async function findApproval(db: Db, reach: Reach, id: string): Promise<ApprovalRow | undefined> {

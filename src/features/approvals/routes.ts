@@ -1,6 +1,8 @@
 import { Elysia, t } from 'elysia'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
+import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
 import { GivenId, pageOf } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Approval, ApprovalDecision, ApprovalQuery, RunApproval } from './schema'
@@ -13,11 +15,16 @@ export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalServ
     .use(session)
     .get(
       '/approvals/',
-      ({ principal, query }) => approvals.list(principal, { ...pageOf(query), state: query.state, runId: query.run_id }),
+      async ({ principal, query, request, set }) => {
+        const page = pageOf(query)
+        const { items, total } = await approvals.list(principal, { ...page, state: query.state, runId: query.run_id })
+        Object.assign(set.headers, pageHeaders(request, page, total))
+        return items
+      },
       {
         query: ApprovalQuery,
         response: { 200: t.Array(Approval) },
-        detail: { summary: 'What agents want to do and need consent for, newest first' },
+        detail: { summary: 'What agents want to do and need consent for, newest first', responses: countedList },
       },
     )
     .get('/approvals/:approval_id', ({ principal, params }) => approvals.get(principal, params.approval_id), {

@@ -6,9 +6,8 @@ import type { Page } from '~/platform/http/schema'
 import { identityOf, type Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { RunPaused } from '~/runtime/pause'
-import { decideApproval, expireApproval, findApproval, listApprovals, upsertApproval } from './queries'
+import { type ApprovalFilter, countApprovals, decideApproval, expireApproval, findApproval, listApprovals, upsertApproval } from './queries'
 import type { Approval, ApprovalDecision, RunApproval } from './schema'
-import type { ApprovalState } from './table'
 
 export type ApprovalService = ReturnType<typeof createApprovalService>
 
@@ -39,8 +38,10 @@ export function createApprovalService({ db, write, wake, expireSeconds }: Deps) 
   return {
     of,
 
-    list(principal: Principal, filter: Page & { state: ApprovalState | undefined; runId: string | undefined }): Promise<Approval[]> {
-      return listApprovals(db, authorizeReach(principal, 'read', 'runs'), filter)
+    async list(principal: Principal, filter: Page & ApprovalFilter): Promise<{ items: Approval[]; total: number }> {
+      const reach = authorizeReach(principal, 'read', 'runs')
+      const [items, total] = await Promise.all([listApprovals(db, reach, filter), countApprovals(db, reach, filter)])
+      return { items, total }
     },
 
     async get(principal: Principal, id: string): Promise<Approval> {

@@ -1,11 +1,14 @@
 import { Elysia, t } from 'elysia'
-import { nextLink, positionOf } from '~/platform/http/cursor'
+import { invalid } from '~/platform/errors'
+import { positionOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { neverAnswers } from '~/platform/http/docs/responses'
+import { neverAnswers, partlyCountedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
 import { GivenId, pageOf } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { textStream } from '~/platform/http/text-stream'
+import type { Head } from './chain'
 import { AdminExportQuery, AdminListQuery, AuditLog, Erased, Erasure, ExportQuery, ListQuery, Verification, VerifyQuery } from './schema'
 import type { AuditService } from './service'
 
@@ -16,13 +19,6 @@ const exported = {
     content: { [NDJSON]: { schema: { type: 'string' as const } } },
   },
 }
-const nextPage = {
-  200: {
-    description: 'A page of the list',
-    headers: { Link: { description: 'RFC 8288: the `next` page.', schema: { type: 'string' as const } } },
-  },
-}
-
 export const auditRoutes = ({ audit, session }: { audit: AuditService; session: Session }) =>
   new Elysia()
     .use(session)
@@ -30,14 +26,14 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       '/admin/audit-logs',
       async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
         const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
-        const { items, last } = await audit.list(principal, filter, page)
-        Object.assign(set.headers, nextLink(request, last))
+        const { items, total, last } = await audit.list(principal, filter, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
         query: AdminListQuery,
         response: { 200: t.Array(AuditLog) },
-        detail: { tags: ['audit'], summary: 'Who did what, newest first; admins only', responses: nextPage },
+        detail: { tags: ['audit'], summary: 'Who did what, newest first; admins only', responses: partlyCountedList },
       },
     )
     .get('/admin/audit-logs/export', async ({ principal, query }) => textStream(NDJSON, await audit.export(principal, query)), {
@@ -50,7 +46,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         audit.verify(principal, {
           clientId: client_id ?? null,
           after: after === undefined ? undefined : Number(after),
-          anchor: anchor_seq === undefined || anchor_hash === undefined ? undefined : { seq: Number(anchor_seq), hash: anchor_hash },
+          anchor: anchorOf(anchor_seq, anchor_hash),
         }),
       {
         query: VerifyQuery,
@@ -67,8 +63,8 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       '/clients/:client_id/audit-logs',
       async ({ principal, params, query: { skip, limit, cursor, ...filter }, request, set }) => {
         const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
-        const { items, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
-        Object.assign(set.headers, nextLink(request, last))
+        const { items, total, last } = await audit.list(principal, { ...filter, client_id: params.client_id }, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
       {
@@ -78,7 +74,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         detail: {
           tags: ['audit'],
           summary: 'Who did what in a client, newest first; owners only',
-          responses: nextPage,
+          responses: partlyCountedList,
           ...neverAnswers(404),
         },
       },
@@ -92,3 +88,12 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported, ...neverAnswers(404) },
       },
     )
+
+/** @throws DomainError `validation-failed` for one half alone, which would check nothing */
+function anchorOf(seq: string | undefined, hash: string | undefined): Head | undefined {
+  if (seq === undefined && hash === undefined) return undefined
+  if (seq === undefined) throw invalid('/query/anchor_seq', 'required', 'anchor_hash is checked at a row: name anchor_seq too')
+  if (hash === undefined)
+    throw invalid('/query/anchor_hash', 'required', 'anchor_seq is a row whose hash you noted down: name anchor_hash too')
+  return { seq: Number(seq), hash }
+}

@@ -47,7 +47,12 @@ const Seq = t.String({ pattern: '^(?:0|[1-9][0-9]{0,14})$', error: 'Must be a wh
 export const VerifyQuery = t.Object({
   client_id: t.Optional(t.String({ ...GivenId, description: "The client whose chain is checked; absent: the platform's own." })),
   after: t.Optional(t.String({ ...Seq, description: '`verified_to` of an answer that was not complete: goes on behind it.' })),
-  anchor_seq: t.Optional(t.String({ ...Seq, description: 'A row whose hash you noted down elsewhere, from an earlier `head`.' })),
+  anchor_seq: t.Optional(
+    t.String({
+      ...Seq,
+      description: 'A row whose hash you noted down elsewhere, from an earlier `head`; one before `first_seq` cannot be checked any more.',
+    }),
+  ),
   anchor_hash: t.Optional(t.String({ ...Hash, description: 'The hash that you noted down.' })),
 })
 

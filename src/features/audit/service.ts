@@ -1,10 +1,10 @@
 import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { invalid } from '~/platform/errors'
-import type { Position } from '~/platform/keyset'
+import { type PartlyListed, type Position, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
-import { type AuditPage, erasePersonal, listAuditLogs, listForExport } from './queries/read'
+import { type AuditPage, countAuditLogs, erasePersonal, listAuditLogs, listForExport } from './queries/read'
 import type { AuditFilter, AuditLog, Erasure, Verification } from './schema'
 import { type VerifyOptions, verifyChain } from './verify'
 
@@ -18,11 +18,10 @@ export const createAuditService = ({ db, write }: { db: Db; write: Write }) => (
     principal: Principal,
     filter: AuditFilter & { client_id?: string | undefined },
     page: AuditPage,
-  ): Promise<{ items: AuditLog[]; last: Position | undefined }> {
+  ): Promise<PartlyListed<AuditLog>> {
     authorizeLog(principal, filter.client_id)
-    const rows = await listAuditLogs(db, filter, page)
-    const end = rows.length === page.limit ? rows.at(-1) : undefined
-    return { items: rows.map(({ at: _, ...row }) => row), last: end && { at: end.at, id: end.id } }
+    const [rows, total] = await Promise.all([listAuditLogs(db, filter, page), countAuditLogs(db, filter)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   /** The rows as lines of JSON, each with its place in the chain; a page at a time, as fast as they are read. The export itself is audited. */

@@ -26,6 +26,9 @@ export async function verifyChain(db: Db, { clientId, after, anchor, maxRows = M
   const { head, base } = chain
   const faults: Fault[] = []
   const report = (fault: Fault) => faults.length < MAX_FAULTS && faults.push(fault)
+  // The end was taken off, and the row that says where the chain ends changed with it.
+  if (anchor !== undefined && anchor.seq > head.seq) report({ seq: anchor.seq, kind: 'end-removed', id: null })
+  if (anchor?.seq === base.seq && anchor.hash !== base.hash) report({ seq: base.seq, kind: 'anchor-differs', id: null })
   let rows = 0
   let erased = 0
   // What the next row must follow; unknown behind a row that an earlier call verified, until it is read.

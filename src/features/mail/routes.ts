@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
-import { nextLink, positionOf } from '~/platform/http/cursor'
+import { positionOf } from '~/platform/http/cursor'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { countedList, problemsOf } from '~/platform/http/docs/responses'
+import { countedList, partlyCountedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { rawBody } from '~/platform/http/raw-body'
@@ -20,11 +20,15 @@ export const emailRoutes = ({ emails, session }: { emails: EmailService; session
       '/emails',
       async ({ principal, query: { skip, limit, cursor, ...filter }, request, set }) => {
         const page = { ...pageOf({ ...(skip && { skip }), ...(limit && { limit }) }), after: positionOf(request, cursor) }
-        const { items, last } = await emails.list(principal, filter, page)
-        Object.assign(set.headers, nextLink(request, last))
+        const { items, total, last } = await emails.list(principal, filter, page)
+        Object.assign(set.headers, pageHeaders(request, page, total, last))
         return items
       },
-      { query: EmailQuery, response: { 200: t.Array(Email) }, detail: { summary: 'What became of mails, newest first' } },
+      {
+        query: EmailQuery,
+        response: { 200: t.Array(Email) },
+        detail: { summary: 'What became of mails, newest first', responses: partlyCountedList },
+      },
     )
     .get('/emails/:email_id', ({ principal, params }) => emails.get(principal, params.email_id), {
       params: One,

@@ -1,5 +1,6 @@
 import sharedClient from '@sendgrid/client'
 import sharedService from '@sendgrid/mail'
+import { retryAfterMs } from '~/platform/retry-after'
 import { isConnectFailure, type Mail, type MailSender, SendFailure } from './sender'
 
 export interface SendGridSettings {
@@ -83,13 +84,6 @@ async function refused(response: Response): Promise<SendFailure> {
 
 /** 401 and 403 are about our key, not about this mail: it waits until somebody has set the key right. */
 const isPermanent = (status: number) => status >= 400 && status < 500 && ![401, 403, 408, 429].includes(status)
-
-/** RFC 9110 section 10.2.3: seconds or a date. */
-export function retryAfterMs(header: unknown): number | undefined {
-  if (typeof header !== 'string' || header.trim() === '') return undefined
-  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - Date.now()
-  return Number.isFinite(ms) && ms > 0 ? ms : undefined
-}
 
 const MAX_COMPLAINT = 300
 /** More of an answer is not read. */

@@ -2,10 +2,11 @@ import { authorize } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
-import type { Position } from '~/platform/keyset'
+import { type PartlyListed, type Position, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import {
+  countDeliveries,
   countSuppressions,
   deleteSuppression,
   findDelivery,
@@ -22,15 +23,10 @@ const PLATFORM = { kind: 'platform' } as const
 
 /** What became of mails, for platform admins. */
 export const createEmailService = ({ db, write }: { db: Db; write: Write }) => ({
-  async list(
-    principal: Principal,
-    filter: EmailFilter,
-    page: Page & { after?: Position | undefined },
-  ): Promise<{ items: Email[]; last: Position | undefined }> {
+  async list(principal: Principal, filter: EmailFilter, page: Page & { after?: Position | undefined }): Promise<PartlyListed<Email>> {
     authorize(principal, 'read', PLATFORM)
-    const rows = await listDeliveries(db, filter, page)
-    const end = rows.length === page.limit ? rows.at(-1) : undefined
-    return { items: rows.map(({ at: _, ...row }) => row), last: end && { at: end.at, id: end.id } }
+    const [rows, total] = await Promise.all([listDeliveries(db, filter, page), countDeliveries(db, filter)])
+    return { ...pageFrom(rows, page.limit), total }
   },
 
   async get(principal: Principal, id: string): Promise<EmailDetail> {

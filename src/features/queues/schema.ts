@@ -14,7 +14,7 @@ export const Queue = t.Object(
     stream: t.Nullable(
       t.Object({
         length: t.Integer({ description: 'Entries that are not acknowledged.' }),
-        lag: t.Nullable(t.Integer({ description: 'Entries that no worker has read yet; null where Redis cannot tell.' })),
+        lag: t.Integer({ description: 'Entries that no worker has read yet.' }),
         pending: t.Integer({ description: 'Entries that a worker has in hand.' }),
         consumers: t.Integer(),
       }),

@@ -1,8 +1,9 @@
 import { Elysia, t } from 'elysia'
-import { nextLink, positionOf } from '~/platform/http/cursor'
+import { positionOf } from '~/platform/http/cursor'
 import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
-import { problemsOf } from '~/platform/http/docs/responses'
+import { partlyCountedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
+import { pageHeaders } from '~/platform/http/listing'
 import { described, GivenId, pageOf } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { eventStream, lastEventId } from './event-stream'
@@ -62,11 +63,16 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
       '/runs/',
       async ({ principal, query: { client_id, agent_id, session_id, status, cursor, ...page }, request, set }) => {
         const filter = { clientId: client_id, agentId: agent_id, sessionId: session_id, status }
-        const { items, last } = await runs.list(principal, filter, { ...pageOf(page), after: positionOf(request, cursor) })
-        Object.assign(set.headers, nextLink(request, last))
+        const asked = { ...pageOf(page), after: positionOf(request, cursor) }
+        const { items, total, last } = await runs.list(principal, filter, asked)
+        Object.assign(set.headers, pageHeaders(request, asked, total, last))
         return items
       },
-      { query: RunQuery, response: { 200: described(t.Array(RunItem)) }, detail: { summary: 'Runs, newest first' } },
+      {
+        query: RunQuery,
+        response: { 200: described(t.Array(RunItem)) },
+        detail: { summary: 'Runs, newest first', responses: partlyCountedList },
+      },
     )
     .get('/runs/:run_id', ({ principal, params }) => runs.get(principal, params.run_id), {
       params: Params,

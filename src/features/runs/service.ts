@@ -3,13 +3,13 @@ import { authorizeReach, type Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
-import type { Position } from '~/platform/keyset'
+import { type PartlyListed, type Position, pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
 import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
 import { errorOfRun, isTerminal, type LogEvent, needsSomebody } from './log-event'
-import { findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
+import { countRuns, findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
 import { requestCancel, wake } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
 import type { NewRun, Reconciliation, Run, RunItem } from './schema'
@@ -100,14 +100,11 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
       return show(authorizeReach(principal, 'write', 'runs'), runId)
     },
 
-    async list(
-      principal: Principal,
-      filter: RunFilter,
-      page: Page & { after: Position | undefined },
-    ): Promise<{ items: RunItem[]; last: Position | undefined }> {
-      const rows = await listRuns(db, authorizeReach(principal, 'read', 'runs'), { ...filter, ...page })
-      const last = rows.length === page.limit ? rows.at(-1) : undefined
-      return { items: rows.map(({ at: _, ...row }) => itemOf(row)), last: last === undefined ? undefined : { at: last.at, id: last.id } }
+    async list(principal: Principal, filter: RunFilter, page: Page & { after: Position | undefined }): Promise<PartlyListed<RunItem>> {
+      const reach = authorizeReach(principal, 'read', 'runs')
+      const [rows, total] = await Promise.all([listRuns(db, reach, { ...filter, ...page }), countRuns(db, reach, filter)])
+      const { items, last } = pageFrom(rows, page.limit)
+      return { items: items.map(itemOf), total, last }
     },
 
     /** The run's log behind `after`, see `followRun`. @throws DomainError `not-found` before the first entry */

@@ -8,6 +8,7 @@ import { createDueWorker } from '~/platform/outbox/due-worker'
 import { lockOutbox } from '~/platform/outbox/lock'
 import { patiently } from '~/platform/patience'
 import type { RedisStore } from '~/platform/redis'
+import { retryAfterMs } from '~/platform/retry-after'
 import type { Secrets } from '~/platform/secrets'
 import { createStreamWorker, type Refusal, type StreamWorker } from '~/platform/stream-worker'
 import { abandon, findStanding, finish, type Lease, leaseDelivery, listDue, type Outcome, recordOutcome } from './queries/attempts'
@@ -33,7 +34,6 @@ const MINUTE = 60_000
 /** A day and a half in all. */
 const RETRY_AFTER_MS = [5000, 5 * MINUTE, 30 * MINUTE, 120 * MINUTE, 300 * MINUTE, 600 * MINUTE, 1080 * MINUTE]
 const LEASE_MARGIN_MS = 15_000
-const MAX_ANSWER_BYTES = 65_536
 const MOST_ASKED_MS = 60 * MINUTE
 
 interface Call {
@@ -116,16 +116,16 @@ async function takeStep(tx: Db, send: Send, id: string, leaseMs: number): Promis
   return { kind: 'call', call: { lease, clientId, webhookId, url, sealedSecret, body: JSON.stringify(payload) } }
 }
 
-/** One call, outside any transaction. */
+/** One call, outside any transaction. The status is all that counts of its answer, and a redirect is a refusal like any other. */
 async function call(
   settings: WebhookWorkerSettings,
   { lease, clientId, webhookId, url, sealedSecret, body }: Call,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { database, secrets, outbound, retryAfterMs = RETRY_AFTER_MS, clock = systemClock } = settings
+  const { database, secrets, outbound, retryAfterMs: waits = RETRY_AFTER_MS, clock = systemClock } = settings
   const again = (status: number | null, error: string, askedMs = 0): Outcome => {
-    const delay = retryAfterMs[lease.attempts - 1]
+    const delay = waits[lease.attempts - 1]
     if (delay === undefined) return { state: 'failed', status, error: `gave up after ${lease.attempts} attempts: ${error}` }
     const spread = delay * (0.9 + Math.random() * 0.2)
     return { state: 'queued', status, error, delayMs: Math.round(Math.max(spread, Math.min(askedMs, MOST_ASKED_MS))) }
@@ -134,12 +134,14 @@ async function call(
     const secret = await secrets.open(database.db, clientId, contextOf(webhookId), sealedSecret)
     const timestamp = Math.floor(clock.now() / 1000)
     const headers = { 'content-type': 'application/json', ...signedHeaders(secret, { id: lease.id, timestamp, body }) }
-    const response = await outbound.request({ url, method: 'POST', headers, body, timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal })
-    if (response.status < 300) return { state: 'sent', status: response.status, error: null }
-    const error = `answered ${response.status}`
+    const response = await outbound.fetch(url, { method: 'POST', headers, body, signal }, { timeoutMs })
+    await response.body?.cancel()
+    const { status } = response
+    if (status < 300) return { state: 'sent', status, error: null }
+    const error = `answered ${status}`
     // Gone for good, says the receiver.
-    if (response.status === 410) return { state: 'failed', status: 410, error }
-    return again(response.status, error, Number(response.headers.get('retry-after')) * 1000 || 0)
+    if (status === 410) return { state: 'failed', status, error }
+    return again(status, error, retryAfterMs(response.headers.get('retry-after')))
   } catch (error) {
     if (!(error instanceof DomainError)) throw error
     if (error.problem === 'url-not-allowed') return { state: 'failed', status: null, error: error.message }

@@ -33,10 +33,6 @@ export const cursorPageOf = (request: Request, query: { skip?: string; limit?: s
   return after === undefined ? pageOf(query) : { ...pageOf(query), skip: 0, after }
 }
 
-/** `Link` (RFC 8288) to the page behind `last`; nothing after a page that was not full. */
-export const nextLink = (request: Request, last: Position | undefined): Record<string, string> =>
-  last === undefined ? {} : { link: `<${nextUrl(request, last)}>; rel="next"` }
-
 /** Relative, so that it is right behind every proxy. */
 export function nextUrl(request: Request, { at, id }: Position): string {
   const { pathname, searchParams } = urlOf(request)

@@ -33,11 +33,12 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
   let unmarked: string[] = []
   let publishing: Promise<void> | undefined
   let markTimer: Timer | undefined
-  let isFailing = false
+  /** Said once, until it goes well again: on a cluster the stream of one kind may be away while others are not. */
+  const failing = new Set<OutboxKind | 'room' | 'marks'>()
 
-  function failed(message: string, fields: Record<string, unknown>) {
-    if (!isFailing) log.warn(message, fields)
-    isFailing = true
+  function failed(what: OutboxKind | 'room' | 'marks', message: string, fields: Record<string, unknown>) {
+    if (!failing.has(what)) log.warn(message, fields)
+    failing.add(what)
   }
 
   async function publishWaiting() {
@@ -53,11 +54,15 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
     const ids = notices.map(({ id }) => id)
     try {
       await appendToStream(redis, kind, ids)
-      isFailing = false
+      failing.delete(kind)
       keepForMarking(ids)
     } catch (error) {
       const rest = waiting.filter((notice) => notice.kind !== kind)
-      failed('outbox rows were not published: the sweeper will', { rows: ids.length + waiting.length - rest.length, error })
+      failed(kind, 'outbox rows were not published: the sweeper will', {
+        queue: kind,
+        rows: ids.length + waiting.length - rest.length,
+        error,
+      })
       waiting = rest
     }
   }
@@ -83,8 +88,9 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
             select id from outbox where id = any(${sql.param(ids)}::uuid[]) and done_at is null and relayed_at is null for update skip locked
           ))`,
         )
+      failing.delete('marks')
     } catch (error) {
-      failed('published outbox rows were not marked: the sweeper publishes them again', { rows: ids.length, error })
+      failed('marks', 'published outbox rows were not marked: the sweeper publishes them again', { rows: ids.length, error })
     }
   }
 
@@ -98,7 +104,8 @@ export function createRelay({ database, redis, log }: RelaySettings): Relay {
   return {
     publish(notices) {
       if (waiting.length + notices.length > MAX_WAITING)
-        return failed('outbox relay is full: the sweeper publishes', { rows: notices.length })
+        return failed('room', 'outbox relay is full: the sweeper publishes', { rows: notices.length })
+      failing.delete('room')
       waiting.push(...notices)
       start()
     },

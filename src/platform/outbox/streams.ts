@@ -34,8 +34,8 @@ export const streamLength = (redis: RedisStore, kind: OutboxKind): Promise<numbe
 
 export interface StreamFigures {
   length: number
-  /** Entries that no worker has read; null where Redis cannot tell, since entries were deleted in between. */
-  lag: number | null
+  /** Entries that no worker has read. */
+  lag: number
   pending: number
   consumers: number
 }
@@ -48,11 +48,7 @@ export const streamFigures = (redis: RedisStore, kind: OutboxKind): Promise<Stre
     const groups = length === 0 && (await client.exists(stream)) === 0 ? [] : ((await client.xinfo('GROUPS', stream)) as unknown[][])
     const fields = groups.map((flat) => new Map(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1]]] : []))))
     const group = fields.find((named) => named.get('name') === GROUP)
-    const lag = group?.get('lag')
-    return {
-      length,
-      lag: typeof lag === 'number' ? lag : null,
-      pending: Number(group?.get('pending') ?? 0),
-      consumers: Number(group?.get('consumers') ?? 0),
-    }
+    const pending = Number(group?.get('pending') ?? 0)
+    // What was acknowledged is gone. Redis's own `lag` is unknown once entries were deleted, and counts what was read long ago behind a failover.
+    return { length, lag: Math.max(0, length - pending), pending, consumers: Number(group?.get('consumers') ?? 0) }
   })

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, gte, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
-import { behind, momentOf, type Position } from '~/platform/keyset'
+import { behind, countSome, momentOf, type Position } from '~/platform/keyset'
 import type { Head, Link } from '../chain'
 import type { AuditFilter } from '../schema'
 import { auditChains, auditLogs } from '../table'
@@ -54,6 +54,9 @@ export const listAuditLogs = (db: Db, filter: Scoped, { skip, limit, after }: Au
     .orderBy(desc(auditLogs.createdAt), desc(auditLogs.id))
     .offset(after === undefined ? skip : 0)
     .limit(limit)
+
+export const countAuditLogs = (db: Db, filter: Scoped): Promise<number | undefined> =>
+  countSome(db, sql`select from ${auditLogs} where ${matches(filter, undefined) ?? sql`true`}`)
 
 export const listForExport = (db: Db, filter: Scoped, { limit, after }: Omit<AuditPage, 'skip'>) =>
   db

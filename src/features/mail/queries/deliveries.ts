@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm'
 import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
-import { behind, momentOf, type Position } from '~/platform/keyset'
+import { behind, countSome, momentOf, type Position } from '~/platform/keyset'
 import type { EmailFilter } from '../schema'
 import { deliveries, emailEvents, emailSuppressions } from '../table'
 
@@ -24,6 +24,18 @@ const view = {
 }
 const at = momentOf(deliveries.createdAt)
 
+const matches = (filter: EmailFilter) =>
+  and(
+    filter.state === undefined ? undefined : eq(deliveries.state, filter.state),
+    filter.template === undefined ? undefined : eq(deliveries.template, filter.template),
+    // As addresses are kept.
+    filter.recipient === undefined ? undefined : eq(deliveries.recipient, filter.recipient.toLowerCase()),
+    filter.client_id === undefined ? undefined : eq(deliveries.clientId, filter.client_id),
+    filter.user_id === undefined ? undefined : eq(deliveries.userId, filter.user_id),
+    filter.start_date === undefined ? undefined : gte(deliveries.createdAt, new Date(filter.start_date)),
+    filter.end_date === undefined ? undefined : lte(deliveries.createdAt, new Date(filter.end_date)),
+  )
+
 /** Newest first; behind `after` where it is given. */
 export const listDeliveries = (
   db: Db,
@@ -33,21 +45,13 @@ export const listDeliveries = (
   db
     .select({ ...view, at })
     .from(deliveries)
-    .where(
-      and(
-        filter.state === undefined ? undefined : eq(deliveries.state, filter.state),
-        filter.template === undefined ? undefined : eq(deliveries.template, filter.template),
-        filter.recipient === undefined ? undefined : eq(deliveries.recipient, filter.recipient),
-        filter.client_id === undefined ? undefined : eq(deliveries.clientId, filter.client_id),
-        filter.user_id === undefined ? undefined : eq(deliveries.userId, filter.user_id),
-        filter.start_date === undefined ? undefined : gte(deliveries.createdAt, new Date(filter.start_date)),
-        filter.end_date === undefined ? undefined : lte(deliveries.createdAt, new Date(filter.end_date)),
-        behind(after, { by: deliveries.createdAt, id: deliveries.id, descending: true }),
-      ),
-    )
+    .where(and(matches(filter), behind(after, { by: deliveries.createdAt, id: deliveries.id, descending: true })))
     .orderBy(desc(deliveries.createdAt), desc(deliveries.id))
     .offset(after === undefined ? skip : 0)
     .limit(limit)
+
+export const countDeliveries = (db: Db, filter: EmailFilter): Promise<number | undefined> =>
+  countSome(db, sql`select from ${deliveries} where ${matches(filter) ?? sql`true`}`)
 
 export async function findDelivery(db: Db, id: string) {
   const [found] = await db

@@ -3,7 +3,7 @@ import { usageRecords } from '~/features/usage/table'
 import type { Reach } from '~/platform/access'
 import { bareArray } from '~/platform/bare-array'
 import type { Db } from '~/platform/db'
-import { behind, momentOf, type Position } from '~/platform/keyset'
+import { behind, countSome, momentOf, type Position } from '~/platform/keyset'
 import { type RunStatus, runSteps, runs } from '../table'
 
 export interface RunFilter {
@@ -56,25 +56,28 @@ export async function findUsage(db: Db, runId: string) {
 
 const NO_USAGE = { input_tokens: 0, output_tokens: 0, cached_input_tokens: 0, reasoning_tokens: 0, cost_usd: 0 }
 
+const matches = (reach: Reach, { clientId, agentId, sessionId, status }: RunFilter) =>
+  and(
+    reached(reach),
+    clientId === undefined ? undefined : eq(runs.clientId, clientId),
+    agentId === undefined ? undefined : eq(runs.agentId, agentId),
+    sessionId === undefined ? undefined : eq(runs.sessionId, sessionId),
+    status === undefined ? undefined : eq(runs.status, status),
+  )
+
+export const countRuns = (db: Db, reach: Reach, filter: RunFilter): Promise<number | undefined> =>
+  countSome(db, sql`select from ${runs} where ${matches(reach, filter) ?? sql`true`}`)
+
 /** Newest first, behind `after` where that is given. */
 export async function listRuns(
   db: Db,
   reach: Reach,
-  { clientId, agentId, sessionId, status, after, skip, limit }: RunFilter & { after: Position | undefined; skip: number; limit: number },
+  { after, skip, limit, ...filter }: RunFilter & { after: Position | undefined; skip: number; limit: number },
 ) {
   const rows = await db
     .select({ ...shown, at: momentOf(runs.createdAt) })
     .from(runs)
-    .where(
-      and(
-        reached(reach),
-        clientId === undefined ? undefined : eq(runs.clientId, clientId),
-        agentId === undefined ? undefined : eq(runs.agentId, agentId),
-        sessionId === undefined ? undefined : eq(runs.sessionId, sessionId),
-        status === undefined ? undefined : eq(runs.status, status),
-        behind(after, { by: runs.createdAt, id: runs.id, descending: true }),
-      ),
-    )
+    .where(and(matches(reach, filter), behind(after, { by: runs.createdAt, id: runs.id, descending: true })))
     .orderBy(desc(runs.createdAt), desc(runs.id))
     .offset(after === undefined ? skip : 0)
     .limit(limit)

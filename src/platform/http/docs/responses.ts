@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { DomainError, type ProblemName } from '../../errors'
+import { MOST_COUNTED } from '../../keyset'
 import { PROBLEMS, Problem, problemDocument } from '../problems'
 import type { Reference, Response, Schema } from './openapi'
 
@@ -13,18 +14,23 @@ export const neverAnswers = (...statuses: number[]) => ({ 'x-never': statuses })
 export const otherProblems: Record<string, Reference> = { default: { $ref: '#/components/responses/OtherProblem' } }
 
 /** For `detail.responses` of a list that answers with http/listing.ts's `pageHeaders`. */
-export const countedList = {
+const listCounted = (total: string) => ({
   200: {
     description: 'A page of the list',
     headers: {
-      'X-Total-Count': { description: 'Items on all pages together.', schema: { type: 'integer' as const, minimum: 0 } },
+      'X-Total-Count': { description: total, schema: { type: 'integer' as const, minimum: 0 } },
       Link: {
         description: 'RFC 8288: the pages `first`, `prev` and `next`, as far as there are any.',
         schema: { type: 'string' as const },
       },
     },
   },
-}
+})
+export const countedList = listCounted('Items on all pages together.')
+/** A list that grows without end. */
+export const partlyCountedList = listCounted(
+  `Items on all pages together; absent where there are more than ${MOST_COUNTED.toLocaleString('en')}.`,
+)
 
 /** One component for each status that a problem may have. */
 export function problemComponents(apiUrl: string): Record<string, Response> {
