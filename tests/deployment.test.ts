@@ -82,6 +82,8 @@ test('each setting reaches the containers, but for what compose.yaml decides its
       'REDIS_DB',
       'REDIS_SSL',
       'REDIS_CLUSTER',
+      'REDIS_SENTINEL_MASTER',
+      'REDIS_SENTINEL_PASSWORD',
       'REDIS_ALLOW_EVICTION',
     ],
     'nothing of it is in a container': ['EVO_DATA_DIR', 'EVO_NO_INSTALL', 'DEMO_EMAIL', 'DEMO_PASSWORD', 'DEMO_CLIENT_NAME'],
