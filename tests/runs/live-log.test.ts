@@ -94,3 +94,14 @@ test('once a successor has put up its fence, an owner that was only slow adds no
   expect(numbers(await follower.read(0))).toEqual([1])
   follower.close()
 })
+
+test('a log that is over leaves Redis after a minute, and its fence stays for those who are only slow', async () => {
+  const id = crypto.randomUUID()
+  const lives = (key: string) => redis.run((client) => client.ttl(redis.key('run', `{${id}}`, key)))
+  await append(here, { id, leaseToken: 2 }, [entry(1)])
+  expect(await lives('log')).toBeGreaterThan(60)
+  await append(here, { id, leaseToken: 2 }, [{ seq: 2, type: 'run-finished', data: {} }])
+  expect(await lives('log')).toBeLessThanOrEqual(60)
+  expect(await lives('fence')).toBeGreaterThan(60)
+  expect(await there.append({ id, leaseToken: 1 }, [entry(3)]).catch((error) => error)).toBeInstanceOf(RunTakenOver)
+})

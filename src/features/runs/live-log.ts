@@ -53,12 +53,14 @@ export interface Follower {
 
 const LINK_MS = 2000
 const STREAM_SECONDS = 3600
+/** Of a log that is over: PostgreSQL has had its end before Redis. */
+const OVER_SECONDS = 60
 const MAX_ENTRIES = 20_000
 const MAX_READ = 500
 const MAX_IN_MEMORY = 2000
 
 /**
- * KEYS: stream, fence. ARGV: lease token, seconds to live, channel, entry cap, then seq and JSON by turns.
+ * KEYS: stream, fence. ARGV: lease token, seconds that the stream and the fence live, channel, entry cap, then seq and JSON by turns.
  * Refuses an owner whose lease is older than one that has written; skips what is there already, so a repeated call changes nothing.
  */
 const APPEND = script<number>(
@@ -66,15 +68,15 @@ const APPEND = script<number>(
   local fence = tonumber(redis.call('GET', KEYS[2]) or '0')
   local token = tonumber(ARGV[1])
   if token < fence then return -1 end
-  redis.call('SET', KEYS[2], token, 'EX', ARGV[2])
+  redis.call('SET', KEYS[2], token, 'EX', ARGV[3])
   local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
   local last = 0
   if newest[1] then last = tonumber(string.match(newest[1][1], '^(%d+)')) end
-  for i = 5, #ARGV, 2 do
-    if tonumber(ARGV[i]) > last then redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], ARGV[i] .. '-0', 'e', ARGV[i + 1]) end
+  for i = 6, #ARGV, 2 do
+    if tonumber(ARGV[i]) > last then redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], ARGV[i] .. '-0', 'e', ARGV[i + 1]) end
   end
   redis.call('EXPIRE', KEYS[1], ARGV[2])
-  redis.call('PUBLISH', ARGV[3], '')
+  redis.call('PUBLISH', ARGV[4], '')
   return 1
   `,
   2,
@@ -137,7 +139,9 @@ export function createLiveLog({ redis, log }: { redis: RedisStore; log: Log }): 
   }
 
   const append: LiveLog['append'] = async ({ id, leaseToken }, entries) => {
-    const args = [String(leaseToken), String(STREAM_SECONDS), channel(id), String(MAX_ENTRIES)]
+    const last = entries.at(-1)
+    const seconds = last !== undefined && isTerminal(last) ? OVER_SECONDS : STREAM_SECONDS
+    const args = [String(leaseToken), String(seconds), String(STREAM_SECONDS), channel(id), String(MAX_ENTRIES)]
     for (const entry of entries) args.push(String(entry.seq), JSON.stringify(entry))
     const answer = await unlessAway(redis.run((client) => APPEND(client, ...keys(id), ...args)))
     if (answer === -1) throw new RunTakenOver(id)
