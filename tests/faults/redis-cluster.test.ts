@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { eq } from 'drizzle-orm'
 import { auditLogs } from '~/features/audit/table'
 import { createAuditWorker } from '~/features/audit/worker'
-import { deliveries } from '~/features/mail/table'
 import { createLiveLog } from '~/features/runs/live-log'
 import { silentLog } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
@@ -13,10 +12,12 @@ import { withSurface } from '../security/transport/row'
 import { readEvents, shownText } from '../support/events'
 import { createMailboxWorker } from '../support/mailbox-worker'
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster'
+import { signUpAnew, untilMailed } from '../support/sign-up-mails'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
 setDefaultTimeout(60_000)
+const MAILED_WITHIN_MS = 15_000
 
 const binary = await findRedis({ mayInstall: false, log: silentLog }).catch(() => undefined)
 
@@ -63,26 +64,13 @@ describe.skipIf(binary === undefined)('on a Redis Cluster (skipped where there i
   const openStore = () =>
     createRedis({ url: cluster.urls, cluster: true, keyPrefix: 'test:', commandTimeoutMs: 200, name: 'test', log: silentLog })
 
-  async function signUp() {
-    const email = `${crypto.randomUUID()}@new.example`
-    const answer = await app.stranger('POST', '/api/v1/auth/register', { email, password: PASSWORD, name: 'New Ltd' })
-    expect(answer.status).toBe(201)
-    return email
-  }
-
-  const untilMailed = (email: string) =>
-    until(async () => {
-      const [mail] = await app.services.db.select().from(deliveries).where(eq(deliveries.recipient, email))
-      return mail?.state === 'sent'
-    }, 15_000)
-
   const createAgent = async (name: string, config = {}) =>
     app.ada.call('POST', '/api/v1/agents/', { client_id: app.ada.clientId, name, type: 'llm', model: 'demo/echo', config })
 
   test('a mail and an audit entry go through relay, stream and worker, and the streams are empty after', async () => {
-    const email = await signUp()
+    const email = await signUpAnew(app)
     const { body: agent } = await createAgent('scout')
-    await untilMailed(email)
+    await untilMailed(app, email, MAILED_WITHIN_MS)
     await until(async () => (await app.services.db.select().from(auditLogs).where(eq(auditLogs.resourceId, agent.id))).length === 1)
     const queues = async () => (await app.admin.call('GET', '/api/v1/admin/queues')).body as Queue[]
     await until(async () => (await queues()).every(({ stream }) => stream?.length === 0 && stream.pending === 0))
@@ -216,20 +204,20 @@ describe.skipIf(binary === undefined)('on a Redis Cluster (skipped where there i
   test('a killed master fails no request, and what was asked for meanwhile arrives when it is back', async () => {
     const owner = await cluster.ownerOf(app.services.stores.redis.key('stream', 'email'))
     await owner.end()
-    const emails = [await signUp()]
+    const emails = [await signUpAnew(app)]
     const agents = [await createAgent('first')]
     // The others notice too, and refuse everything.
     await until(async () => {
       const states = await Promise.all(cluster.nodes.filter((node) => node !== owner).map(({ admin }) => admin.cluster('INFO')))
       return states.every((state) => state.includes('cluster_state:fail'))
     })
-    emails.push(await signUp())
+    emails.push(await signUpAnew(app))
     agents.push(await createAgent('second'))
     expect((await app.admin.call('GET', '/api/v1/admin/queues')).status).toBe(200)
     expect(agents.map(({ status }) => status)).toEqual([201, 201])
     owner.start()
     await cluster.untilWhole()
-    for (const email of emails) await untilMailed(email)
+    for (const email of emails) await untilMailed(app, email, MAILED_WITHIN_MS)
     for (const { body } of agents)
       await until(
         async () => (await app.services.db.select().from(auditLogs).where(eq(auditLogs.resourceId, body.id))).length === 1,

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { eq } from 'drizzle-orm'
-import { deliveries } from '~/features/mail/table'
 import { silentLog } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
 import { findRedis } from '~/processes/find-redis'
 import { createMailboxWorker } from '../support/mailbox-worker'
 import { MASTER, type SentinelGroup, startSentinelGroup } from '../support/redis-sentinel'
-import { PASSWORD, startApp, type TestApp } from '../support/start-app'
+import { signUpAnew, untilMailed } from '../support/sign-up-mails'
+import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
 setDefaultTimeout(60_000)
+const MAILED_WITHIN_MS = 20_000
 
 const binary = await findRedis({ mayInstall: false, log: silentLog }).catch(() => undefined)
 
@@ -34,26 +34,13 @@ describe.skipIf(binary === undefined)('behind Redis Sentinel (skipped where ther
     group.close()
   })
 
-  async function signUp() {
-    const email = `${crypto.randomUUID()}@new.example`
-    const answer = await app.stranger('POST', '/api/v1/auth/register', { email, password: PASSWORD, name: 'New Ltd' })
-    expect(answer.status).toBe(201)
-    return email
-  }
-
-  const untilMailed = (email: string) =>
-    until(async () => {
-      const [mail] = await app.services.db.select().from(deliveries).where(eq(deliveries.recipient, email))
-      return mail?.state === 'sent'
-    }, 20_000)
-
   const numberOfStreams = async () => {
     const streams = (await app.admin.call('GET', '/api/v1/admin/queues')).body.map(({ stream }: { stream: unknown }) => stream)
     return streams.filter(Boolean).length
   }
 
   test('the master is found through the first Sentinel that answers, in the database that the URL names', async () => {
-    await untilMailed(await signUp())
+    await untilMailed(app, await signUpAnew(app), MAILED_WITHIN_MS)
     const { admin } = await group.master()
     expect(await admin.info('keyspace')).toMatch(/^db3:/m)
     expect(await numberOfStreams()).toBe(4)
@@ -62,13 +49,13 @@ describe.skipIf(binary === undefined)('behind Redis Sentinel (skipped where ther
   test('a master that is silent fails no request; its successor is found, and stays so when the silent one speaks again', async () => {
     const former = await group.master()
     former.kill('SIGSTOP')
-    const emails = [await signUp()]
+    const emails = [await signUpAnew(app)]
     await until(async () => (await group.master()) !== former, 20_000)
-    emails.push(await signUp())
-    for (const email of emails) await untilMailed(email)
+    emails.push(await signUpAnew(app))
+    for (const email of emails) await untilMailed(app, email, MAILED_WITHIN_MS)
     await until(async () => (await numberOfStreams()) === 4)
     former.kill('SIGCONT')
-    await untilMailed(await signUp())
+    await untilMailed(app, await signUpAnew(app), MAILED_WITHIN_MS)
     const { admin } = await group.master()
     expect(await admin.info('clients')).toMatch(/blocked_clients:[1-9]/)
     await until(async () => (await former.admin.info('clients')).includes('blocked_clients:0'))

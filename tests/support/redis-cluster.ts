@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '~/processes/ports'
-import { createNode, HOST, PASSWORD, type RedisNode } from './redis-node'
+import { createNode, HOST, PASSWORD, type RedisNode, removeNodes } from './redis-node'
 import { until } from './until'
 
 const SLOTS = 16_384
@@ -38,13 +38,7 @@ export async function startRedisCluster(binary: string) {
       return states.every((state) => state.includes('cluster_state:ok') && state.includes('cluster_known_nodes:3'))
     })
 
-  const close = () => {
-    for (const { admin, kill } of nodes) {
-      admin.disconnect()
-      kill('SIGKILL')
-    }
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const close = () => removeNodes(nodes, folder)
   try {
     await untilWhole()
   } catch (error) {

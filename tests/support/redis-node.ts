@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 
@@ -44,6 +44,15 @@ export function createNode({ binary, dir, port, lines, isSentinel = false }: Nod
       await child?.exited
     },
   }
+}
+
+/** Ends them at once, with all that they wrote. */
+export function removeNodes(nodes: readonly RedisNode[], folder: string) {
+  for (const { admin, kill } of nodes) {
+    admin.disconnect()
+    kill('SIGKILL')
+  }
+  rmSync(folder, { recursive: true, force: true })
 }
 
 /** Ends the server when the pipe that we hold breaks, so that none outlives the tests. */

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '~/processes/ports'
-import { createNode, HOST, PASSWORD } from './redis-node'
+import { createNode, HOST, PASSWORD, removeNodes } from './redis-node'
 import { until } from './until'
 
 export const MASTER = 'tests'
@@ -27,13 +27,7 @@ export async function startSentinelGroup(binary: string) {
   const all = [...servers, sentinel]
   for (const node of servers) node.start()
 
-  const close = () => {
-    for (const { admin, kill } of all) {
-      admin.disconnect()
-      kill('SIGKILL')
-    }
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const close = () => removeNodes(all, folder)
   try {
     // In step: a Sentinel looks only every ten seconds.
     await until(async () => JSON.stringify(await servers[1].admin.role().catch(() => '')).includes('"connected"'), 20_000)

@@ -78,7 +78,6 @@ export function createUsageService({ db, write, clock, wakeUnpaid }: Deps) {
   }
 }
 
-/** The schema knows what a moment looks like, and not how many days a month has. */
 const shown = ({ clientId, scope, scopeId, ...row }: BudgetRow): Budget => ({
   client_id: clientId,
   scope,
