@@ -74,6 +74,7 @@ import { type Db, inRequestScope } from './platform/db'
 import { agentCallerOf, callerOf } from './platform/http/agent-caller'
 import { apiDocs } from './platform/http/docs'
 import { type GateOptions, gate } from './platform/http/gate'
+import { idSpelling } from './platform/http/id-spelling'
 import { jsonBody } from './platform/http/json-body'
 import { metricsRoute, requestMetrics } from './platform/http/metrics-route'
 import { lastResort, problems } from './platform/http/problems'
@@ -208,6 +209,7 @@ export function createApp(deps: AppDeps) {
       }),
     )
     .use(target(settings.gate))
+    .use(idSpelling())
     .use(
       jsonBody({
         maxBodyBytes: settings.gate.maxBodyBytes,

@@ -41,6 +41,16 @@ test('the key of an agent opens it under an id in upper case', async () => {
   const said = { method: 'POST', headers: { 'x-api-key': config.api_key, 'content-type': 'application/json' }, body: '{"message":"hi"}' }
   expect((await fetch(`${app.url}/api/v1/chat/${upper(id)}/somebody`, said)).status).toBe(200)
   expect((await call('GET', `/api/v1/sessions/somebody_${id}`)).status).toBe(200)
+  const runs = await call('GET', `/api/v1/runs/?agent_id=${upper(id)}`)
+  expect(runs.body).toMatchObject([{ agent_id: id }])
+})
+
+test('the name that a client gave a conversation stays as it is, even where it looks like an id', async () => {
+  const { call, clientId } = app.ada
+  const { id } = (await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'namer', type: 'llm', model: 'demo/echo' })).body
+  const external = upper(crypto.randomUUID())
+  expect((await call('POST', `/api/v1/chat/${id}/${external}`, { message: 'hi' })).status).toBe(200)
+  expect((await call('GET', `/api/v1/sessions/${external}_${id}`)).body).toMatchObject({ id: `${external}_${id}` })
 })
 
 test('a budget of an agent named in upper case is the budget of that agent', async () => {

@@ -3,7 +3,7 @@ import { agentCallerOf, type CallerDeps } from '~/platform/http/agent-caller'
 import { dataStream } from '~/platform/http/data-stream'
 import { a2aVersion } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
-import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import { answerOfficially } from '~/runtime/a2a/official-server'
 import { describeA2a } from './about'
@@ -19,7 +19,7 @@ interface Deps extends CallerDeps {
   apiUrl: string
 }
 
-const Params = t.Object({ agent_id: GivenId })
+const Params = t.Object({ agent_id: Uuid })
 const BY_KEY = [{ agentKey: [] }, { bearer: [] }]
 const { limit } = PageQuery
 
@@ -45,7 +45,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
   new Elysia({ prefix: '/a2a', tags: ['a2a'] })
     .derive(async ({ request, params, set }) => {
       const { agent_id = '' } = params as Record<string, string | undefined>
-      return { principal: await agentCallerOf(request, agent_id.toLowerCase(), deps, tell(set)) }
+      return { principal: await agentCallerOf(request, agent_id, deps, tell(set)) }
     })
     .post(
       '/:agent_id',
@@ -116,7 +116,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       },
       {
         params: Params,
-        query: t.Object({ taskId: t.Optional(GivenId) }),
+        query: t.Object({ taskId: t.Optional(Uuid) }),
         detail: {
           summary: 'Follow a task as server-sent events; without `taskId` the card of the agent',
           security: BY_KEY,
@@ -140,7 +140,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       ({ principal, params, query }) =>
         a2a.talks.history(principal, params.agent_id, params.session_id, query.limit === undefined ? 50 : pageOf(query).limit),
       {
-        params: t.Object({ agent_id: GivenId, session_id: t.String({ minLength: 3, maxLength: 200 }) }),
+        params: t.Object({ agent_id: Uuid, session_id: t.String({ minLength: 3, maxLength: 200 }) }),
         query: t.Object({ limit }),
         response: { 200: SessionHistory },
         detail: { summary: 'The last messages of a conversation', security: BY_KEY },

@@ -6,17 +6,17 @@ import { idempotencyKey, ifMatch } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, described, GivenId, idOrNull, PageQuery } from '~/platform/http/schema'
+import { choice, described, idOrNull, PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { configGuide } from './config-guide'
 import { Agent, AgentChange, NewAgent } from './schema'
 import type { AgentService, ShownAgent } from './service'
 
-const Params = t.Object({ agent_id: GivenId })
+const Params = t.Object({ agent_id: Uuid })
 const ListQuery = t.Object({
   ...PageQuery,
   ...CursorQuery,
-  folder_id: t.Optional(GivenId),
+  folder_id: t.Optional(Uuid),
   sort_by: t.Optional(choice(['name', 'created_at'])),
   sort_direction: t.Optional(choice(['asc', 'desc'])),
 })
@@ -57,7 +57,7 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
       },
       {
         headers: ClientHeader,
-        params: t.Object({ folder_id: GivenId }),
+        params: t.Object({ folder_id: Uuid }),
         query: t.Object({ ...PageQuery, ...CursorQuery }),
         response: { 200: described(t.Array(Agent)) },
         detail: { tags: ['folders'], summary: 'List the agents in a folder, by name', responses: countedList },
@@ -107,7 +107,7 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
       {
         headers: ClientHeader,
         params: Params,
-        query: t.Object({ folder_id: t.Optional(t.Union([GivenId, t.Literal('')])) }),
+        query: t.Object({ folder_id: t.Optional(t.Union([Uuid, t.Literal('')])) }),
         body: t.Optional(t.Nullable(t.Record(t.String(), t.Unknown(), { description: 'Not read.' }))),
         response: { 200: Agent },
         detail: { summary: 'Move an agent into a folder; without `folder_id` out of any' },

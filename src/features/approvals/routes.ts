@@ -3,12 +3,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, pageOf } from '~/platform/http/schema'
+import { pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Approval, ApprovalDecision, ApprovalQuery, RunApproval } from './schema'
 import type { ApprovalService } from './service'
 
-const Params = t.Object({ approval_id: GivenId })
+const Params = t.Object({ approval_id: Uuid })
 
 export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalService; session: OpenSession }) =>
   new Elysia({ tags: ['runs'] })
@@ -46,7 +46,7 @@ export const approvalRoutes = ({ approvals, session }: { approvals: ApprovalServ
       '/runs/:run_id/approve',
       ({ principal, params, body, request }) => approvals.decideOf(idempotent(principal, request, body), params.run_id, body),
       {
-        params: t.Object({ run_id: GivenId }),
+        params: t.Object({ run_id: Uuid }),
         body: RunApproval,
         response: { 200: Approval },
         detail: { summary: 'The same for the one thing that a run waits for', parameters: [idempotencyKey] },

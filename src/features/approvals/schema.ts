@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 import { APPROVAL_STATES } from './table'
 
 const Arguments = t.Record(t.String(), t.Unknown())
@@ -35,7 +35,7 @@ const decision = {
 export const ApprovalDecision = t.Object(decision, { examples: [{ decision: 'approve' }] })
 export type ApprovalDecision = Static<typeof ApprovalDecision>
 
-export const ApprovalQuery = t.Object({ ...PageQuery, state: t.Optional(choice(APPROVAL_STATES)), run_id: t.Optional(GivenId) })
+export const ApprovalQuery = t.Object({ ...PageQuery, state: t.Optional(choice(APPROVAL_STATES)), run_id: t.Optional(Uuid) })
 
 export const RunApproval = t.Object(
   {

@@ -5,7 +5,7 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers, partlyCountedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, pageOf } from '~/platform/http/schema'
+import { pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { textStream } from '~/platform/http/text-stream'
 import type { Head } from './chain'
@@ -68,7 +68,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
         return items
       },
       {
-        params: t.Object({ client_id: GivenId }),
+        params: t.Object({ client_id: Uuid }),
         query: ListQuery,
         response: { 200: t.Array(AuditLog) },
         detail: {
@@ -83,7 +83,7 @@ export const auditRoutes = ({ audit, session }: { audit: AuditService; session: 
       '/clients/:client_id/audit-logs/export',
       async ({ principal, params, query }) => textStream(NDJSON, await audit.export(principal, { ...query, client_id: params.client_id })),
       {
-        params: t.Object({ client_id: GivenId }),
+        params: t.Object({ client_id: Uuid }),
         query: ExportQuery,
         detail: { tags: ['audit'], summary: 'The same as lines of JSON, streamed', responses: exported, ...neverAnswers(404) },
       },

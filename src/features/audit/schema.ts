@@ -25,8 +25,8 @@ export const AuditLog = t.Object(
 const Text = t.Optional(t.String({ minLength: 1, maxLength: 200 }))
 const Moment = t.Optional(GivenMoment)
 const filters = {
-  user_id: t.Optional(GivenId),
-  actor_user_id: t.Optional(GivenId),
+  user_id: t.Optional(Uuid),
+  actor_user_id: t.Optional(Uuid),
   action: Text,
   resource_type: Text,
   resource_id: Text,
@@ -37,7 +37,7 @@ export type AuditFilter = Static<typeof AuditFilter>
 const AuditFilter = t.Object(filters)
 export const ListQuery = t.Object({ ...PageQuery, ...CursorQuery, ...filters })
 export const ExportQuery = AuditFilter
-const OfClient = { client_id: t.Optional(GivenId) }
+const OfClient = { client_id: t.Optional(Uuid) }
 export const AdminListQuery = t.Object({ ...PageQuery, ...CursorQuery, ...filters, ...OfClient })
 export const AdminExportQuery = t.Object({ ...filters, ...OfClient })
 
@@ -45,7 +45,7 @@ const Hash = t.String({ pattern: '^[0-9a-f]{64}$', error: 'Must be 64 hex digits
 const Seq = t.String({ pattern: '^(?:0|[1-9][0-9]{0,14})$', error: 'Must be a whole number' })
 
 export const VerifyQuery = t.Object({
-  client_id: t.Optional(t.String({ ...GivenId, description: "The client whose chain is checked; absent: the platform's own." })),
+  client_id: t.Optional(t.String({ ...Uuid, description: "The client whose chain is checked; absent: the platform's own." })),
   after: t.Optional(t.String({ ...Seq, description: '`verified_to` of an answer that was not complete: goes on behind it.' })),
   anchor_seq: t.Optional(
     t.String({

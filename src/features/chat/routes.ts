@@ -6,7 +6,7 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
-import { choice, GivenId } from '~/platform/http/schema'
+import { choice, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import type { Foresight } from './foresight'
 import { ChatAnswer, ChatMessage } from './schema'
@@ -19,7 +19,7 @@ interface Deps extends CallerDeps {
   foresight: Foresight
 }
 
-const Params = t.Object({ agent_id: GivenId, external_id: t.String({ minLength: 1, maxLength: 128 }) })
+const Params = t.Object({ agent_id: Uuid, external_id: t.String({ minLength: 1, maxLength: 128 }) })
 const Query = t.Object({
   stream: t.Optional(choice(['true', 'false'], { description: 'Answer with server-sent events as they come.' })),
   on_disconnect: t.Optional(choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves.' })),
@@ -28,9 +28,7 @@ const Query = t.Object({
 export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }: Deps) =>
   new Elysia({ prefix: '/chat', tags: ['chat'] })
     .derive(async ({ request, params, set }) => {
-      // Before the schema has had its say.
-      const { agent_id = '', external_id: externalId = '' } = params as Record<string, string | undefined>
-      const agentId = agent_id.toLowerCase()
+      const { agent_id: agentId = '', external_id: externalId = '' } = params as Record<string, string | undefined>
       const admit = () => callerOf(request, agentId, { agents, authenticator, admission }, tell(set))
       const { caller, ahead } = await foresight.beside({ request, agentId, externalId, admit })
       return { principal: caller, ahead }
@@ -78,7 +76,7 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
     )
 
 const SocketParams = t.Object({
-  agent_id: GivenId,
+  agent_id: Uuid,
   external_id: t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$', error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -' }),
 })
 const SocketQuery = t.Object({

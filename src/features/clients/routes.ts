@@ -4,12 +4,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { Client, ClientChange, ClientSecurity, NewClient } from './schema'
 import type { ClientService } from './service'
 
-const Params = t.Object({ client_id: GivenId })
+const Params = t.Object({ client_id: Uuid })
 
 export const clientRoutes = ({ clients, session }: { clients: ClientService; session: Session }) =>
   new Elysia({ prefix: '/clients', tags: ['clients'] })

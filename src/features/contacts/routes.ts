@@ -4,12 +4,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Contact, NewContact } from './schema'
 import type { ContactService } from './service'
 
-const Params = t.Object({ contact_id: GivenId })
+const Params = t.Object({ contact_id: Uuid })
 
 export const contactRoutes = ({ contacts, session }: { contacts: ContactService; session: OpenSession }) =>
   new Elysia({ prefix: '/contacts', tags: ['contacts'] })
@@ -37,7 +37,7 @@ export const contactRoutes = ({ contacts, session }: { contacts: ContactService;
         return items
       },
       {
-        query: t.Object({ ...PageQuery, ...CursorQuery, client_id: GivenId }),
+        query: t.Object({ ...PageQuery, ...CursorQuery, client_id: Uuid }),
         response: { 200: t.Array(Contact) },
         detail: { summary: "List a client's contacts, oldest first", responses: countedList },
       },

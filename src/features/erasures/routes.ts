@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { problemsOf } from '~/platform/http/docs/responses'
-import { GivenId } from '~/platform/http/schema'
+import { Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { ErasureReceipt } from './schema'
 import type { ErasureService } from './service'
@@ -9,7 +9,7 @@ export const erasureRoutes = ({ erasures, session }: { erasures: ErasureService;
   new Elysia({ prefix: '/contacts', tags: ['contacts'] })
     .use(session)
     .post('/:contact_id/erase', ({ principal, params }) => erasures.erase(principal, params.contact_id), {
-      params: t.Object({ contact_id: GivenId }),
+      params: t.Object({ contact_id: Uuid }),
       response: { 200: ErasureReceipt },
       detail: {
         summary: 'Erase a contact and all that it said, everywhere',

@@ -5,12 +5,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Folder, FolderChange, NewFolder } from './schema'
 import type { FolderService } from './service'
 
-const Params = t.Object({ folder_id: GivenId })
+const Params = t.Object({ folder_id: Uuid })
 
 export const folderRoutes = ({ folders, session }: { folders: FolderService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents/folders', tags: ['folders'] })

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { countedList } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { Impersonation, ImpersonationToken, Reason } from './schema'
 import type { ImpersonationService } from './service'
@@ -13,7 +13,7 @@ export const impersonationRoutes = ({ impersonation, session }: { impersonation:
       '/clients/:client_id/impersonate',
       ({ principal, params, body }) => impersonation.start(principal, params.client_id, body?.reason ?? null),
       {
-        params: t.Object({ client_id: GivenId }),
+        params: t.Object({ client_id: Uuid }),
         body: Reason,
         response: { 200: ImpersonationToken },
         detail: {
@@ -43,5 +43,5 @@ export const impersonationRoutes = ({ impersonation, session }: { impersonation:
         await impersonation.end(principal, params.impersonation_id)
         set.status = 204
       },
-      { params: t.Object({ impersonation_id: GivenId }), detail: { summary: 'End an impersonation at once' } },
+      { params: t.Object({ impersonation_id: Uuid }), detail: { summary: 'End an impersonation at once' } },
     )

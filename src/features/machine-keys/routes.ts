@@ -4,13 +4,13 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { MachineKey, MachineKeyWithSecret, NewMachineKey, Rotation } from './schema'
 import type { MachineKeyService } from './service'
 
-const Client = t.Object({ client_id: GivenId })
-const OneKey = t.Object({ client_id: GivenId, machine_key_id: GivenId })
+const Client = t.Object({ client_id: Uuid })
+const OneKey = t.Object({ client_id: Uuid, machine_key_id: Uuid })
 
 /** For the owners of a client. Keys cannot make keys. */
 export const machineKeyRoutes = ({ machineKeys, session }: { machineKeys: MachineKeyService; session: Session }) =>

@@ -5,13 +5,13 @@ import { countedList, partlyCountedList, problemsOf } from '~/platform/http/docs
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { rawBody } from '~/platform/http/raw-body'
-import { GivenId, Message, PageQuery, pageOf } from '~/platform/http/schema'
+import { Message, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { MailEventService } from './event-service'
 import { Email, EmailDetail, EmailQuery, Suppression } from './schema'
 import type { EmailService } from './service'
 
-const One = t.Object({ email_id: GivenId })
+const One = t.Object({ email_id: Uuid })
 
 export const emailRoutes = ({ emails, session }: { emails: EmailService; session: Session }) =>
   new Elysia({ prefix: '/admin', tags: ['mails'] })

@@ -2,7 +2,7 @@ import { type Static, type TSchema, Type as t } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { CursorQuery } from '~/platform/http/cursor'
 import { GivenMoment } from '~/platform/http/moment'
-import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 import { BULK_TEMPLATES } from '~/platform/outbox/mail-kind'
 import { DELIVERY_STATES, SUPPRESSIONS } from './table'
 
@@ -104,8 +104,8 @@ const filters = {
   state: t.Optional(choice(DELIVERY_STATES)),
   template: t.Optional(choice(TEMPLATES)),
   recipient: t.Optional(t.String({ minLength: 1, maxLength: 254 })),
-  client_id: t.Optional(GivenId),
-  user_id: t.Optional(GivenId),
+  client_id: t.Optional(Uuid),
+  user_id: t.Optional(Uuid),
   start_date: Moment,
   end_date: Moment,
 }

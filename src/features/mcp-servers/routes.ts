@@ -4,12 +4,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { McpServer, NewMcpServer } from './schema'
 import type { McpServerService } from './service'
 
-const Params = t.Object({ server_id: GivenId })
+const Params = t.Object({ server_id: Uuid })
 
 export const mcpServerRoutes = ({ mcpServers, session }: { mcpServers: McpServerService; session: Session }) =>
   new Elysia({ prefix: '/mcp-servers', tags: ['catalogues'] })

@@ -3,12 +3,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Acceptance, McpToolState } from './schema'
 import type { McpToolService } from './service'
 
-const Params = t.Object({ agent_id: GivenId })
+const Params = t.Object({ agent_id: Uuid })
 
 export const mcpToolRoutes = ({ mcpTools, session }: { mcpTools: McpToolService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })

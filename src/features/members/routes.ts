@@ -6,15 +6,15 @@ import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/resp
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { localeOf } from '~/platform/http/locale'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { Stranger } from '~/platform/http/stranger'
 import { acceptanceSchema, Invitation, Member, NewInvitation, RoleChange } from './schema'
 import type { MemberService } from './service'
 
-const Client = t.Object({ client_id: GivenId })
-const OneMember = t.Object({ client_id: GivenId, user_id: GivenId })
-const OneInvitation = t.Object({ client_id: GivenId, invitation_id: GivenId })
+const Client = t.Object({ client_id: Uuid })
+const OneMember = t.Object({ client_id: Uuid, user_id: Uuid })
+const OneInvitation = t.Object({ client_id: Uuid, invitation_id: Uuid })
 
 export const memberRoutes = ({ members, session }: { members: MemberService; session: Session }) =>
   new Elysia({ prefix: '/clients', tags: ['members'] })

@@ -5,12 +5,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { choice, GivenId, PageQuery } from '~/platform/http/schema'
+import { choice, PageQuery, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { KeyCheck, NewProviderKey, ProviderKey, ProviderKeyChange } from './schema'
 import type { ProviderKeyService } from './service'
 
-const Params = t.Object({ key_id: GivenId })
+const Params = t.Object({ key_id: Uuid })
 const Sorted = t.Object({
   ...PageQuery,
   ...CursorQuery,

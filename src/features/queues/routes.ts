@@ -3,13 +3,13 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, Message, PageQuery, pageOf } from '~/platform/http/schema'
+import { Message, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { DeadLetter, Queue, QueueName } from './schema'
 import type { QueueService } from './service'
 
 const One = t.Object({ queue: QueueName })
-const Letter = t.Object({ queue: QueueName, letter_id: GivenId })
+const Letter = t.Object({ queue: QueueName, letter_id: Uuid })
 
 export const queueRoutes = ({ queues, session }: { queues: QueueService; session: Session }) =>
   new Elysia({ prefix: '/admin/queues', tags: ['queues'] })

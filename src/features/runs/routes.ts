@@ -4,13 +4,13 @@ import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/htt
 import { partlyCountedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { described, GivenId, pageOf } from '~/platform/http/schema'
+import { described, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { eventStream, lastEventId } from './event-stream'
 import { NewRun, Reconciliation, Run, RunItem, RunQuery } from './schema'
 import type { RunService } from './service'
 
-const Params = t.Object({ run_id: GivenId })
+const Params = t.Object({ run_id: Uuid })
 
 export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSession }) =>
   new Elysia({ tags: ['runs'] })
@@ -43,7 +43,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         return undefined
       },
       {
-        params: t.Object({ agent_id: GivenId }),
+        params: t.Object({ agent_id: Uuid }),
         body: NewRun,
         detail: {
           summary: 'Run an agent: wait for its end, watch it, or leave it to the background',

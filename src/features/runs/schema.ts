@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { SentFiles } from '~/features/files/schema'
 import { CursorQuery } from '~/platform/http/cursor'
-import { choice, GivenId, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
 import { RUN_STATUSES } from './table'
 
 const Usage = t.Object(
@@ -67,8 +67,8 @@ export type Run = Static<typeof Run>
 export const RunQuery = t.Object({
   ...PageQuery,
   ...CursorQuery,
-  client_id: t.Optional(GivenId),
-  agent_id: t.Optional(GivenId),
+  client_id: t.Optional(Uuid),
+  agent_id: t.Optional(Uuid),
   session_id: t.Optional(t.String({ minLength: 1, maxLength: 200 })),
   status: t.Optional(choice(RUN_STATUSES)),
 })

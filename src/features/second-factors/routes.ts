@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { problemsOf } from '~/platform/http/docs/responses'
-import { GivenId } from '~/platform/http/schema'
+import { Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { Confirmation, Enrolment, FactorState, NewFactor, Proof, RecoveryCodes } from './schema'
 import type { SecondFactorService } from './service'
@@ -51,7 +51,7 @@ export const secondFactorRoutes = ({ secondFactors, session }: { secondFactors: 
         set.status = 204
       },
       {
-        params: t.Object({ user_id: GivenId }),
+        params: t.Object({ user_id: Uuid }),
         detail: { summary: 'Take a second factor away from somebody who lost the device', tags: ['admin'] },
       },
     )

@@ -2,7 +2,7 @@ import { Elysia, t } from 'elysia'
 import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { countedList, neverAnswers } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
-import { described, GivenId, PageQuery, pageOf, Timestamp } from '~/platform/http/schema'
+import { described, PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { SessionEvent } from './event-view'
 import type { SessionService } from './service'
@@ -59,7 +59,7 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
         return items
       },
       {
-        params: t.Object({ client_id: GivenId }),
+        params: t.Object({ client_id: Uuid }),
         query: Listing,
         response: { 200: described(t.Array(SessionItem)) },
         detail: {
@@ -78,7 +78,7 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
         return items
       },
       {
-        params: t.Object({ agent_id: GivenId }),
+        params: t.Object({ agent_id: Uuid }),
         query: Listing,
         response: { 200: described(t.Array(SessionItem)) },
         detail: { summary: "An agent's sessions, newest first", responses: countedList },

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import type { Stranger } from '~/platform/http/stranger'
 import { Refresh, SignedIn, SignIn } from './schema'
@@ -46,7 +46,7 @@ export const signInRoutes = ({ signIns, session }: { signIns: SignInService; ses
         await signIns.endOne(principal, params.sign_in_id)
         set.status = 204
       },
-      { params: t.Object({ sign_in_id: GivenId }), detail: { summary: 'End one of the own sign-ins, on whatever device' } },
+      { params: t.Object({ sign_in_id: Uuid }), detail: { summary: 'End one of the own sign-ins, on whatever device' } },
     )
     .post(
       '/logout',

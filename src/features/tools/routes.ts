@@ -4,12 +4,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { NewTool, Tool } from './schema'
 import type { ToolService } from './service'
 
-const Params = t.Object({ tool_id: GivenId })
+const Params = t.Object({ tool_id: Uuid })
 
 export const toolRoutes = ({ tools, session }: { tools: ToolService; session: Session }) =>
   new Elysia({ prefix: '/tools', tags: ['catalogues'] })

@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import { neverAnswers } from '~/platform/http/docs/responses'
-import { GivenId } from '~/platform/http/schema'
+import { Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Budget, BudgetPath, NewBudget, UsageQuery, UsageSum } from './schema'
 import type { UsageService } from './service'
@@ -19,7 +19,7 @@ export const usageRoutes = ({ usage, session }: { usage: UsageService; session: 
       },
     )
     .get('/budgets/:client_id', ({ principal, params }) => usage.list(principal, params.client_id), {
-      params: t.Object({ client_id: GivenId }),
+      params: t.Object({ client_id: Uuid }),
       response: { 200: t.Array(Budget) },
       detail: { summary: "A client's budgets", ...neverAnswers(404) },
     })
@@ -42,5 +42,5 @@ export const usageRoutes = ({ usage, session }: { usage: UsageService; session: 
 const budgetOf = ({ client_id, scope, scope_id }: typeof BudgetPath.static) => ({
   clientId: client_id,
   scope,
-  scopeId: scope === 'session' ? scope_id : scope_id.toLowerCase(),
+  scopeId: scope_id,
 })

@@ -1,14 +1,14 @@
 import { type Static, t } from 'elysia'
 import { GivenMoment } from '~/platform/http/moment'
-import { choice, GivenId, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, Timestamp, Uuid } from '~/platform/http/schema'
 import { BUDGET_SCOPES } from './table'
 
 export const GROUPS = ['day', 'agent', 'session', 'run', 'model'] as const
 export type UsageGroup = (typeof GROUPS)[number]
 
 export const UsageQuery = t.Object({
-  client_id: t.Optional(GivenId),
-  agent_id: t.Optional(GivenId),
+  client_id: t.Optional(Uuid),
+  agent_id: t.Optional(Uuid),
   from: t.Optional(GivenMoment),
   to: t.Optional(GivenMoment),
   group_by: t.Optional(choice(GROUPS, { description: 'Default: day, in UTC.' })),
@@ -55,7 +55,7 @@ export const NewBudget = t.Object(
 )
 
 export const BudgetPath = t.Object({
-  client_id: GivenId,
+  client_id: Uuid,
   scope: choice(BUDGET_SCOPES),
   scope_id: t.String({ minLength: 1, maxLength: 200 }),
 })

@@ -4,12 +4,12 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery } from '~/platform/http/schema'
+import { PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { NewAdmin, OwnLocale, User } from './schema'
 import type { UserService } from './service'
 
-const Params = t.Object({ user_id: GivenId })
+const Params = t.Object({ user_id: Uuid })
 
 /** Admins make admins, and switch anybody off and on again. Everybody says which language they read. */
 export const userRoutes = ({ users, session }: { users: UserService; session: Session }) =>

@@ -4,14 +4,14 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList, neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, Message, PageQuery } from '~/platform/http/schema'
+import { Message, PageQuery, Uuid } from '~/platform/http/schema'
 import type { Session } from '~/platform/http/session'
 import { NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookWithSecret } from './schema'
 import type { WebhookService } from './service'
 
-const Client = t.Object({ client_id: GivenId })
-const One = t.Object({ client_id: GivenId, webhook_id: GivenId })
-const OneDelivery = t.Object({ client_id: GivenId, webhook_id: GivenId, delivery_id: GivenId })
+const Client = t.Object({ client_id: Uuid })
+const One = t.Object({ client_id: Uuid, webhook_id: Uuid })
+const OneDelivery = t.Object({ client_id: Uuid, webhook_id: Uuid, delivery_id: Uuid })
 
 export const webhookRoutes = ({ webhooks, session }: { webhooks: WebhookService; session: Session }) =>
   new Elysia({ prefix: '/clients/:client_id/webhooks', tags: ['webhooks'] })

@@ -9,10 +9,7 @@ export const Uuid = t.String({
   error: 'Must be a UUID',
 })
 
-/**
- * An id that a request names. RFC 9562 lets it be written in either case; from here on it is spelt as PostgreSQL does, because secrets are bound to it,
- * and keys of Redis, caches and comparisons hold it as a text.
- */
+/** An id in a body, spelt from here on as PostgreSQL does. Path, query and headers are spelt so before they are checked: see `idSpelling`. */
 export const GivenId = t
   .Transform(Uuid)
   .Decode((id) => id.toLowerCase())

@@ -3,12 +3,12 @@ import { type CallerDeps, callerOf } from '~/platform/http/agent-caller'
 import { ClientHeader } from '~/platform/http/client-header'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
-import { GivenId } from '~/platform/http/schema'
+import { Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent } from '../schema'
 import type { AgentSharing } from './service'
 
-const Params = t.Object({ agent_id: GivenId })
+const Params = t.Object({ agent_id: Uuid })
 
 export const agentSharingRoutes = ({ sharing, session }: { sharing: AgentSharing; session: OpenSession }) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })

@@ -4,7 +4,7 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { described, GivenId, PageQuery, pageOf } from '~/platform/http/schema'
+import { described, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent } from '../schema'
 import { Export, ImportRequest } from './schema'
@@ -27,7 +27,7 @@ export const agentTransferRoutes = ({ transfer, session }: { transfer: AgentTran
       },
       {
         headers: ClientHeader,
-        query: t.Object({ ...PageQuery, folder_id: t.Optional(GivenId) }),
+        query: t.Object({ ...PageQuery, folder_id: t.Optional(Uuid) }),
         response: { 200: described(Export) },
         detail: {
           summary: "A client's agents as a file for import, secrets left out: 1000 unless `limit` says less",
@@ -43,7 +43,7 @@ export const agentTransferRoutes = ({ transfer, session }: { transfer: AgentTran
         return transfer.exportOne(principal, params.agent_id)
       },
       {
-        params: t.Object({ agent_id: GivenId }),
+        params: t.Object({ agent_id: Uuid }),
         response: { 200: Export },
         detail: { summary: 'An agent and all that it leads to as a file for import, secrets left out', description: LEFT_OUT },
       },

@@ -3,15 +3,15 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { countedList } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
-import { GivenId, PageQuery, pageOf } from '~/platform/http/schema'
+import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
 import { Agent } from '../schema'
 import { AgentVersion, AgentVersionDetail, Difference } from './schema'
 import type { AgentVersionService } from './service'
 
 const Version = t.String({ pattern: '^[1-9][0-9]{0,8}$', error: 'Must be the number of a version' })
-const Params = t.Object({ agent_id: GivenId })
-const OneVersion = t.Object({ agent_id: GivenId, version: Version })
+const Params = t.Object({ agent_id: Uuid })
+const OneVersion = t.Object({ agent_id: Uuid, version: Version })
 
 export const agentVersionRoutes = ({ versions, session }: { versions: AgentVersionService; session: OpenSession }) =>
   new Elysia({ prefix: '/agents/:agent_id/versions', tags: ['agents'] })
