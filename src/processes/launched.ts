@@ -18,6 +18,18 @@ export type ChildKind = 'api' | 'worker' | 'runner' | 'postgres'
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
 
+/**
+ * Else Bun holds back all but 256 calls to model providers at a time, without a word; and each collection of garbage wakes helper threads, which take
+ * more from the processes beside this one than they save: what lives is small.
+ */
+const TUNING = { BUN_CONFIG_MAX_HTTP_REQUESTS: '4096', BUN_JSC_numberOfGCMarkers: '1' }
+
+/**
+ * Garbage is collected once so many bytes were allocated, where it would be twice to three times as many: all answers wait while it is, and how long grows
+ * with what has died.
+ */
+const OFTEN_AND_BRIEF = { BUN_JSC_gcMaxHeapSize: String(20 * 1024 * 1024) }
+
 /** Runs main.ts as a child, in our process group. It ends by itself when we vanish (child.ts). */
 export function launchChild({
   kind,
@@ -31,9 +43,7 @@ export function launchChild({
   const ready = Promise.withResolvers<void>()
   let reason: string | undefined
   const child = Bun.spawn([process.execPath, MAIN, instance], {
-    // Else Bun holds back all but 256 calls to model providers at a time, without a word; and each collection of garbage wakes helper threads, which take
-    // more from the processes beside this one than they save: what lives is small.
-    env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '4096', BUN_JSC_numberOfGCMarkers: '1', ...env, EVO_CHILD: kind, EVO_INSTANCE: instance },
+    env: { ...TUNING, ...(kind === 'api' ? OFTEN_AND_BRIEF : {}), ...env, EVO_CHILD: kind, EVO_INSTANCE: instance },
     stdin: 'ignore',
     stdout: 'inherit',
     stderr: 'inherit',
