@@ -573,6 +573,24 @@ describe('what callers can rely on', () => {
     expect(await stored(third)).toBeUndefined()
   })
 
+  test('a statement behind one that failed and that nobody waits for fails as that one did', async () => {
+    const database = open()
+    const id = nextId()
+    const behind = (failing: (tx: Db) => PromiseLike<unknown>) =>
+      timed(() =>
+        database.transaction(async (tx, send) => {
+          await insert(tx, id)
+          await send(() => failing(tx))
+          await read(tx)
+        }),
+      )
+    const duplicate = await behind((tx) => insert(tx, 1))
+    expect(sqlState(duplicate.error)?.code).toBe('23505')
+    const late = await behind((tx) => tx.execute(sql`do $$ begin raise exception 'late' using errcode = '57014'; end $$`))
+    expectUnavailable(late.error)
+    expect(await stored(id)).toBeUndefined()
+  })
+
   test('a statement is built once for all transactions, and each keeps its own values', async () => {
     const database = open()
     const built: Db[] = []

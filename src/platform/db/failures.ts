@@ -38,6 +38,9 @@ export function isConflict(error: unknown): boolean {
   return found !== undefined && (found.code === '40001' || found.code === '40P01' || found.routine === 'RevalidateCachedQuery')
 }
 
+/** Refused only because an earlier statement of its transaction had failed. */
+export const isConsequence = (error: unknown): boolean => sqlState(error)?.code === '25P02'
+
 /** Shutdown, crash, start-up, lost server; and a standby where the primary was: a connection to it is worth nothing to us. */
 const DEAD_SERVER = /^(08...|57P0[1-5]|25006)$/
 /** Time-outs of the server (statement, lock) and a server without room. */

@@ -1,5 +1,5 @@
 import type { Connection, Result, Shape } from './connection'
-import { ConnectionLost, isConflict, isLostConnection, outcomeUnknown } from './failures'
+import { ConnectionLost, isConflict, isConsequence, isLostConnection, outcomeUnknown } from './failures'
 import type { Runner } from './session'
 import type { StatementFacts } from './statements'
 
@@ -39,7 +39,8 @@ export class Transaction implements Runner {
       return await (this.begun === undefined ? answer : this.behind(this.begun, answer))
     } catch (error) {
       this.failure ??= error
-      throw error
+      // The one that failed may be one that nobody waits for: callers look for its error, not for what follows from it.
+      throw isConsequence(error) ? this.failure : error
     }
   }
 
