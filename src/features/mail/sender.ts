@@ -1,3 +1,5 @@
+import { redactText } from '~/platform/log'
+
 /** A mail as a provider is given it. */
 export interface Mail {
   /** The delivery's id: the same at every attempt, so that a provider or a person can tell a repetition. */
@@ -36,13 +38,13 @@ export type SendOutcome = 'permanent' | 'passing' | 'unknown'
 export class SendFailure extends Error {
   override name = 'SendFailure'
 
-  /** `message` is kept with the delivery and shown to admins. */
+  /** `message` is kept with the delivery and shown to admins, without what a provider repeated of our key or of a link in the mail. */
   constructor(
     readonly outcome: SendOutcome,
     message: string,
     readonly options: { cause?: unknown; retryAfterMs?: number | undefined } = {},
   ) {
-    super(message, { cause: options.cause })
+    super(redactText(message), { cause: options.cause })
   }
 }
 

@@ -108,6 +108,14 @@ describe('a refusal', () => {
     expect(failure.message).toBe(`SendGrid answered ${status}: The from address is not verified.; And more.`)
   })
 
+  test('that repeats our key or a link of the mail is told without them', async () => {
+    const quoted = 'No such key: Bearer SG.abcdefgh.ijklmnop. Refused: https://app.example/verify-email?code=Xy12345678'
+    const { sender } = await listen(answering(400, {}, JSON.stringify({ errors: [{ message: quoted }] })))
+    expect((await failureOf(sender.send(mail, NEVER))).message).toBe(
+      'SendGrid answered 400: No such key: Bearer *** Refused: https://app.example/verify-email?code=***',
+    )
+  })
+
   test.each<[string, number | undefined]>([
     ['7', 7000],
     ['Thu, 01 Jan 1970 00:00:00 GMT', undefined],

@@ -1,5 +1,6 @@
 import sharedClient from '@sendgrid/client'
 import sharedService from '@sendgrid/mail'
+import { redactText } from '~/platform/log'
 import { retryAfterMs } from '~/platform/retry-after'
 import { isConnectFailure, type Mail, type MailSender, SendFailure } from './sender'
 
@@ -96,7 +97,7 @@ async function complaint(response: Response): Promise<string> {
     typeof item === 'object' && item !== null && 'message' in item ? String(item.message) : '',
   )
   const said = messages.filter(Boolean).join('; ')
-  return said === '' ? '' : `: ${said.slice(0, MAX_COMPLAINT)}`
+  return said === '' ? '' : `: ${redactText(said).slice(0, MAX_COMPLAINT)}`
 }
 
 async function firstOf({ body }: Response): Promise<string> {

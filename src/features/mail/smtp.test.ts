@@ -78,6 +78,13 @@ test.each<[string, Script, string]>([
   sender.close()
 })
 
+test('a link of the mail that the server repeats is not kept with the refusal', async () => {
+  const { sender } = await listen({ MESSAGE: '554 blocked: https://app.example/verify-email?code=Xy12345678' })
+  const failure = await sender.send(mail, AbortSignal.timeout(4000)).catch((error: Error) => error)
+  expect(failure).toMatchObject({ name: 'SendFailure', message: expect.stringContaining('verify-email?code=***') })
+  sender.close()
+})
+
 test('when nobody listens, nothing was sent', async () => {
   const sender = createSmtp({ host: '127.0.0.1', port: 1, useTls: true, useSsl: false, timeoutMs: 1000 })
   await expect(sender.send(mail, AbortSignal.timeout(4000))).rejects.toMatchObject({ outcome: 'passing' })

@@ -167,6 +167,15 @@ describe('what the model is told', () => {
     expect((await run(weather, { city: 'Rome' }, [answer])).result).toEqual(result)
   })
 
+  test('a failure that repeats the request is shown without its credentials', async () => {
+    const body = '{"error":"denied","request":{"authorization":"Bearer k-1234567890","x-api-key":"abc123"}}'
+    const { result } = await run(weather, { city: 'Rome' }, [{ status: 403, body }])
+    expect(result).toEqual({
+      error: 'tool_execution_error',
+      message: 'HTTP 403: {"error":"denied","request":{"authorization":***","x-api-key":***"}}',
+    })
+  })
+
   test('JSON too deep to be stored is passed on as text', async () => {
     const body = '['.repeat(50_000) + ']'.repeat(50_000)
     expect((await run(weather, { city: 'Rome' }, [{ status: 200, body }])).result).toEqual({ content: body })

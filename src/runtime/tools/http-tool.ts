@@ -1,5 +1,6 @@
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
+import { redactText } from '~/platform/log'
 import type { Outbound, OutboundResponse } from '~/platform/outbound'
 import { describeInput, readInput } from './http-tool-input'
 import { buildRequest } from './http-tool-request'
@@ -78,7 +79,8 @@ export function createHttpTool(spec: HttpToolSpec, { outbound, maxTimeoutMs, max
       if ('failure' in last) return failed(last.failure.message, last.failure.problem)
       const { status } = last.response
       const text = last.response.text()
-      if (status >= 400) return failed(`HTTP ${status}: ${text.slice(0, MAX_SHOWN_ERROR_LENGTH)}`)
+      // Pages that explain a failure like to repeat the request, credentials and all.
+      if (status >= 400) return failed(`HTTP ${status}: ${redactText(text).slice(0, MAX_SHOWN_ERROR_LENGTH)}`)
       const value = parseJson(text)
       return value === undefined ? { content: text } : value
     },
