@@ -59,8 +59,8 @@ export interface RedisSettings extends LinkSettings {
 /** Longest BLOCK on the connection of a reader: a longer one would look like a silent server. */
 export const MAX_BLOCK_MS = 5000
 const BLOCK_GRACE_MS = 5000
-/** Replies of a server that is there but cannot serve: loading its data, demoted, full, split off its cluster, or no longer the one that has the key. */
-const UNFIT = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOREPLICAS|OOM|MISCONF|NOAUTH|WRONGPASS) /
+/** Replies of a server that is there but cannot serve: loading, held up by a script, demoted, full, split off its cluster, or without the key now. */
+const UNFIT = /^(LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOREPLICAS|OOM|MISCONF|NOAUTH|WRONGPASS) /
 
 export function createRedis({ cluster = false, keyPrefix, ...settings }: RedisSettings): RedisStore {
   const { name, log } = settings
@@ -158,8 +158,13 @@ export function script<T>(lua: string, numberOfKeys: number) {
 /** Whether the link or the server is at fault rather than the command. */
 export function isLinkFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return error.name === 'ReplyError' ? UNFIT.test(error.message) : LINK_ERRORS.test(`${error.name} ${error.message}`)
+  if (error.name !== 'ReplyError') return LINK_ERRORS.test(`${error.name} ${error.message}`)
+  return UNFIT.test(error.message) || refusalsBefore(error).some(isLinkFailure)
 }
+
+/** What the commands of a discarded transaction were told, as ioredis hands it on. */
+const refusalsBefore = (discarded: Error): unknown[] =>
+  'previousErrors' in discarded && Array.isArray(discarded.previousErrors) ? discarded.previousErrors : []
 
 const LINK_ERRORS =
   /Command timed out|Connection is closed|Cluster isn't ready|Cluster is ended|Too many Cluster redirections|startup nodes|Stream isn't writeable|MaxRetriesPerRequestError|AbortError|ECONN|EPIPE|ETIMEDOUT|RedisUnavailable/

@@ -124,6 +124,42 @@ describe('requests', () => {
     await until(() => redis.available, 5000)
   })
 
+  test('F-02: Redis held up by a script that somebody else runs is away too, and back when that has ended', async () => {
+    const own = redis.dedicated('own')
+    const other = redis.dedicated('other')
+    await own.config('SET', 'busy-reply-threshold', '100')
+    const held = other.eval('while true do end', 0).catch((error: Error) => error)
+    try {
+      // It is silent at first, then says that it is busy.
+      await until(async () => (await own.ping().catch((error: Error) => error.message)).startsWith('BUSY '), 5000)
+      const fresh = createRedis({ url, keyPrefix: 'faults:', commandTimeoutMs: 200, name: 'fresh', log: silentLog })
+      for (const store of [redis, fresh])
+        for (let i = 0; i < 4; i++)
+          expect((await timed(() => store.run((connection) => connection.get('a')))).outcome).toBeInstanceOf(RedisUnavailable)
+      expect(redis.available).toBe(false)
+      await fresh.close()
+    } finally {
+      await own.call('SCRIPT', 'KILL')
+    }
+    await held
+    await until(() => redis.available, 5000)
+    own.disconnect()
+    other.disconnect()
+  })
+
+  test('a full Redis is away for single commands and for transactions', async () => {
+    await redis.run((connection) => connection.config('SET', 'maxmemory', '1'))
+    try {
+      for (const change of [
+        () => redis.run((connection) => connection.set('faults:a', '1')),
+        () => redis.run((connection) => results(connection.multi().set('faults:a', '1').expire('faults:a', 60))),
+      ])
+        expect((await timed<unknown>(change)).outcome).toBeInstanceOf(RedisUnavailable)
+    } finally {
+      await redis.run((connection) => connection.config('SET', 'maxmemory', '0'))
+    }
+  })
+
   test('F-05: a command whose reply was lost fails and is not sent again', async () => {
     const late = redis.run((connection) => connection.multi().incr('faults:counted').blpop('faults:nothing', 0).exec())
     const blocked = timed(() => redis.run((connection) => connection.blpop('faults:nothing', 0)))
