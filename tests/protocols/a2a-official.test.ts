@@ -234,5 +234,6 @@ test('what is no matter of the protocol keeps its HTTP status, also where a stre
     status: 429,
     after: expect.stringMatching(/^\d+$/),
   })
+  expect(refused.body).toMatchObject({ jsonrpc: '2.0', id: 1, error: { code: -32603 }, type: expect.stringContaining('rate-limited') })
   await strict.close()
 })

@@ -14,6 +14,8 @@ import { AgentCard, HistoryRequest, RpcRequest, RpcResponse, SessionHistory, Ses
 import type { A2aService } from './service'
 import { UNSUPPORTED, versionOf } from './version'
 
+export { rpcError } from './rpc-call'
+
 interface Deps extends CallerDeps {
   a2a: A2aService
   apiUrl: string
@@ -77,7 +79,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
         detail: {
           summary: 'A2A over JSON-RPC 2.0',
           description:
-            'Versions 1.0 and 0.3 of the official protocol, by the header `A2A-Version`, and the dialect of Evo AI 0.1.0. Methods that stream answer with server-sent events.',
+            'Versions 1.0 and 0.3 of the official protocol, by the header `A2A-Version`, and the dialect of Evo AI 0.1.0. Methods that stream answer with server-sent events. A problem that arises behind the credentials, or with the body, has the members of a JSON-RPC error too: `jsonrpc`, `id` and `error`.',
           parameters: [a2aVersion],
           security: BY_KEY,
           responses: {
