@@ -210,6 +210,24 @@ test('1.0: a task that is over takes no further message and is not watched; the 
   }
 })
 
+test('a request without params is one with none, and one without an id that it needs has invalid params', async () => {
+  const ask = async (version: string, method: string, params?: object) => {
+    const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
+    const call = { jsonrpc: '2.0', id: 1, method, ...(params && { params }) }
+    return (await app.stranger('POST', `/api/v1/a2a/${agent.id}`, call, headers)).body
+  }
+  expect(await ask('1.0', 'ListTasks')).toMatchObject({ id: 1, result: { pageSize: 50 } })
+  expect(await ask('1.0', 'Shout')).toMatchObject({ id: 1, error: { code: -32601 } })
+  expect(await ask('0.3', 'tasks/shout')).toMatchObject({ id: 1, error: { code: -32601 } })
+  for (const [version, methods] of [
+    ['1.0', ['SendMessage', 'SendStreamingMessage', 'GetTask', 'CancelTask', 'SubscribeToTask', 'ListTaskPushNotificationConfigs']],
+    ['0.3', ['message/send', 'message/stream', 'tasks/get', 'tasks/cancel', 'tasks/resubscribe', 'tasks/pushNotificationConfig/list']],
+  ] as const)
+    for (const method of methods)
+      for (const params of [undefined, {}])
+        expect({ method, params, ...(await ask(version, method, params)) }).toMatchObject({ method, id: 1, error: { code: -32602 } })
+})
+
 test('a version that nobody speaks is refused with its code', async () => {
   const reply = await app.stranger(
     'POST',

@@ -25,7 +25,9 @@ export async function answerOfficially(
     escaped = error
   })
   const transport = version === '1.0' ? new JsonRpcTransportHandler(handler) : new LegacyJsonRpcTransportHandler(handler)
-  const answer = await transport.handle(body, new ServerCallContext({ requestedVersion: version }))
+  // JSON-RPC lets a request leave out its params; the SDK refuses that before it looks at the method.
+  const call = body.params === undefined ? { ...body, params: {} } : body
+  const answer = await transport.handle(call, new ServerCallContext({ requestedVersion: version }))
   if (escaped !== undefined) throw escaped
   return Symbol.asyncIterator in answer ? begun(inProtocol(answer, body, version)) : answer
 }
@@ -100,11 +102,11 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
     sendMessageStream: (request) => stream(() => begin(request)),
     resubscribe: ({ id }) =>
       stream(async () => {
-        await demandOpen(id)
+        await demandOpen(named(id))
         return tasks.get(id)
       }),
-    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(id, readHistoryLength(historyLength)))),
-    cancelTask: ({ id }) => guarded(async () => toOfficial(await tasks.cancel(id))),
+    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(named(id), readHistoryLength(historyLength)))),
+    cancelTask: ({ id }) => guarded(async () => toOfficial(await tasks.cancel(named(id)))),
     listTasks: (request) =>
       guarded(async () => {
         const { limit, page } = readPage(request)
@@ -115,20 +117,26 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
     createTaskPushNotificationConfig: (config) =>
       guarded(async () => {
         const target = readPush(config)
-        await tasks.setPush(config.taskId, target, version)
+        await tasks.setPush(named(config.taskId), target, version)
         return toPush(target, config.taskId)
       }),
     getTaskPushNotificationConfig: ({ taskId, id }) =>
       guarded(async () => {
-        const targets = await tasks.listPush(taskId)
+        const targets = await tasks.listPush(named(taskId))
         const target = id === '' ? targets[0] : targets.find((one) => one.id === id)
         if (target === undefined) throw new TaskNotFoundError('There is no such push notification config.')
         return toPush(target, taskId)
       }),
     listTaskPushNotificationConfigs: ({ taskId }) =>
-      guarded(async () => ({ configs: (await tasks.listPush(taskId)).map((target) => toPush(target, taskId)), nextPageToken: '' })),
-    deleteTaskPushNotificationConfig: ({ taskId, id }) => guarded(async () => void (await tasks.deletePush(taskId, id))),
+      guarded(async () => ({ configs: (await tasks.listPush(named(taskId))).map((target) => toPush(target, taskId)), nextPageToken: '' })),
+    deleteTaskPushNotificationConfig: ({ taskId, id }) => guarded(async () => void (await tasks.deletePush(named(taskId), named(id)))),
   }
+}
+
+/** An id that is missing is an empty one to the SDK in 1.0, and not there in 0.3, whatever its types say. */
+function named(id: string): string {
+  if (!id) throw new DomainError('validation-failed', 'The id is missing.')
+  return id
 }
 
 /** What the protocol has a word for, in its words; anything else as it is. */
