@@ -235,7 +235,32 @@ test('a version that nobody speaks is refused with its code', async () => {
     { jsonrpc: '2.0', id: 1, method: 'SendMessage', params: {} },
     { 'x-api-key': agent.config.api_key, 'a2a-version': '7.1' },
   )
-  expect(reply.body).toMatchObject({ id: 1, error: { code: -32009 } })
+  expect(reply.body).toMatchObject({ id: 1, error: { code: -32009, data: [{ reason: 'VERSION_NOT_SUPPORTED' }] } })
+})
+
+test('what the SDK would bend is refused: bytes that are no base64, and lengths that are no whole numbers', async () => {
+  const ask = async (version: string, method: string, params: object) => {
+    const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
+    return (await app.stranger('POST', `/api/v1/a2a/${agent.id}`, { jsonrpc: '2.0', id: 1, method, params }, headers)).body
+  }
+  const send = (version: string, bytes: string) =>
+    version === '1.0'
+      ? ask(version, 'SendMessage', { message: { role: 'ROLE_USER', messageId: bytes, parts: [{ raw: bytes, mediaType: 'text/plain' }] } })
+      : ask(version, 'message/send', {
+          message: { kind: 'message', role: 'user', messageId: bytes, parts: [{ kind: 'file', file: { bytes, mimeType: 'text/plain' } }] },
+        })
+  for (const version of ['1.0', '0.3']) {
+    for (const bytes of ['!!!!', 'aGk=\n', 'aG=k', 'sEcret text']) {
+      const { error } = await send(version, bytes)
+      expect({ version, bytes, code: error?.code }).toEqual({ version, bytes, code: -32602 })
+      expect(error.message).not.toContain('sEcret')
+    }
+    for (const bytes of ['aGk=', 'aGk', 'aGk-', 'aGk_']) expect((await send(version, bytes)).error).toBeUndefined()
+  }
+  const { id } = (await send('1.0', 'aGkh')).result.task
+  for (const historyLength of ['x', 1.5, -1])
+    expect((await ask('1.0', 'GetTask', { id, historyLength })).error).toMatchObject({ code: -32602 })
+  expect((await ask('1.0', 'GetTask', { id, historyLength: 1 })).result.history).toHaveLength(1)
 })
 
 test('what is no matter of the protocol keeps its HTTP status, also where a stream was asked for', async () => {

@@ -5,14 +5,14 @@ import { a2aVersion } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
-import { answerOfficially } from '~/runtime/a2a/official-server'
+import { answerOfficially, unsupportedVersion } from '~/runtime/a2a/official-server'
 import { describeA2a } from './about'
 import { answerReference } from './reference'
 import { referenceEvents } from './reference-shapes'
 import { invalidRequest, isCall } from './rpc-call'
 import { AgentCard, HistoryRequest, RpcRequest, RpcResponse, SessionHistory, SessionList } from './schema'
 import type { A2aService } from './service'
-import { UNSUPPORTED, versionOf } from './version'
+import { versionOf } from './version'
 
 export { rpcError } from './rpc-call'
 
@@ -61,7 +61,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
         }
         const { id = null } = body
         const version = versionOf(request.headers.get('a2a-version'), body)
-        if (version === undefined) return { jsonrpc: '2.0', id, error: UNSUPPORTED }
+        if (version === undefined) return { jsonrpc: '2.0', id, error: unsupportedVersion() }
         const answer = version === 'reference' ? await answerReference(tasks, body, apiUrl) : await answerOfficially(tasks, body, version)
         if (Symbol.asyncIterator in answer) {
           set.headers['x-accel-buffering'] = 'no'

@@ -1,8 +1,6 @@
 import type { Dialect } from '~/runtime/a2a/task'
 import type { RpcCall } from './rpc-call'
 
-export const UNSUPPORTED = { code: -32009, message: 'This version of A2A is not supported; 1.0 and 0.3 are.' }
-
 const ONLY_03 = new Set(['agent/getAuthenticatedExtendedCard', 'tasks/pushNotificationConfig/list', 'tasks/pushNotificationConfig/delete'])
 
 /**

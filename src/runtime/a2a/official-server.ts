@@ -1,9 +1,16 @@
 import { AgentCard, type SendMessageRequest, type StreamResponse } from '@a2a-js/sdk'
 import { LegacyJsonRpcTransportHandler, V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server'
-import { A2AError, RequestMalformedError, TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors'
+import {
+  A2AError,
+  RequestMalformedError,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  UnsupportedOperationError,
+  VersionNotSupportedError,
+} from '@a2a-js/sdk/errors'
 import { type A2ARequestHandler, JsonRpcTransportHandler, ServerCallContext, V1PushNotificationSerializer } from '@a2a-js/sdk/server'
 import { DomainError } from '~/platform/errors'
-import { readHistoryLength, readPage } from './official-limits'
+import { checkBytes, readHistoryLength, readPage } from './official-limits'
 import { readMessage, readPush, toOfficial, toPush, toUpdate } from './official-shapes'
 import { type AgentTask, type AgentTasks, isOver } from './task'
 
@@ -21,7 +28,7 @@ export async function answerOfficially(
   version: OfficialVersion,
 ): Promise<OfficialAnswer> {
   let escaped: unknown
-  const handler = handlerOf(tasks, version, (error) => {
+  const handler = handlerOf(tasks, body.params, version, (error) => {
     escaped = error
   })
   const transport = version === '1.0' ? new JsonRpcTransportHandler(handler) : new LegacyJsonRpcTransportHandler(handler)
@@ -52,6 +59,10 @@ async function* inProtocol(events: AsyncGenerator<object, void>, { id = null }: 
   }
 }
 
+/** Of a request in a version that nobody here speaks, in the words of the latest. */
+export const unsupportedVersion = () =>
+  JsonRpcTransportHandler.mapToJSONRPCError(new VersionNotSupportedError('This version of A2A is not supported; 1.0 and 0.3 are.'))
+
 /** A task's end, as a push notification says it. */
 export function serializePush(task: AgentTask, version: OfficialVersion): { body: string; contentType: string } {
   const official = toOfficial(task)
@@ -59,7 +70,8 @@ export function serializePush(task: AgentTask, version: OfficialVersion): { body
   return serializer.serialize({ payload: { $case: 'task', value: official } }, official)
 }
 
-function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error: unknown) => void): A2ARequestHandler {
+/** `params` are those of the request as they were sent; each operation is given them as the SDK reads them. */
+function handlerOf(tasks: AgentTasks, params: unknown, version: OfficialVersion, onEscape: (error: unknown) => void): A2ARequestHandler {
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
@@ -75,6 +87,7 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
   }
   const begin = async ({ message, configuration }: SendMessageRequest) => {
     readHistoryLength(configuration?.historyLength)
+    checkBytes(params)
     if (message?.taskId) await demandOpen(message.taskId)
     const config = configuration?.taskPushNotificationConfig
     return tasks.send(readMessage(message, config?.url ? readPush(config) : undefined), version)
