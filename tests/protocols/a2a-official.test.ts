@@ -210,6 +210,33 @@ test('1.0: a task that is over takes no further message and is not watched; the 
   }
 })
 
+test('0.3: what its clients take for a stream is one, also when it only says no; one that names no version is told its push config', async () => {
+  const post = (method: string, params: object, headers: Record<string, string> = { 'a2a-version': '0.3' }) =>
+    fetch(`${app.url}/api/v1/a2a/${agent.id}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': agent.config.api_key, ...headers },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 'a', method, params }),
+    })
+  for (const [method, params, code] of [
+    ['tasks/resubscribe', { id: crypto.randomUUID() }, -32001],
+    ['message/stream', {}, -32602],
+    ['message/stream', { message: { kind: 'message', role: 'user', messageId: 'm', parts: [] } }, -32602],
+  ] as const) {
+    const reply = await post(method, params)
+    expect(reply.headers.get('content-type')).toStartWith('text/event-stream')
+    const events = (await reply.text()).split('\n\n').filter(Boolean)
+    expect(events.map((event) => JSON.parse(event.replace('data: ', '')))).toEqual([
+      { jsonrpc: '2.0', id: 'a', error: expect.objectContaining({ code }) },
+    ])
+  }
+  const { id: taskId } = (await (await connect('0.3')).sendMessage(request('done'))) as Task
+  const set = await post('tasks/pushNotificationConfig/set', { taskId, pushNotificationConfig: { url: 'https://93.184.216.34/hook' } }, {})
+  expect(((await set.json()) as { result: unknown }).result).toMatchObject({
+    taskId,
+    pushNotificationConfig: { id: 'default', url: 'https://93.184.216.34/hook' },
+  })
+})
+
 test('a request without params is one with none, and one without an id that it needs has invalid params', async () => {
   const ask = async (version: string, method: string, params?: object) => {
     const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
@@ -221,7 +248,7 @@ test('a request without params is one with none, and one without an id that it n
   expect(await ask('0.3', 'tasks/shout')).toMatchObject({ id: 1, error: { code: -32601 } })
   for (const [version, methods] of [
     ['1.0', ['SendMessage', 'SendStreamingMessage', 'GetTask', 'CancelTask', 'SubscribeToTask', 'ListTaskPushNotificationConfigs']],
-    ['0.3', ['message/send', 'message/stream', 'tasks/get', 'tasks/cancel', 'tasks/resubscribe', 'tasks/pushNotificationConfig/list']],
+    ['0.3', ['message/send', 'tasks/get', 'tasks/cancel', 'tasks/pushNotificationConfig/list', 'tasks/pushNotificationConfig/get']],
   ] as const)
     for (const method of methods)
       for (const params of [undefined, {}])

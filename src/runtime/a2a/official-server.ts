@@ -36,10 +36,21 @@ export async function answerOfficially(
   const call = body.params === undefined ? { ...body, params: {} } : body
   const answer = await transport.handle(call, new ServerCallContext({ requestedVersion: version }))
   if (escaped !== undefined) throw escaped
-  return Symbol.asyncIterator in answer ? begun(inProtocol(answer, body, version)) : answer
+  if (Symbol.asyncIterator in answer) {
+    const events = inProtocol(answer, body, version)
+    return version === '1.0' ? begun(events) : events
+  }
+  return version === '0.3' && STREAMS_03.has(String(body.method)) ? alone(answer) : answer
 }
 
-/** An error before the first event of a stream is a response of its own; what comes later is one more event. */
+/** Clients of 0.3 take nothing but a stream for an answer to these, and so hear of a refusal as its only event. */
+const STREAMS_03 = new Set(['message/stream', 'tasks/resubscribe'])
+
+async function* alone(answer: object): AsyncGenerator<object, void> {
+  yield answer
+}
+
+/** In 1.0 an error before the first event of a stream is a response of its own; what comes later is one more event. */
 async function begun(events: AsyncGenerator<object, void>): Promise<OfficialAnswer> {
   const first = await events.next()
   if (first.done || 'error' in first.value) return first.value ?? events
