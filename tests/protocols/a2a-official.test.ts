@@ -255,14 +255,19 @@ test('a request without params is one with none, and one without an id that it n
         expect({ method, params, ...(await ask(version, method, params)) }).toMatchObject({ method, id: 1, error: { code: -32602 } })
 })
 
-test('a version that nobody speaks is refused with its code', async () => {
-  const reply = await app.stranger(
-    'POST',
-    `/api/v1/a2a/${agent.id}`,
-    { jsonrpc: '2.0', id: 1, method: 'SendMessage', params: {} },
-    { 'x-api-key': agent.config.api_key, 'a2a-version': '7.1' },
-  )
-  expect(reply.body).toMatchObject({ id: 1, error: { code: -32009, data: [{ reason: 'VERSION_NOT_SUPPORTED' }] } })
+test('the version stands in the header or in the address; one that nobody speaks is refused with its code', async () => {
+  const ask = async (version: Record<string, string>, query = '') => {
+    const call = { jsonrpc: '2.0', id: 1, method: 'GetTask', params: { id: crypto.randomUUID() } }
+    const { body } = await app.stranger('POST', `/api/v1/a2a/${agent.id}${query}`, call, { 'x-api-key': agent.config.api_key, ...version })
+    return body
+  }
+  for (const version of ['7.1', '1.1', '1.00', '0.4', '2'])
+    for (const body of [await ask({ 'a2a-version': version }), await ask({}, `?A2A-Version=${version}`)])
+      expect({ version, ...body }).toMatchObject({ version, id: 1, error: { code: -32009, data: [{ reason: 'VERSION_NOT_SUPPORTED' }] } })
+  for (const version of ['1.0', '1', '1.0.4']) expect((await ask({ 'a2a-version': version })).error.code).toBe(-32001)
+  // 0.3 has no such method.
+  expect((await ask({}, '?A2A-Version=0.3')).error.code).toBe(-32601)
+  expect((await ask({ 'a2a-version': '1.0' }, '?A2A-Version=0.3')).error.code).toBe(-32001)
 })
 
 test('what the SDK would bend is refused: bytes that are no base64, and lengths that are no whole numbers', async () => {
