@@ -1,6 +1,6 @@
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
-import { a2aCardRoutes, a2aRoutes } from './features/a2a/routes'
+import { a2aCardRoutes, a2aRoutes, rpcError } from './features/a2a/routes'
 import type { A2aService } from './features/a2a/service'
 import { agentRoutes } from './features/agents/routes'
 import type { AgentService } from './features/agents/service'
@@ -185,7 +185,7 @@ export function createApp(deps: AppDeps) {
     .use(requestMetrics({ metrics: deps.metrics }))
     .use(gate(settings.gate))
     .use(trail({ write: deps.write, log }))
-    .use(problems({ apiUrl: settings.apiUrl, log }))
+    .use(problems({ apiUrl: settings.apiUrl, log, extend: rpcError }))
     .use(
       cors({
         origin: corsRule(settings.corsOrigins),

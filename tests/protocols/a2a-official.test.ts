@@ -210,14 +210,89 @@ test('1.0: a task that is over takes no further message and is not watched; the 
   }
 })
 
-test('a version that nobody speaks is refused with its code', async () => {
-  const reply = await app.stranger(
-    'POST',
-    `/api/v1/a2a/${agent.id}`,
-    { jsonrpc: '2.0', id: 1, method: 'SendMessage', params: {} },
-    { 'x-api-key': agent.config.api_key, 'a2a-version': '7.1' },
-  )
-  expect(reply.body).toMatchObject({ id: 1, error: { code: -32009 } })
+test('0.3: what its clients take for a stream is one, also when it only says no; one that names no version is told its push config', async () => {
+  const post = (method: string, params: object, headers: Record<string, string> = { 'a2a-version': '0.3' }) =>
+    fetch(`${app.url}/api/v1/a2a/${agent.id}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': agent.config.api_key, ...headers },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 'a', method, params }),
+    })
+  for (const [method, params, code] of [
+    ['tasks/resubscribe', { id: crypto.randomUUID() }, -32001],
+    ['message/stream', {}, -32602],
+    ['message/stream', { message: { kind: 'message', role: 'user', messageId: 'm', parts: [] } }, -32602],
+  ] as const) {
+    const reply = await post(method, params)
+    expect(reply.headers.get('content-type')).toStartWith('text/event-stream')
+    const events = (await reply.text()).split('\n\n').filter(Boolean)
+    expect(events.map((event) => JSON.parse(event.replace('data: ', '')))).toEqual([
+      { jsonrpc: '2.0', id: 'a', error: expect.objectContaining({ code }) },
+    ])
+  }
+  const { id: taskId } = (await (await connect('0.3')).sendMessage(request('done'))) as Task
+  const set = await post('tasks/pushNotificationConfig/set', { taskId, pushNotificationConfig: { url: 'https://93.184.216.34/hook' } }, {})
+  expect(((await set.json()) as { result: unknown }).result).toMatchObject({
+    taskId,
+    pushNotificationConfig: { id: 'default', url: 'https://93.184.216.34/hook' },
+  })
+})
+
+test('a request without params is one with none, and one without an id that it needs has invalid params', async () => {
+  const ask = async (version: string, method: string, params?: object) => {
+    const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
+    const call = { jsonrpc: '2.0', id: 1, method, ...(params && { params }) }
+    return (await app.stranger('POST', `/api/v1/a2a/${agent.id}`, call, headers)).body
+  }
+  expect(await ask('1.0', 'ListTasks')).toMatchObject({ id: 1, result: { pageSize: 50 } })
+  expect(await ask('1.0', 'Shout')).toMatchObject({ id: 1, error: { code: -32601 } })
+  expect(await ask('0.3', 'tasks/shout')).toMatchObject({ id: 1, error: { code: -32601 } })
+  for (const [version, methods] of [
+    ['1.0', ['SendMessage', 'SendStreamingMessage', 'GetTask', 'CancelTask', 'SubscribeToTask', 'ListTaskPushNotificationConfigs']],
+    ['0.3', ['message/send', 'tasks/get', 'tasks/cancel', 'tasks/pushNotificationConfig/list', 'tasks/pushNotificationConfig/get']],
+  ] as const)
+    for (const method of methods)
+      for (const params of [undefined, {}])
+        expect({ method, params, ...(await ask(version, method, params)) }).toMatchObject({ method, id: 1, error: { code: -32602 } })
+})
+
+test('the version stands in the header or in the address; one that nobody speaks is refused with its code', async () => {
+  const ask = async (version: Record<string, string>, query = '') => {
+    const call = { jsonrpc: '2.0', id: 1, method: 'GetTask', params: { id: crypto.randomUUID() } }
+    const { body } = await app.stranger('POST', `/api/v1/a2a/${agent.id}${query}`, call, { 'x-api-key': agent.config.api_key, ...version })
+    return body
+  }
+  for (const version of ['7.1', '1.1', '1.00', '0.4', '2'])
+    for (const body of [await ask({ 'a2a-version': version }), await ask({}, `?A2A-Version=${version}`)])
+      expect({ version, ...body }).toMatchObject({ version, id: 1, error: { code: -32009, data: [{ reason: 'VERSION_NOT_SUPPORTED' }] } })
+  for (const version of ['1.0', '1', '1.0.4']) expect((await ask({ 'a2a-version': version })).error.code).toBe(-32001)
+  // 0.3 has no such method.
+  expect((await ask({}, '?A2A-Version=0.3')).error.code).toBe(-32601)
+  expect((await ask({ 'a2a-version': '1.0' }, '?A2A-Version=0.3')).error.code).toBe(-32001)
+})
+
+test('what the SDK would bend is refused: bytes that are no base64, and lengths that are no whole numbers', async () => {
+  const ask = async (version: string, method: string, params: object) => {
+    const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
+    return (await app.stranger('POST', `/api/v1/a2a/${agent.id}`, { jsonrpc: '2.0', id: 1, method, params }, headers)).body
+  }
+  const send = (version: string, bytes: string) =>
+    version === '1.0'
+      ? ask(version, 'SendMessage', { message: { role: 'ROLE_USER', messageId: bytes, parts: [{ raw: bytes, mediaType: 'text/plain' }] } })
+      : ask(version, 'message/send', {
+          message: { kind: 'message', role: 'user', messageId: bytes, parts: [{ kind: 'file', file: { bytes, mimeType: 'text/plain' } }] },
+        })
+  for (const version of ['1.0', '0.3']) {
+    for (const bytes of ['!!!!', 'aGk=\n', 'aG=k', 'sEcret text']) {
+      const { error } = await send(version, bytes)
+      expect({ version, bytes, code: error?.code }).toEqual({ version, bytes, code: -32602 })
+      expect(error.message).not.toContain('sEcret')
+    }
+    for (const bytes of ['aGk=', 'aGk', 'aGk-', 'aGk_']) expect((await send(version, bytes)).error).toBeUndefined()
+  }
+  const { id } = (await send('1.0', 'aGkh')).result.task
+  for (const historyLength of ['x', 1.5, -1])
+    expect((await ask('1.0', 'GetTask', { id, historyLength })).error).toMatchObject({ code: -32602 })
+  expect((await ask('1.0', 'GetTask', { id, historyLength: 1 })).result.history).toHaveLength(1)
 })
 
 test('what is no matter of the protocol keeps its HTTP status, also where a stream was asked for', async () => {
@@ -234,5 +309,6 @@ test('what is no matter of the protocol keeps its HTTP status, also where a stre
     status: 429,
     after: expect.stringMatching(/^\d+$/),
   })
+  expect(refused.body).toMatchObject({ jsonrpc: '2.0', id: 1, error: { code: -32603 }, type: expect.stringContaining('rate-limited') })
   await strict.close()
 })

@@ -212,6 +212,43 @@ test('defect 70: what is wrong with a request is told with the code of the proto
   expect((await rpc('tasks/get', {})).body.error.code).toBe(-32602)
 })
 
+test('a body that cannot be read is a problem and an error of JSON-RPC in one; who may not call meets a problem alone', async () => {
+  const key: Record<string, string> = { 'x-api-key': agent.config.api_key }
+  const post = async (body: string, headers = key, type = 'application/json') => {
+    const reply = await fetch(`${app.url}/api/v1/a2a/${agent.id}`, { method: 'POST', body, headers: { ...headers, 'content-type': type } })
+    return { status: reply.status, type: reply.headers.get('content-type'), body: (await reply.json()) as Record<string, unknown> }
+  }
+  const deep = `${'['.repeat(40)}${']'.repeat(40)}`
+  for (const version of [undefined, '0.3', '1.0'])
+    for (const [sent, status, code] of [
+      ['{"jsonrpc": "2.0", "method": "message/send", "params": {"a": "b"', 400, -32700],
+      ['[]', 422, -32600],
+      ['[{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{}}]', 422, -32600],
+      ['', 422, -32600],
+      ['7', 422, -32600],
+      [deep, 422, -32600],
+      ['{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"a":"\\u0000"}}', 422, -32600],
+    ] as const) {
+      const { type, ...reply } = await post(sent, version === undefined ? key : { ...key, 'a2a-version': version })
+      expect({ sent, ...reply }).toMatchObject({
+        sent,
+        status,
+        body: {
+          jsonrpc: '2.0',
+          id: null,
+          error: { code, message: reply.body.detail },
+          status,
+          type: expect.stringContaining('/problems/'),
+        },
+      })
+      expect(type).toBe('application/problem+json')
+    }
+  expect(await post('{}', key, 'text/plain')).toMatchObject({ status: 415, body: { jsonrpc: '2.0', id: null, error: { code: -32005 } } })
+  const stranger = await post('{}', { 'x-api-key': 'nobody' })
+  expect(stranger.body).not.toHaveProperty('jsonrpc')
+  expect((await app.stranger('POST', '/api/v1/auth/login', 'x')).body).not.toHaveProperty('jsonrpc')
+})
+
 test('a failed run is a failed task, with the reason', async () => {
   const { body } = await rpc('message/send', { message: message('/fail') })
   expect(body.result).toMatchObject({

@@ -211,6 +211,17 @@ test('WS-07, WS-09: what breaks a rule is told without being repeated, and ten t
   expect(JSON.stringify(ada.frames)).not.toContain('sEcret')
 })
 
+test('what is wrong with a file of a frame is said with its pointer, as in REST', async () => {
+  const file = { filename: 'a.txt', content_type: 'text/plain', data: btoa('hi') }
+  const files = [file, { ...file, data: '!!' }, { ...file, filename: '../x' }]
+  const ada = await chat('pointers', asAda({ deltas: true }))
+  ada.send({ message: 'x', files })
+  const { data } = await ada.until(({ type }) => type === 'error')
+  const rest = await app.ada.call('POST', `/api/v1/chat/${agent.id}/pointers`, { message: 'x', files })
+  expect(rest.body.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual(['/files/1/data', '/files/2/filename'])
+  expect(data).toMatchObject({ detail: rest.body.detail, errors: rest.body.errors })
+})
+
 test('WS-08: a run goes on without its client, unless the client asked to take it along', async () => {
   const leave = async (session: string) => {
     const ada = await chat(session, asAda({ deltas: true }))

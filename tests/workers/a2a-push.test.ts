@@ -124,6 +124,7 @@ test('nobody is told before the task is over, and who asks later is told at once
   expect((await rpc('tasks/pushNotificationConfig/set', { taskId, pushNotificationConfig: { url: url() } })).body.result).toEqual({
     success: true,
     taskId,
+    pushNotificationConfig: { id: 'default', url: url() },
   })
   await until(() => notices.length === 2, 5000)
   expect((await rpc('tasks/pushNotificationConfig/get', { taskId })).body.result.pushNotificationConfig.url).toBe(url())

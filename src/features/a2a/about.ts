@@ -35,6 +35,6 @@ export const describeA2a = (apiUrl: string): Record<string, unknown> => ({
   extensions: {},
   compatibility_notes: [
     'Both `type` and `kind` are read and written in the parts of the Evo AI dialect.',
-    'The version is chosen by the header A2A-Version; without one by the shape of the request.',
+    'The version is chosen by the header A2A-Version, or a query parameter of that name; without one by the shape of the request.',
   ],
 })

@@ -1,5 +1,5 @@
 import { DomainError } from '~/platform/errors'
-import type { AgentTasks } from '~/runtime/a2a/task'
+import type { AgentTasks, PushTarget } from '~/runtime/a2a/task'
 import { type AgentFacts, extendedCard } from './card'
 import { type Params, readParams, readPush, readTask, referenceEvents, referenceTask, showPush } from './reference-shapes'
 import type { RpcCall } from './rpc-call'
@@ -75,8 +75,9 @@ async function call(tasks: Caller, method: string, params: Params, apiUrl: strin
       return { ...task, success: true, message: `Task ${taskIdOf(params)} is canceled` }
     }
     case 'tasks/pushNotificationConfig/set': {
-      await setPush(tasks, params)
-      return { success: true, taskId: taskIdOf(params) }
+      const target = await setPush(tasks, params)
+      // The second half is what clients of 0.3 read, most of which do not name their version.
+      return { success: true, taskId: taskIdOf(params), pushNotificationConfig: showPush(target) }
     }
     case 'tasks/pushNotificationConfig/get': {
       const [target] = await tasks.listPush(taskIdOf(params))
@@ -94,10 +95,11 @@ async function subscribe(tasks: Caller, params: Params): Promise<{ id: string; c
   return { id, contextId }
 }
 
-async function setPush(tasks: Caller, params: Params) {
+async function setPush(tasks: Caller, params: Params): Promise<PushTarget> {
   const target = readPush(params)
   if (target === undefined) throw new DomainError('validation-failed', 'pushNotificationConfig needs a url')
   await tasks.setPush(taskIdOf(params), target, 'reference')
+  return target
 }
 
 function taskIdOf({ taskId, id }: Params): string {

@@ -5,14 +5,16 @@ import { a2aVersion } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
-import { answerOfficially } from '~/runtime/a2a/official-server'
+import { answerOfficially, unsupportedVersion } from '~/runtime/a2a/official-server'
 import { describeA2a } from './about'
 import { answerReference } from './reference'
 import { referenceEvents } from './reference-shapes'
 import { invalidRequest, isCall } from './rpc-call'
 import { AgentCard, HistoryRequest, RpcRequest, RpcResponse, SessionHistory, SessionList } from './schema'
 import type { A2aService } from './service'
-import { UNSUPPORTED, versionOf } from './version'
+import { versionOf } from './version'
+
+export { rpcError } from './rpc-call'
 
 interface Deps extends CallerDeps {
   a2a: A2aService
@@ -49,7 +51,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
     })
     .post(
       '/:agent_id',
-      async function* ({ principal, params, body, request, server, set }) {
+      async function* ({ principal, params, query, body, request, server, set }) {
         // An agent may think for longer than the server's idle time.
         server?.timeout(request, 0)
         const tasks = await a2a.tasksOf(principal, params.agent_id, request.signal)
@@ -58,8 +60,8 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
           return invalidRequest(body)
         }
         const { id = null } = body
-        const version = versionOf(request.headers.get('a2a-version'), body)
-        if (version === undefined) return { jsonrpc: '2.0', id, error: UNSUPPORTED }
+        const version = versionOf(request.headers.get('a2a-version') ?? query['A2A-Version'], body)
+        if (version === undefined) return { jsonrpc: '2.0', id, error: unsupportedVersion() }
         const answer = version === 'reference' ? await answerReference(tasks, body, apiUrl) : await answerOfficially(tasks, body, version)
         if (Symbol.asyncIterator in answer) {
           set.headers['x-accel-buffering'] = 'no'
@@ -77,7 +79,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
         detail: {
           summary: 'A2A over JSON-RPC 2.0',
           description:
-            'Versions 1.0 and 0.3 of the official protocol, by the header `A2A-Version`, and the dialect of Evo AI 0.1.0. Methods that stream answer with server-sent events.',
+            'Versions 1.0 and 0.3 of the official protocol, by the header `A2A-Version` or a query parameter of that name, and the dialect of Evo AI 0.1.0. Methods that stream answer with server-sent events. A problem that arises behind the credentials, or with the body, has the members of a JSON-RPC error too: `jsonrpc`, `id` and `error`.',
           parameters: [a2aVersion],
           security: BY_KEY,
           responses: {

@@ -1,17 +1,15 @@
 import type { Dialect } from '~/runtime/a2a/task'
 import type { RpcCall } from './rpc-call'
 
-export const UNSUPPORTED = { code: -32009, message: 'This version of A2A is not supported; 1.0 and 0.3 are.' }
-
 const ONLY_03 = new Set(['agent/getAuthenticatedExtendedCard', 'tasks/pushNotificationConfig/list', 'tasks/pushNotificationConfig/delete'])
 
 /**
- * In which words a request is made: as its header says, else by what only one of them has. 0.3 and the reference share their methods; 0.3 marks a message
+ * In which words a request is made: as `named`, in its header or its address, else by what only one of them has. 0.3 and the reference share their methods; 0.3 marks a message
  * with its kind and calls a task's id `id`. Undefined for a version that nobody here speaks.
  */
-export function versionOf(header: string | null, { method, params }: RpcCall): Dialect | undefined {
-  const asked = header?.trim()
-  if (asked) return /^1(\.\d+)*$/.test(asked) ? '1.0' : /^0\.3(\.\d+)?$/.test(asked) ? '0.3' : undefined
+export function versionOf(named: string | null | undefined, { method, params }: RpcCall): Dialect | undefined {
+  const asked = named?.trim()
+  if (asked) return /^1(\.0(\.\d+)?)?$/.test(asked) ? '1.0' : /^0\.3(\.\d+)?$/.test(asked) ? '0.3' : undefined
   if (/^[A-Z]/.test(method)) return '1.0'
   const { message, id, taskId } = (params ?? {}) as { message?: { kind?: unknown }; id?: unknown; taskId?: unknown }
   if (ONLY_03.has(method) || message?.kind === 'message' || (id !== undefined && taskId === undefined)) return '0.3'

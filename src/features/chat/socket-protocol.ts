@@ -1,6 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
 import { DomainError } from '~/platform/errors'
 import { parseJsonText } from '~/platform/http/json-body'
+import { toFieldErrors } from '~/platform/http/problems'
 import { Authorization, ChatMessage, Resumption } from './schema'
 
 /** Shown in the API document. */
@@ -64,10 +65,8 @@ const isComplete = (file: unknown): file is Record<'filename' | 'content_type' |
   file !== null && typeof file === 'object' && ['filename', 'content_type', 'data'].every((key) => key in file)
 
 function checked<S extends typeof Authorization | typeof Resumption | typeof ChatMessage>(schema: S, value: unknown): S['static'] {
-  const fault = Value.Errors(schema, value).First()
-  if (fault === undefined) return value as S['static']
-  const message = typeof fault.schema.error === 'string' ? fault.schema.error : fault.message
-  throw new DomainError('validation-failed', `${fault.path.slice(1) || 'frame'}: ${message}`, {
-    errors: [{ pointer: fault.path, code: 'invalid', message }],
-  })
+  const errors = toFieldErrors(Value.Errors(schema, value))
+  const first = errors[0]
+  if (first === undefined) return value as S['static']
+  throw new DomainError('validation-failed', `${first.pointer.slice(1) || 'frame'}: ${first.message}`, { errors })
 }

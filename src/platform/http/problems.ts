@@ -153,14 +153,21 @@ export const Problem = t.Object(
   { title: 'Problem', description: 'RFC 9457 problem details.' },
 )
 
+export interface ProblemSettings {
+  apiUrl: string
+  log: Log
+  /** What a problem says besides in the protocol of its route: RFC 9457 lets it have members of its own. `body` is undefined where none was read. */
+  extend?: (failure: DomainError, request: { method: string; path: string; body: unknown }) => object | undefined
+}
+
 /** The app's first plugin after the gate: an error hook does not reach routes registered before it. */
-export const problems = ({ apiUrl, log }: { apiUrl: string; log: Log }) =>
-  new Elysia({ name: 'problems' }).onError({ as: 'global' }, ({ error, set, request }) => {
-    const { body, headers } = describeProblem(error, { apiUrl, request, log })
+export const problems = ({ apiUrl, log, extend }: ProblemSettings) =>
+  new Elysia({ name: 'problems' }).onError({ as: 'global' }, ({ error, set, request, body: sent }) => {
+    const { failure, body, headers } = describeProblem(error, { apiUrl, request, log })
     // Always set: Elysia trusts a `status` on any thrown error, an SDK's included.
     set.status = body.status
     Object.assign(set.headers, headers)
-    return body
+    return { ...body, ...extend?.(failure, { method: request.method, path: pathOf(request.url), body: sent }) }
   })
 
 /** Bun's last resort: for what escapes from Elysia's own error handling, when the request is not known any more. */
@@ -187,7 +194,7 @@ function describeProblem(error: unknown, { apiUrl, request, log }: { apiUrl: str
     ...challenge(failure.problem),
     ...failure.headers,
   }
-  return { body, headers }
+  return { failure, body, headers }
 }
 
 /** The problem object alone, for failures that travel inside a stream or a run. */

@@ -31,8 +31,21 @@ export function readPage({ contextId, status, pageSize, pageToken, historyLength
 
 /** @throws DomainError `validation-failed` */
 export function readHistoryLength(historyLength: number | undefined): number | undefined {
-  if (historyLength !== undefined && historyLength < 0) throw refused('historyLength must not be negative.')
+  if (historyLength !== undefined && !(Number.isInteger(historyLength) && historyLength >= 0))
+    throw refused('historyLength must be a whole number, and not negative.')
   return historyLength
+}
+
+/** The standard alphabet or that of URLs, padded or not: 1.0 has all four. */
+const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/
+
+/** Looks at the bytes of a message's parts as they were sent: the SDK decodes what it can and drops the rest. @throws DomainError `validation-failed` */
+export function checkBytes(params: unknown): void {
+  const { message } = (params ?? {}) as { message?: { parts?: unknown } | null }
+  for (const part of Array.isArray(message?.parts) ? message.parts : []) {
+    const bytes: unknown = part?.raw ?? part?.file?.bytes
+    if (typeof bytes === 'string' && !BASE64.test(bytes)) throw refused('The bytes of a file must be base64.')
+  }
 }
 
 const refused = (message: string) => new DomainError('validation-failed', message)

@@ -1,9 +1,16 @@
 import { AgentCard, type SendMessageRequest, type StreamResponse } from '@a2a-js/sdk'
 import { LegacyJsonRpcTransportHandler, V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server'
-import { A2AError, RequestMalformedError, TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors'
+import {
+  A2AError,
+  RequestMalformedError,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  UnsupportedOperationError,
+  VersionNotSupportedError,
+} from '@a2a-js/sdk/errors'
 import { type A2ARequestHandler, JsonRpcTransportHandler, ServerCallContext, V1PushNotificationSerializer } from '@a2a-js/sdk/server'
 import { DomainError } from '~/platform/errors'
-import { readHistoryLength, readPage } from './official-limits'
+import { checkBytes, readHistoryLength, readPage } from './official-limits'
 import { readMessage, readPush, toOfficial, toPush, toUpdate } from './official-shapes'
 import { type AgentTask, type AgentTasks, isOver } from './task'
 
@@ -21,16 +28,29 @@ export async function answerOfficially(
   version: OfficialVersion,
 ): Promise<OfficialAnswer> {
   let escaped: unknown
-  const handler = handlerOf(tasks, version, (error) => {
+  const handler = handlerOf(tasks, body.params, version, (error) => {
     escaped = error
   })
   const transport = version === '1.0' ? new JsonRpcTransportHandler(handler) : new LegacyJsonRpcTransportHandler(handler)
-  const answer = await transport.handle(body, new ServerCallContext({ requestedVersion: version }))
+  // JSON-RPC lets a request leave out its params; the SDK refuses that before it looks at the method.
+  const call = body.params === undefined ? { ...body, params: {} } : body
+  const answer = await transport.handle(call, new ServerCallContext({ requestedVersion: version }))
   if (escaped !== undefined) throw escaped
-  return Symbol.asyncIterator in answer ? begun(inProtocol(answer, body, version)) : answer
+  if (Symbol.asyncIterator in answer) {
+    const events = inProtocol(answer, body, version)
+    return version === '1.0' ? begun(events) : events
+  }
+  return version === '0.3' && STREAMS_03.has(String(body.method)) ? alone(answer) : answer
 }
 
-/** An error before the first event of a stream is a response of its own; what comes later is one more event. */
+/** Clients of 0.3 take nothing but a stream for an answer to these, and so hear of a refusal as its only event. */
+const STREAMS_03 = new Set(['message/stream', 'tasks/resubscribe'])
+
+async function* alone(answer: object): AsyncGenerator<object, void> {
+  yield answer
+}
+
+/** In 1.0 an error before the first event of a stream is a response of its own; what comes later is one more event. */
 async function begun(events: AsyncGenerator<object, void>): Promise<OfficialAnswer> {
   const first = await events.next()
   if (first.done || 'error' in first.value) return first.value ?? events
@@ -50,6 +70,10 @@ async function* inProtocol(events: AsyncGenerator<object, void>, { id = null }: 
   }
 }
 
+/** Of a request in a version that nobody here speaks, in the words of the latest. */
+export const unsupportedVersion = () =>
+  JsonRpcTransportHandler.mapToJSONRPCError(new VersionNotSupportedError('This version of A2A is not supported; 1.0 and 0.3 are.'))
+
 /** A task's end, as a push notification says it. */
 export function serializePush(task: AgentTask, version: OfficialVersion): { body: string; contentType: string } {
   const official = toOfficial(task)
@@ -57,7 +81,8 @@ export function serializePush(task: AgentTask, version: OfficialVersion): { body
   return serializer.serialize({ payload: { $case: 'task', value: official } }, official)
 }
 
-function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error: unknown) => void): A2ARequestHandler {
+/** `params` are those of the request as they were sent; each operation is given them as the SDK reads them. */
+function handlerOf(tasks: AgentTasks, params: unknown, version: OfficialVersion, onEscape: (error: unknown) => void): A2ARequestHandler {
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
@@ -73,6 +98,7 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
   }
   const begin = async ({ message, configuration }: SendMessageRequest) => {
     readHistoryLength(configuration?.historyLength)
+    checkBytes(params)
     if (message?.taskId) await demandOpen(message.taskId)
     const config = configuration?.taskPushNotificationConfig
     return tasks.send(readMessage(message, config?.url ? readPush(config) : undefined), version)
@@ -100,11 +126,11 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
     sendMessageStream: (request) => stream(() => begin(request)),
     resubscribe: ({ id }) =>
       stream(async () => {
-        await demandOpen(id)
+        await demandOpen(named(id))
         return tasks.get(id)
       }),
-    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(id, readHistoryLength(historyLength)))),
-    cancelTask: ({ id }) => guarded(async () => toOfficial(await tasks.cancel(id))),
+    getTask: ({ id, historyLength }) => guarded(async () => toOfficial(await tasks.get(named(id), readHistoryLength(historyLength)))),
+    cancelTask: ({ id }) => guarded(async () => toOfficial(await tasks.cancel(named(id)))),
     listTasks: (request) =>
       guarded(async () => {
         const { limit, page } = readPage(request)
@@ -115,20 +141,26 @@ function handlerOf(tasks: AgentTasks, version: OfficialVersion, onEscape: (error
     createTaskPushNotificationConfig: (config) =>
       guarded(async () => {
         const target = readPush(config)
-        await tasks.setPush(config.taskId, target, version)
+        await tasks.setPush(named(config.taskId), target, version)
         return toPush(target, config.taskId)
       }),
     getTaskPushNotificationConfig: ({ taskId, id }) =>
       guarded(async () => {
-        const targets = await tasks.listPush(taskId)
+        const targets = await tasks.listPush(named(taskId))
         const target = id === '' ? targets[0] : targets.find((one) => one.id === id)
         if (target === undefined) throw new TaskNotFoundError('There is no such push notification config.')
         return toPush(target, taskId)
       }),
     listTaskPushNotificationConfigs: ({ taskId }) =>
-      guarded(async () => ({ configs: (await tasks.listPush(taskId)).map((target) => toPush(target, taskId)), nextPageToken: '' })),
-    deleteTaskPushNotificationConfig: ({ taskId, id }) => guarded(async () => void (await tasks.deletePush(taskId, id))),
+      guarded(async () => ({ configs: (await tasks.listPush(named(taskId))).map((target) => toPush(target, taskId)), nextPageToken: '' })),
+    deleteTaskPushNotificationConfig: ({ taskId, id }) => guarded(async () => void (await tasks.deletePush(named(taskId), named(id)))),
   }
+}
+
+/** An id that is missing is an empty one to the SDK in 1.0, and not there in 0.3, whatever its types say. */
+function named(id: string): string {
+  if (!id) throw new DomainError('validation-failed', 'The id is missing.')
+  return id
 }
 
 /** What the protocol has a word for, in its words; anything else as it is. */
