@@ -4,8 +4,8 @@ import type { RpcCall } from './rpc-call'
 const ONLY_03 = new Set(['agent/getAuthenticatedExtendedCard', 'tasks/pushNotificationConfig/list', 'tasks/pushNotificationConfig/delete'])
 
 /**
- * In which words a request is made: as `named`, in its header or its address, else by what only one of them has. 0.3 and the reference share their methods; 0.3 marks a message
- * with its kind and calls a task's id `id`. Undefined for a version that nobody here speaks.
+ * In which words a request is made: as `named`, in its header or its address, else by what only one of them has. 0.3 and the reference share their
+ * methods; 0.3 marks a message with its kind and calls a task's id `id`. Undefined for a version that nobody here speaks.
  */
 export function versionOf(named: string | null | undefined, { method, params }: RpcCall): Dialect | undefined {
   const asked = named?.trim()
