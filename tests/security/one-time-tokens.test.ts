@@ -198,6 +198,29 @@ test('an address is changed by the owner of both: asked for with the password, c
   expect(audited).toContain('change_email')
 })
 
+test('a new password voids what was begun with the old one, as the mail about a change of address promises', async () => {
+  const [changing, resetting] = [await newPerson(), await newPerson()]
+  const change = { current_password: PASSWORD, new_password: 'four unusual words here' }
+  const linkOf = async ({ call, userId }: Person) => {
+    await call('POST', '/api/v1/auth/change-email', { current_password: PASSWORD, new_email: newAddress() })
+    return (await linksTo(app, userId, 'change-email')).at(-1) ?? ''
+  }
+  const [link, resetLink, other] = [await linkOf(changing), await forgot(changing), await linkOf(resetting)]
+  expect((await changing.call('POST', '/api/v1/auth/change-password', change)).status).toBe(200)
+  expect(outcomeOf(await post('confirm-email-change', { token: link }))).toBe(INVALID)
+  expect(outcomeOf(await reset(resetLink))).toBe(INVALID)
+  expect((await login(changing.email, change.new_password)).status).toBe(200)
+
+  expect((await reset(await forgot(resetting))).status).toBe(200)
+  expect(outcomeOf(await post('confirm-email-change', { token: other }))).toBe(INVALID)
+})
+
+test('a reset password leaves the link that verifies the address', async () => {
+  const newcomer = await register()
+  expect((await reset(await forgot(newcomer))).status).toBe(200)
+  expect((await verify(newcomer.token)).status).toBe(200)
+})
+
 test('the mail that confirms an address goes to that address', async () => {
   const person = await newPerson()
   const newEmail = newAddress()

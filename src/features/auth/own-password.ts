@@ -9,7 +9,7 @@ import type { Links } from './links'
 import type { Unlock } from './lock'
 import { hashToken } from './one-time-token'
 import type { OwnPasswordCheck } from './password-check'
-import { consumeToken, findTokenOwner } from './queries'
+import { consumeToken, deleteTokens, findTokenOwner } from './queries'
 import type { EndedSession, SignOut } from './sign-out'
 
 interface Deps {
@@ -24,9 +24,13 @@ interface Deps {
 
 /** How a person sets another password: with the old one, or with a link. */
 export function createOwnPassword({ db, write, links, unlock, signOut, checkOwnPassword, hashNewPassword }: Deps) {
-  /** Everybody who was signed in with the old password is signed out, except the one who changes it. Announce them after COMMIT. */
+  /**
+   * Everybody who was signed in with the old password is signed out, except the one who changes it, and what they have begun with it is void.
+   * Announce them after COMMIT.
+   */
   const replacePassword = async (unit: Unit, userId: string, passwordHash: string, except?: string): Promise<EndedSession[]> => {
     await setPassword(unit.tx, userId, passwordHash)
+    await deleteTokens(unit.tx, userId, ['change-email', 'second-factor', 'reset-password'])
     unit.mail({ template: 'password-changed', user_id: userId })
     return signOut.end(unit.tx, [userId], except)
   }
