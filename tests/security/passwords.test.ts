@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { eq, sql } from 'drizzle-orm'
 import { loadConfig } from '~/config'
+import { setPassword } from '~/features/users/queries'
 import { users } from '~/features/users/table'
 import { auditedBy, mailsAskedBy } from '../support/outbox'
-import { PASSWORD, type Reply, startApp, type TestApp } from '../support/start-app'
+import { PASSWORD, type Person, type Reply, startApp, type TestApp } from '../support/start-app'
 import { openConnections, statementsDuring } from '../support/statements'
 import { outcomeOf } from './transport/row'
 
@@ -214,6 +215,31 @@ test('PWD-16: a changed password ends the other sign-ins and is told by mail', a
   expect(outcomeOf(await post('refresh', { refresh_token: other.refresh_token }))).toBe('401 invalid-token')
   expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(200)
   expect(await mailsAskedBy(app)).toContainEqual({ template: 'password-changed', user_id: person.userId })
+})
+
+test('a password that was right when it was checked is good for nothing once another one is set', async () => {
+  const verify = app.services.passwords.verify.bind(app.services.passwords)
+  /** Somebody sets another password between the check of the old one and what it permits. */
+  const overtaken = async (work: (person: Person) => Promise<Reply>) => {
+    const person = await newPerson()
+    const spy = spyOn(app.services.passwords, 'verify').mockImplementationOnce(async (...given) => {
+      const right = await verify(...given)
+      const passwordHash = await app.services.passwords.hash('four unusual words here')
+      await setPassword(app.services.db, person.userId, { passwordHash })
+      return right
+    })
+    const reply = await work(person)
+    spy.mockRestore()
+    expect((await login(person.email, 'four unusual words here')).status).toBe(200)
+    return outcomeOf(reply)
+  }
+  const asOwner = (path: string, body: object) => (person: Person) =>
+    person.call('POST', `/api/v1/auth/${path}`, { current_password: PASSWORD, ...body })
+  expect([
+    await overtaken(({ email }) => login(email, PASSWORD)),
+    await overtaken(asOwner('change-password', { new_password: 'four words of a thief' })),
+    await overtaken(asOwner('change-email', { new_email: newAddress() })),
+  ]).toEqual(['401 invalid-credentials', '400 incorrect-password', '400 incorrect-password'])
 })
 
 test('PWD-17: what is wrong with an account is told after the right password alone', async () => {
