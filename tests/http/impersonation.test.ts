@@ -119,6 +119,15 @@ test('an admin who is switched off acts as nobody any more', async () => {
   expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
 })
 
+test('it ends with the sign-ins of the admin', async () => {
+  const other = await app.signIn(`${crypto.randomUUID()}@example.com`)
+  const { body } = await other.call('POST', `/api/v1/clients/${app.ada.clientId}/impersonate`)
+  expect((await app.callWith(body.access_token)('POST', '/api/v1/auth/me')).status).toBe(200)
+  await other.call('POST', '/api/v1/auth/change-password', { current_password: PASSWORD, new_password: 'quite another long one' })
+  expect((await app.callWith(body.access_token)('POST', '/api/v1/auth/me')).status).toBe(401)
+  expect(await latest()).toMatchObject({ actor_user_id: other.userId, is_active: false })
+})
+
 test('JWT-16: it is as good as the rights of both: who acts has to be an admin still, and who is acted as none', async () => {
   const change = (id: string, made: SQL) => app.services.db.execute(sql`update users set ${made} where id = ${id}::uuid`)
   for (const [whose, made] of [
