@@ -167,6 +167,7 @@ test('a device is taken away with the password and a code, or by an admin where 
   expect(outcomeOf(await remove('not it', device.code()))).toBe('400 incorrect-password')
   expect(outcomeOf(await remove(PASSWORD, '000000'))).toBe('400 incorrect-code')
   expect((await remove(PASSWORD, device.code())).status).toBe(204)
+  expect((await person.call('GET', '/api/v1/auth/mfa')).body).toEqual({ totp: false, recovery_codes_left: 0 })
   expect((await login(person.email)).status).toBe(200)
   expect(outcomeOf(await remove(PASSWORD, device.code(1)))).toBe('404 not-found')
 
