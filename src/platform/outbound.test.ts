@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { gzipSync } from 'node:zlib'
 import { DomainError } from './errors'
-import { silentLog } from './log'
+import { createLog, silentLog } from './log'
 import { createOutbound, type LookupLike } from './outbound'
 import {
   closeServers,
@@ -125,10 +125,9 @@ describe('addresses and schemes', () => {
     const before = internal.connections()
     for (const found of [['127.0.0.1'], ['8.8.8.8', '127.0.0.1'], ['127.0.0.1', '8.8.8.8'], ['8.8.8.8', '::1']]) {
       const lookup: LookupLike = async () => found.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
-      await expectProblem(
-        'url-not-allowed',
-        request({ url: `http://mixed.example:${internal.port}/` }, { lookup, allowedPorts: [internal.port] }),
-      )
+      const url = `http://mixed.example:${internal.port}/`
+      await expectProblem('url-not-allowed', request({ url }, { lookup, allowedPorts: [internal.port] }))
+      await expectProblem('url-not-allowed', outbound({ lookup, allowedPorts: [internal.port] }).checkResolved(url))
     }
     expect(internal.connections()).toBe(before)
   })
@@ -163,14 +162,11 @@ describe('addresses and schemes', () => {
   })
 
   test('credentials in a URL are refused and appear in no error', async () => {
-    for (const run of [
-      async () => outbound().check('http://user:hunter2@example.com/'),
-      () => request({ url: 'http://user:hunter2@example.com/' }),
-      () => outbound().fetch('http://user:hunter2@example.com/'),
-    ]) {
-      const error = await expectProblem('url-not-allowed', run())
-      expect(`${error.message} ${error.stack} ${Bun.inspect(error.cause)}`).not.toContain('hunter2')
-    }
+    for (const url of ['http://user:hunter2@example.com/', 'http://hunter2@example.com/', 'http://:hunter2@example.com/'])
+      for (const run of [async () => outbound().check(url), () => request({ url }), () => outbound().fetch(url)]) {
+        const error = await expectProblem('url-not-allowed', run())
+        expect(`${error.message} ${error.stack} ${Bun.inspect(error.cause)}`).not.toContain('hunter2')
+      }
   })
 
   test.each([
@@ -230,6 +226,23 @@ describe('answers and headers', () => {
     await expectProblem('validation-failed', server.guard.fetch(server.url, { headers: { [name]: value } }))
     await expectProblem('validation-failed', server.request({ idempotencyKey: 'a\r\nb' }))
     expect(server.seen).toEqual([])
+  })
+
+  test('SSRF-07 no more than a hundred headers are sent, nor more than 16 KiB of them', () => {
+    const named = (count: number, length: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`x-${at}`, 'a'.repeat(length)]))
+    expect(() => outbound().checkHeaders(named(100, 100))).not.toThrow()
+    expect(() => outbound().checkHeaders(named(101, 1))).toThrow('not allowed')
+    expect(() => outbound().checkHeaders(named(3, 6000))).toThrow('not allowed')
+  })
+
+  test('a call that fails is logged with its host and no other part of its URL', async () => {
+    const lines: string[] = []
+    const log = createLog({ level: 'debug', write: (line) => lines.push(line) })
+    const lookup: LookupLike = async () => [{ address: '127.0.0.1', family: 4 }]
+    await expectProblem('url-not-allowed', request({ url: 'https://name.example/inner/path?of=somebody' }, { log, lookup }))
+    expect(lines.join()).toContain('name.example')
+    expect(lines.join()).not.toMatch(/inner|somebody/)
   })
 
   test.each([301, 302, 303, 307, 308, 300])(

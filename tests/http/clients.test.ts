@@ -29,6 +29,23 @@ test('defect 75: an admin creates a client with an owner who has an initial pass
   )
 })
 
+test('an initial password dies when its days are over; one that its owner chose does not', async () => {
+  const body = draft()
+  const { id } = (await app.admin.call('POST', '/api/v1/clients', body)).body
+  const set = (change: Partial<typeof users.$inferInsert>) => app.services.db.update(users).set(change).where(eq(users.clientId, id))
+  const login = (password: string) => app.stranger('POST', '/api/v1/auth/login', { email: body.email, password })
+  await set({ isActive: true, emailVerified: true })
+  const { access_token: token } = (await login(body.password)).body
+  await set({ passwordExpiresAt: new Date(Date.now() - 1000) })
+  const change = { current_password: body.password, new_password: 'four unusual words' }
+  expect((await login(body.password)).status).toBe(401)
+  expect((await app.callWith(token)('POST', '/api/v1/auth/change-password', change)).status).toBe(400)
+  await set({ passwordExpiresAt: new Date(Date.now() + 60_000) })
+  expect((await app.callWith(token)('POST', '/api/v1/auth/change-password', change)).status).toBe(200)
+  const [owner] = await app.services.db.select().from(users).where(eq(users.clientId, id))
+  expect(owner).toMatchObject({ passwordExpiresAt: null, passwordIsInitial: false })
+})
+
 test('an Idempotency-Key makes one client of two requests, and no fingerprint holds the password', async () => {
   const body = draft()
   const key = { 'idempotency-key': crypto.randomUUID() }

@@ -79,6 +79,7 @@ test('COST-04: another body is refused; another route and another client are oth
   expect(reused.body.errors).toMatchObject([{ pointer: '/header/idempotency-key', code: 'reused' }])
   const contact = await app.ada.call('POST', '/api/v1/contacts', { client_id: app.ada.clientId }, keyOf('scope'))
   expect(contact.status).toBe(201)
+  expect((await app.ada.call('POST', '/api/v1/contacts', { client_id: app.ada.clientId }, keyOf('scope'))).body).toEqual(contact.body)
   const foreign = await makeFolder('mine', 'scope', app.bob)
   expect([foreign.status, foreign.body.id === body.id]).toEqual([201, false])
   const colleague = await app.join('colleague@example.com', app.ada.clientId, 'member')
@@ -87,6 +88,16 @@ test('COST-04: another body is refused; another route and another client are oth
   // With and without a slash at its end it is the same route.
   const slash = await app.ada.call('POST', `${FOLDERS}/`, { client_id: app.ada.clientId, name: 'mine' }, keyOf('scope'))
   expect(slash.body).toEqual(body)
+})
+
+test('COST-04: each machine key of a client has Idempotency-Keys of its own', async () => {
+  const made = { name: 'a job', scopes: ['agents:write'] }
+  const callers = await Promise.all(
+    [1, 2].map(async () => app.callWith((await app.ada.call('POST', `/api/v1/clients/${app.ada.clientId}/machine-keys`, made)).body.key)),
+  )
+  const folders = callers.map((call) => call('POST', FOLDERS, { client_id: app.ada.clientId, name: 'of a job' }, keyOf('nightly')))
+  expect((await Promise.all(folders)).map(({ status }) => status)).toEqual([201, 201])
+  expect(await foldersNamed('of a job')).toBe(2)
 })
 
 test('a request that was refused has used up nothing, and a key that is none is refused', async () => {

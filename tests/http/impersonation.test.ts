@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import { auditedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -117,6 +117,39 @@ test('an admin who is switched off acts as nobody any more', async () => {
   expect((await call('POST', '/api/v1/auth/me')).status).toBe(200)
   await app.admin.call('DELETE', `/api/v1/admin/users/${other.userId}`)
   expect((await call('POST', '/api/v1/auth/me')).status).toBe(401)
+})
+
+test('it ends with the sign-ins of the admin', async () => {
+  const other = await app.signIn(`${crypto.randomUUID()}@example.com`)
+  const { body } = await other.call('POST', `/api/v1/clients/${app.ada.clientId}/impersonate`)
+  expect((await app.callWith(body.access_token)('POST', '/api/v1/auth/me')).status).toBe(200)
+  await other.call('POST', '/api/v1/auth/change-password', { current_password: PASSWORD, new_password: 'quite another long one' })
+  expect((await app.callWith(body.access_token)('POST', '/api/v1/auth/me')).status).toBe(401)
+  expect(await latest()).toMatchObject({ actor_user_id: other.userId, is_active: false })
+})
+
+test('JWT-16: it is as good as the rights of both: who acts has to be an admin still, and who is acted as none', async () => {
+  const change = (id: string, made: SQL) => app.services.db.execute(sql`update users set ${made} where id = ${id}::uuid`)
+  for (const [whose, made] of [
+    ['admin', sql`is_active = false`],
+    ['admin', sql`is_admin = false, role = 'owner', client_id = ${app.bob.clientId}::uuid`],
+    ['user', sql`is_active = false`],
+    ['user', sql`is_admin = true, role = null, client_id = null`],
+  ] as const) {
+    const other = await app.signIn(`${crypto.randomUUID()}@example.com`)
+    const user = await app.signIn(`${crypto.randomUUID()}@example.com`, 'Short Ltd')
+    const { body } = await other.call('POST', `/api/v1/clients/${user.clientId}/impersonate`)
+    // The rows alone, as if another version of the server had done it: no sign-in was ended.
+    await change((whose === 'admin' ? other : user).userId, made)
+    expect((await app.callWith(body.access_token)('POST', '/api/v1/auth/me')).status).toBe(401)
+  }
+})
+
+test('an admin needs no second factor of the person, also where the organisation asks for one', async () => {
+  await app.services.db.execute(sql`update clients set require_second_factor = true where id = ${app.bob.clientId}::uuid`)
+  const { call } = await impersonate(app.bob.clientId)
+  expect((await call('GET', `/api/v1/clients/${app.bob.clientId}`)).status).toBe(200)
+  expect((await app.bob.call('GET', `/api/v1/clients/${app.bob.clientId}`)).status).toBe(403)
 })
 
 test('defect 42: nobody acts as a user who could not sign in', async () => {

@@ -160,6 +160,10 @@ test('the last owner stays an owner, also when two owners remove each other at o
   expect(await one.call('PUT', only, { role: 'member' })).toMatchObject({ status: 409 })
   expect(await one.call('DELETE', only)).toMatchObject({ status: 409 })
   expect((await app.admin.call('DELETE', only)).status).toBe(409)
+  // An owner who was switched off is none to rely on.
+  const gone = await app.join(address(), one.clientId, 'owner')
+  expect((await one.call('DELETE', path(`members/${gone.userId}`, one.clientId))).status).toBe(204)
+  expect((await one.call('PUT', only, { role: 'member' })).status).toBe(409)
   for (let round = 0; round < 5; round++) {
     const two = await app.join(address(), one.clientId, 'owner')
     const three = await app.join(address(), one.clientId, 'owner')

@@ -1,4 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { eq, sql } from 'drizzle-orm'
+import { releaseReservation, reserve } from '~/features/runs/queries/budgets'
+import { type OwnedRun, owned } from '~/features/runs/queries/owned'
+import { saveStep } from '~/features/runs/queries/steps'
+import { runs } from '~/features/runs/table'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
@@ -125,6 +130,41 @@ test('a call that fails before a word costs nothing, and a run that is cancelled
   await app.ada.call('POST', `/api/v1/runs/${body.id}/cancel`)
   await until(async () => (await budgetOf(id)).reserved_usd === 0)
   expect((await budgetOf(id)).spent_usd).toBe(8)
+})
+
+test('money that a run set aside before a crash counts as spent, and an earlier owner of the run moves none of it', async () => {
+  const id = await agentOf()
+  const { body } = await begin(id)
+  await limit('agent', id, 10)
+  const { db } = app.services
+  // As if it were under way, in the hands of another process.
+  await db.execute(sql`
+    update runs set status = 'running', finished_at = null, lease_owner = 'another', lease_token = 7, lease_until = now() + interval '1 hour'
+    where id = ${body.id}::uuid`)
+  const [row] = await db.select(owned).from(runs).where(eq(runs.id, body.id))
+  const run = { ...row, past: 'whole' } as OwnedRun
+  const earlier = { ...run, leaseToken: 6 }
+  const step = { stepKey: 'model:9', amountNanos: 3e9 }
+  const state = async () => {
+    const { spent_usd, reserved_usd } = await budgetOf(id)
+    return [spent_usd, reserved_usd]
+  }
+  expect(await reserve(db, earlier, step)).toEqual({ verdict: 'taken-over' })
+  expect(await reserve(db, run, step)).toEqual({ verdict: 'reserved' })
+  expect(await state()).toEqual([0, 3])
+  // Its successor asks for the same step again.
+  expect(await reserve(db, run, step)).toEqual({ verdict: 'reserved' })
+  expect(await state()).toEqual([3, 3])
+
+  await releaseReservation(db, earlier, { stepKey: step.stepKey, spentNanos: 3e9 })
+  const usage = { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0, reasoningTokens: 0 }
+  const charge = { model: 'demo/echo', usage, costNanos: 1e9, isReserved: true }
+  const done = { runId: run.id, key: step.stepKey, kind: 'model', effect: 'read-only', inputHash: 'x', state: 'done', result: {} } as const
+  expect(await saveStep(db, earlier, done, charge)).toBe(false)
+  expect(await state()).toEqual([3, 3])
+  expect(await saveStep(db, run, done, charge)).toBe(true)
+  expect(await state()).toEqual([4, 0])
+  await db.execute(sql`update runs set status = 'succeeded', finished_at = now(), lease_owner = null where id = ${run.id}::uuid`)
 })
 
 test('COST-03: a run that has used its tokens is stopped', async () => {

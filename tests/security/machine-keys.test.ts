@@ -155,6 +155,29 @@ test('a rotation gives a new secret, and leaves the former one its time', async 
   expect(actions).toEqual(['create', 'rotate', 'rotate', 'rotate'])
 })
 
+test('what ends a key ends its former secret too, and one that has expired is not rotated', async () => {
+  const { body } = await make()
+  const one = `${keysUrl()}/${body.id}`
+  const headers = { 'idempotency-key': crypto.randomUUID() }
+  const replies = [await app.ada.call('POST', `${one}/rotate`, {}, headers), await app.ada.call('POST', `${one}/rotate`, {}, headers)]
+  expect(replies.map(({ status, body: { key } }) => [status, key === null])).toEqual([
+    [200, false],
+    [200, true],
+  ])
+  const both = async () => [(await readAgent(body.key)).status, (await readAgent(replies[0]?.body.key)).status]
+  // The second answers come from what is remembered of the keys.
+  expect([await both(), await both()]).toEqual([
+    [200, 200],
+    [200, 200],
+  ])
+  expect((await app.ada.call('DELETE', one)).status).toBe(204)
+  expect(await both()).toEqual([401, 401])
+
+  const old = (await make()).body
+  await app.services.db.execute(sql`update machine_keys set expires_at = now() where id = ${old.id}::uuid`)
+  expect(outcomeOf(await app.ada.call('POST', `${keysUrl()}/${old.id}/rotate`))).toBe('409 conflict')
+})
+
 test('it tells when it was used', async () => {
   const { body } = await make()
   expect(body.last_used_at).toBeNull()

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
 import { eq, sql } from 'drizzle-orm'
+import { markFailed, markWaiting } from '~/features/mail/queries/attempts'
 import { type DeliveryState, deliveries, emailEvents, emailSuppressions } from '~/features/mail/table'
 import { outbox } from '~/platform/outbox/table'
 import { mailsAskedBy } from '../support/outbox'
@@ -146,11 +147,34 @@ describe('reports of a provider whose key is known', () => {
     expect(await isDone(outboxId)).toBe(true)
   })
 
+  test('F-19, F-22: what a worker tells late, after the event or under a lease that passed on, changes nothing', async () => {
+    const { database } = app.services.stores
+    const settle = async ({ id, outboxId }: { id: string; outboxId: string }, leaseToken: number) => {
+      const lease = { deliveryId: id, outboxId, leaseToken, attempts: 1 }
+      const waiting = { state: 'queued', delayMs: 0, lastError: 'late' } as const
+      return [
+        await database.transaction((tx) => markWaiting(tx, lease, waiting)),
+        await database.transaction((tx) => markFailed(tx, lease, 'late')),
+      ]
+    }
+    const [told, taken] = [await mail('sending'), await mail('sending')]
+    await tell(event(told.id, 'processed'))
+    const { leaseToken = -1 } = (await find(taken.id)) ?? {}
+    expect([await settle(told, leaseToken), await settle(taken, leaseToken + 1)]).toEqual([
+      [false, false],
+      [false, false],
+    ])
+    expect([(await find(told.id))?.state, (await find(taken.id))?.state]).toEqual(['processed', 'sending'])
+    expect(await settle(taken, leaseToken)).toEqual([true, false])
+  })
+
   test('HOOK-03: a report three times, and an event in two reports, count once', async () => {
     const { id } = await mail('sent')
     const twice = event(id, 'delivered')
     const same = report([twice, twice, event(id, 'processed')])
     for (let i = 0; i < 3; i++) expect(await post(app, same)).toBe('204')
+    // The furthest of one report counts, in whatever order it tells.
+    expect((await find(id))?.state).toBe('delivered')
     await tell(twice)
     const kept = await app.services.db.select().from(emailEvents).where(eq(emailEvents.deliveryId, id))
     expect(kept.map(({ event: name }) => name).toSorted()).toEqual(['delivered', 'processed'])
@@ -182,8 +206,9 @@ describe('reports of a provider whose key is known', () => {
 
   test('a bounced address is not written to any more, until an admin lifts that; a block is no bounce', async () => {
     const [hard, soft, spam] = [await mail('sent'), await mail('sent'), await mail('sent')]
+    const bounce = event(hard.id, 'bounce', { email: hard.email.toUpperCase(), type: 'bounce' })
     await tell(
-      event(hard.id, 'bounce', { email: hard.email.toUpperCase(), type: 'bounce' }),
+      bounce,
       event(soft.id, 'bounce', { email: soft.email, type: 'blocked' }),
       event(spam.id, 'spamreport', { email: spam.email }),
     )
@@ -196,6 +221,10 @@ describe('reports of a provider whose key is known', () => {
     expect((await admin.call('DELETE', `/api/v1/admin/email-suppressions/${encodeURIComponent(hard.email)}`)).status).toBe(204)
     expect((await resend()).status).toBe(202)
     expect((await mailsAskedBy(app)).at(-1)).toEqual({ template: 'password-changed', user_id: app.ada.userId })
+    // What was lifted stays so when the same event is told again.
+    await tell(bounce)
+    const after = await admin.call('GET', '/api/v1/admin/email-suppressions')
+    expect(after.body.map(({ email }: { email: string }) => email)).not.toContain(hard.email)
   })
 
   test('an admin finds mails by state and recipient, with what the provider told', async () => {

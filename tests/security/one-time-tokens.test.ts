@@ -121,12 +121,31 @@ test('OTT-06: no more than three mails an hour go to one address, and whoever as
   expect((await mailsAskedBy(app)).filter(({ user_id, template }) => user_id === userId && template === 'reset-password')).toHaveLength(3)
 })
 
+test('OTT-06: nobody is flooded with mails by people who ask for their address, nor asked again to verify it', async () => {
+  const new_email = newAddress()
+  for (let i = 0; i < 4; i++) {
+    const person = await newPerson()
+    expect((await person.call('POST', '/api/v1/auth/change-email', { current_password: PASSWORD, new_email })).status).toBe(200)
+  }
+  const asked = (await mailsAskedBy(app)).filter(({ template }) => template === 'change-email')
+  const links = await app.services.db.execute<{ id: string }>(sql`select id from one_time_tokens where new_email = ${new_email}`)
+  expect(asked.filter(({ token_id }) => links.some(({ id }) => id === token_id))).toHaveLength(3)
+
+  const verified = await newPerson()
+  expect((await post('resend-verification', { email: verified.email })).status).toBe(200)
+  expect((await mailsAskedBy(app)).filter(({ user_id }) => user_id === verified.userId)).toEqual([])
+})
+
 test('OTT-06: one network may ask for so many mails an hour, then it is told to wait', async () => {
   const ask = () => post('forgot-password', { email: newAddress() }, { 'x-forwarded-for': `192.0.2.${people & 255}` })
   const replies: Reply[] = []
   for (let i = 0; i < 35; i++) replies.push(await ask())
   expect(replies.map(outcomeOf)).toEqual([...Array(30).fill('200 body'), ...Array(5).fill('429 rate-limited')])
   expect(Number(replies.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(0)
+  const person = await newPerson()
+  const change = { current_password: PASSWORD, new_email: newAddress() }
+  const here = { 'x-forwarded-for': '192.0.2.77' }
+  expect(outcomeOf(await person.call('POST', '/api/v1/auth/change-email', change, here))).toBe('429 rate-limited')
 })
 
 /** What the worker makes of a request for a mail. */
@@ -196,6 +215,29 @@ test('an address is changed by the owner of both: asked for with the password, c
   expect(await written(mails[1])).toMatchObject({ to: person.email, text: expect.stringContaining(newEmail) })
   const audited = (await auditedBy(app)).filter(({ resource_id }) => resource_id === person.userId).map(({ action }) => action)
   expect(audited).toContain('change_email')
+})
+
+test('a new password voids what was begun with the old one, as the mail about a change of address promises', async () => {
+  const [changing, resetting] = [await newPerson(), await newPerson()]
+  const change = { current_password: PASSWORD, new_password: 'four unusual words here' }
+  const linkOf = async ({ call, userId }: Person) => {
+    await call('POST', '/api/v1/auth/change-email', { current_password: PASSWORD, new_email: newAddress() })
+    return (await linksTo(app, userId, 'change-email')).at(-1) ?? ''
+  }
+  const [link, resetLink, other] = [await linkOf(changing), await forgot(changing), await linkOf(resetting)]
+  expect((await changing.call('POST', '/api/v1/auth/change-password', change)).status).toBe(200)
+  expect(outcomeOf(await post('confirm-email-change', { token: link }))).toBe(INVALID)
+  expect(outcomeOf(await reset(resetLink))).toBe(INVALID)
+  expect((await login(changing.email, change.new_password)).status).toBe(200)
+
+  expect((await reset(await forgot(resetting))).status).toBe(200)
+  expect(outcomeOf(await post('confirm-email-change', { token: other }))).toBe(INVALID)
+})
+
+test('a reset password leaves the link that verifies the address', async () => {
+  const newcomer = await register()
+  expect((await reset(await forgot(newcomer))).status).toBe(200)
+  expect((await verify(newcomer.token)).status).toBe(200)
 })
 
 test('the mail that confirms an address goes to that address', async () => {

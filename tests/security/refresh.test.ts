@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
-import { auditedBy } from '../support/outbox'
+import { auditedBy, mailsAskedBy } from '../support/outbox'
 import { PASSWORD, type Person, startApp, type TestApp } from '../support/start-app'
 import { outcomeOf } from './transport/row'
 
 let app: TestApp
 let person: Person
 beforeAll(async () => {
-  app = await startApp()
+  app = await startApp({ TRUSTED_PROXIES: '127.0.0.1' })
   person = await app.signIn('refresher@example.com', 'Refreshers')
 })
 afterAll(() => app.close())
@@ -59,7 +59,8 @@ test('JWT-15: a token that is used again after the overlap ends the sign-in for 
   const { body: owner } = await refresh(stolen.refresh_token)
   expect((await refresh(stolen.refresh_token)).body.refresh_token).toBe(owner.refresh_token)
   await age(owner, app.config.access.refreshOverlapSeconds + 1)
-  expect(await me(owner.access_token)).toBe(200)
+  // The second answer comes from what is remembered of the account.
+  expect([await me(owner.access_token), await me(owner.access_token)]).toEqual([200, 200])
   expect(outcomeOf(await refresh(stolen.refresh_token))).toBe(REFUSED)
   expect(await me(owner.access_token)).toBe(401)
   expect(await me(stolen.access_token)).toBe(401)
@@ -122,6 +123,42 @@ test('JWT-10: a user who is switched off refreshes nothing', async () => {
   expect((await app.admin.call('DELETE', `/api/v1/admin/users/${other.userId}`)).status).toBe(204)
   expect(outcomeOf(await refresh(pair.refresh_token))).toBe(REFUSED)
   expect(await me(pair.access_token)).toBe(401)
+  // By the account alone, should a sign-in have been left over.
+  await app.services.db.execute(sql`update auth_sessions set revoked_at = null where id = ${sessionOf(pair)}::uuid`)
+  expect(outcomeOf(await refresh(pair.refresh_token))).toBe(REFUSED)
+})
+
+test('a sign-in from another address with another program is told by mail, one with either of them known is not', async () => {
+  const { email, userId } = await app.signIn('traveller@example.com', 'Travellers')
+  const mails = async () =>
+    (await mailsAskedBy(app)).filter(({ user_id, template }) => user_id === userId && template === 'new-sign-in').length
+  const from = (address: string, agent: string) =>
+    app.stranger('POST', '/api/v1/auth/login', { email, password: PASSWORD }, { 'x-forwarded-for': address, 'user-agent': agent })
+  const seen: number[] = [await mails()]
+  for (const [address, agent] of [
+    ['127.0.0.1', 'Phone/1'],
+    ['192.0.2.1', 'Phone/1'],
+    ['192.0.2.2', 'Tablet/2'],
+    ['192.0.2.2', 'Tablet/3'],
+  ] as const) {
+    expect((await from(address, agent)).status).toBe(200)
+    seen.push(await mails())
+  }
+  expect(seen).toEqual([0, 0, 0, 1, 1])
+})
+
+test('what an admin does as the user is no sign-in of the user: neither listed nor ended by them', async () => {
+  const { body } = await app.admin.call('POST', `/api/v1/clients/${person.clientId}/impersonate`)
+  const id = sessionOf(body)
+  const pair = await signIn()
+  const own = app.callWith(pair.access_token)
+  const listed = (await own('GET', '/api/v1/auth/sessions')).body.map((session: { id: string }) => session.id)
+  expect([listed.includes(sessionOf(pair)), listed.includes(id)]).toEqual([true, false])
+  expect((await own('DELETE', `/api/v1/auth/sessions/${id}`)).status).toBe(404)
+  expect(await me(body.access_token)).toBe(200)
+  // The admin may end it like a sign-in of their own.
+  expect((await app.callWith(body.access_token)('POST', '/api/v1/auth/logout')).status).toBe(204)
+  expect(await me(body.access_token)).toBe(401)
 })
 
 test('the user sees where they are signed in, and ends one of them or all', async () => {

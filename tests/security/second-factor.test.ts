@@ -152,6 +152,14 @@ test('a token of the second step is for one person, dies after five minutes, and
   expect(outcomeOf(await secondStep(token, device.code()))).toBe('403 account-inactive')
 })
 
+test('a token of the second step dies with the password that it was given for', async () => {
+  const person = await newPerson()
+  const { device } = await enrol(person)
+  const token = await tokenOf(person)
+  await person.call('POST', '/api/v1/auth/change-password', { current_password: PASSWORD, new_password: 'four unusual words' })
+  expect(outcomeOf(await secondStep(token, device.code()))).toBe('400 invalid-one-time-token')
+})
+
 test('a device is taken away with the password and a code, or by an admin where it was lost', async () => {
   const person = await newPerson()
   const { device } = await enrol(person)
@@ -159,6 +167,7 @@ test('a device is taken away with the password and a code, or by an admin where 
   expect(outcomeOf(await remove('not it', device.code()))).toBe('400 incorrect-password')
   expect(outcomeOf(await remove(PASSWORD, '000000'))).toBe('400 incorrect-code')
   expect((await remove(PASSWORD, device.code())).status).toBe(204)
+  expect((await person.call('GET', '/api/v1/auth/mfa')).body).toEqual({ totp: false, recovery_codes_left: 0 })
   expect((await login(person.email)).status).toBe(200)
   expect(outcomeOf(await remove(PASSWORD, device.code(1)))).toBe('404 not-found')
 

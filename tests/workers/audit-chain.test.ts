@@ -207,6 +207,11 @@ describe('whatever is done to a row is found', () => {
     ])
   })
 
+  test('an end that says another hash than the last row', async () => {
+    await db().execute(sql`update audit_chains set hash = decode(repeat('ff', 32), 'hex') where id = ${client}`)
+    expect(await verify(client)).toMatchObject({ valid: false, faults: [{ seq: 6, kind: 'broken-link', id: null }] })
+  })
+
   test('an end that is gone together with all trace of it, by the head noted down before', async () => {
     const { head } = await verify(client)
     await db().execute(sql`delete from audit_logs where ${row(6)}`)
@@ -228,8 +233,11 @@ test('what is erased is gone, and the chain is whole', async () => {
   const [row] = await db().execute(sql`select * from audit_logs where id = ${ids[0]}`)
   expect(JSON.stringify(row)).not.toMatch(/\+49 30|192\.0\.2/)
   expect(await verify(client)).toMatchObject({ valid: true, rows: 6, erased: 1 })
-  await db().execute(sql`update audit_logs set details = '{}' where id = ${ids[0]}`)
-  expect(await verify(client)).toMatchObject({ valid: false, faults: [{ kind: 'altered' }] })
+  for (const column of ['resource_id', 'ip_address', 'user_agent', 'details'].map((name) => sql.identifier(name))) {
+    await db().execute(sql`update audit_logs set ${column} = '{}' where id = ${ids[0]}`)
+    expect(await verify(client)).toMatchObject({ valid: false, faults: [{ kind: 'altered' }] })
+    await db().execute(sql`update audit_logs set ${column} = null where id = ${ids[0]}`)
+  }
 })
 
 test('partitions are made ahead; the oldest goes with the retention, and what is left of a chain can still be verified', async () => {
@@ -242,6 +250,9 @@ test('partitions are made ahead; the oldest goes with the retention, and what is
   const { dropped } = await createAuditUpkeep({ database, log: silentLog, retentionMonths: 1 }).round()
   expect(dropped).toEqual(['2020-01'])
   expect(await verify(client)).toMatchObject({ valid: true, first_seq: 3, rows: 2 })
+  // What was noted down of the last row that went is compared with what the chain says it begins behind.
+  const anchor = { seq: 2, hash: 'f'.repeat(64) }
+  expect(await verify(client, { anchor })).toMatchObject({ valid: false, faults: [{ seq: 2, kind: 'anchor-differs' }] })
   await record(client, 1)
   expect(await verify(client)).toMatchObject({ valid: true, first_seq: 3, rows: 3 })
   expect(await createAuditUpkeep({ database, log: silentLog, retentionMonths: 1 }).round()).toEqual({ made: [], dropped: [] })

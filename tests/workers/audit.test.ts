@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { auditLogs } from '~/features/audit/table'
 import { createAuditWorker } from '~/features/audit/worker'
 import { users } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
 import { buryLetter } from '~/platform/outbox/dead-letters'
+import type { Notice } from '~/platform/outbox/streams'
+import { system } from '~/platform/principal'
+import { createWrite } from '~/platform/unit-of-work'
 import { auditPayload, type Background, endProcess, lockTable, openBackground } from '../support/background'
 import { until } from '../support/until'
 
@@ -55,6 +58,24 @@ test('entries are written once each, as they were recorded, and their outbox row
   })
   expect(row?.createdAt).toEqual(new Date('2026-01-02T03:04:05.678Z'))
   expect(await world.isDone(ids[59] as string)).toBe(true)
+})
+
+test('F-14: a change that lost to another and is done again is told of once', async () => {
+  const resourceId = crypto.randomUUID()
+  const published: Notice[] = []
+  const relay = { publish: (notices: Notice[]) => void published.push(...notices), close: async () => {} }
+  let runs = 0
+  await createWrite({ database: world.database, relay })(system, async ({ tx, audit, mail }) => {
+    runs++
+    audit({ action: 'create', resourceType: 'test', resourceId })
+    mail({ template: 'welcome', user_id: resourceId })
+    if (runs === 1) await tx.execute(sql`do $$ begin raise exception 'lost' using errcode = '40001'; end $$`)
+  })
+  const rows = await world.db.execute<{ id: string }>(
+    sql`select id from outbox where payload->>'resource_id' = ${resourceId} or payload->>'user_id' = ${resourceId}`,
+  )
+  expect([runs, published.map(({ id }) => id).toSorted()]).toEqual([2, rows.map(({ id }) => id).toSorted()])
+  expect(published.map(({ kind }) => kind).toSorted()).toEqual(['audit', 'email-bulk'])
 })
 
 test('an entry keeps the admin who acted as somebody, also when that admin is gone', async () => {

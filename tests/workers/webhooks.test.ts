@@ -3,9 +3,11 @@ import { createHmac } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { and, eq, sql } from 'drizzle-orm'
+import { leaseDelivery, recordOutcome } from '~/features/webhooks/queries/attempts'
 import { webhookDeliveries } from '~/features/webhooks/table'
 import { createWebhookWorker } from '~/features/webhooks/worker'
 import { silentLog } from '~/platform/log'
+import { appendToStream, streamLength } from '~/platform/outbox/streams'
 import { deadLetters, outbox } from '~/platform/outbox/table'
 import { system } from '~/platform/principal'
 import { startApp, type TestApp } from '../support/start-app'
@@ -154,9 +156,58 @@ test('410 ends a delivery at once, and a webhook that is switched off is not cal
   expect(calls).toHaveLength(1)
 })
 
-test('SSRF-01, SSRF-03: an address that is not public is refused when it is saved', async () => {
-  for (const bad of ['http://127.0.0.1/x', 'http://169.254.169.254/latest', 'file:///etc/hostname', 'https://[::1]/'])
+test('what waits for its next attempt is given up when its webhook is switched off, and is replayed by that webhook alone', async () => {
+  await clear()
+  const [{ id }, other] = [await create(), await create(['run.finished'])]
+  answers.push({ status: 500 })
+  await notify({})
+  await until(async () => (await deliveriesOf(id))[0]?.state === 'queued' && calls.length === 1)
+  const [{ id: deliveryId }] = await deliveriesOf(id)
+  await app.ada.call('PUT', `${path()}/${id}`, { is_active: false })
+  await app.services.db.update(webhookDeliveries).set({ nextAttemptAt: sql`now()` }).where(eq(webhookDeliveries.id, deliveryId))
+  await until(async () => (await deliveriesOf(id))[0].state === 'failed')
+  expect(await deliveriesOf(id)).toMatchObject([{ attempts: 1, last_error: 'the webhook is switched off' }])
+  expect(calls).toHaveLength(1)
+  expect((await app.ada.call('POST', `${path()}/${other.id}/deliveries/${deliveryId}/replay`)).status).toBe(404)
+  expect((await app.ada.call('POST', `${path()}/${id}/deliveries/${deliveryId}/replay`)).status).toBe(409)
+})
+
+test('a worker that comes late, or before its time, changes nothing', async () => {
+  await clear()
+  const { id } = await create()
+  answers.push({ status: 500 })
+  await notify({})
+  await until(async () => (await deliveriesOf(id))[0]?.state === 'queued' && calls.length === 1)
+  const [{ id: deliveryId }] = await deliveriesOf(id)
+  const { database, redis } = app.services.stores
+  await appendToStream(redis, 'webhook', [deliveryId])
+  await until(async () => (await streamLength(redis, 'webhook')) === 0)
+  expect(calls).toHaveLength(1)
+  const inTurn = async () => {
+    const first = await database.transaction((tx) => leaseDelivery(tx, deliveryId, 60_000))
+    const second = await database.transaction((tx) => leaseDelivery(tx, deliveryId, 60_000))
+    const failed = { state: 'failed', status: null, error: 'late' } as const
+    return [
+      await database.transaction((tx) => recordOutcome(tx, first, failed)),
+      await database.transaction((tx) => recordOutcome(tx, second, { state: 'sent', status: 204, error: null })),
+      await database.transaction((tx) => recordOutcome(tx, second, failed)),
+    ]
+  }
+  expect(await inTurn()).toEqual([false, true, false])
+  expect(await deliveriesOf(id)).toMatchObject([{ state: 'sent', last_status: 204 }])
+})
+
+test('SSRF-01, SSRF-03: an address that is not public is refused when it is saved, and given up at once when it got in by other means', async () => {
+  await clear()
+  const { id } = await create()
+  for (const bad of ['http://127.0.0.1/x', 'http://169.254.169.254/latest', 'file:///etc/hostname', 'https://[::1]/']) {
     expect((await app.ada.call('POST', path(), { url: bad, events: ['run.failed'] })).body.type).toEndWith('/url-not-allowed')
+    expect((await app.ada.call('PUT', `${path()}/${id}`, { url: bad })).body.type).toEndWith('/url-not-allowed')
+  }
+  await app.services.db.execute(sql`update webhooks set url = 'http://169.254.169.254/latest' where id = ${id}::uuid`)
+  await notify({})
+  await until(async () => (await deliveriesOf(id))[0]?.state === 'failed')
+  expect(await deliveriesOf(id)).toMatchObject([{ attempts: 1, last_status: null }])
 })
 
 test("another client's events and webhooks stay its own", async () => {

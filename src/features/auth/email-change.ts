@@ -1,4 +1,4 @@
-import { setEmail } from '~/features/users/queries'
+import { holdPassword, setEmail } from '~/features/users/queries'
 import { authorize } from '~/platform/access'
 import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid } from '~/platform/errors'
@@ -6,7 +6,7 @@ import type { Actor, UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
 import { hashToken, issueToken } from './one-time-token'
-import type { OwnPasswordCheck } from './password-check'
+import { incorrectPassword, type OwnPasswordCheck } from './password-check'
 import { consumeToken, deleteTokens } from './queries'
 import type { SignOut } from './sign-out'
 
@@ -41,6 +41,7 @@ export const createEmailChange = ({ db, write, links, linkKey, emailChangeSecond
         ttlSeconds: emailChangeSeconds,
         change,
       })
+      if (!(await holdPassword(tx, user.id, user.passwordHash))) throw incorrectPassword()
       const request = { user_id: user.id, token_id: id }
       if (await links.allowsMail(tx, newEmail)) mail({ template: 'change-email', ...request })
       if (await links.allowsMail(tx, user.email)) mail({ template: 'email-change-requested', ...request })

@@ -8,9 +8,9 @@ import type { Unit, Write } from '~/platform/unit-of-work'
 import type { Links } from './links'
 import type { Unlock } from './lock'
 import { hashToken } from './one-time-token'
-import type { OwnPasswordCheck } from './password-check'
-import { consumeToken, findTokenOwner } from './queries'
-import type { EndedSession, SignOut } from './sign-out'
+import { incorrectPassword, type OwnPasswordCheck } from './password-check'
+import { consumeToken, deleteTokens, findTokenOwner } from './queries'
+import type { SignOut } from './sign-out'
 
 interface Deps {
   db: Db
@@ -24,9 +24,13 @@ interface Deps {
 
 /** How a person sets another password: with the old one, or with a link. */
 export function createOwnPassword({ db, write, links, unlock, signOut, checkOwnPassword, hashNewPassword }: Deps) {
-  /** Everybody who was signed in with the old password is signed out, except the one who changes it. Announce them after COMMIT. */
-  const replacePassword = async (unit: Unit, userId: string, passwordHash: string, except?: string): Promise<EndedSession[]> => {
-    await setPassword(unit.tx, userId, passwordHash)
+  /**
+   * Everybody who was signed in with the old password is signed out, except the one who changes it, and what they have begun with it is void.
+   * Announce them after COMMIT.
+   */
+  const replacePassword = async (unit: Unit, userId: string, set: { passwordHash: string; before?: string }, except?: string) => {
+    if (!(await setPassword(unit.tx, userId, set))) throw incorrectPassword()
+    await deleteTokens(unit.tx, userId, ['change-email', 'second-factor', 'reset-password'])
     unit.mail({ template: 'password-changed', user_id: userId })
     return signOut.end(unit.tx, [userId], except)
   }
@@ -55,7 +59,7 @@ export function createOwnPassword({ db, write, links, unlock, signOut, checkOwnP
         if (user === undefined) throw invalidToken()
         await unlock(unit.tx, user)
         unit.audit({ action: 'reset_password', resourceType: 'user', resourceId: user.id, clientId: user.client_id })
-        return replacePassword(unit, user.id, passwordHash)
+        return replacePassword(unit, user.id, { passwordHash })
       })
       await signOut.announce(ended)
     },
@@ -63,12 +67,12 @@ export function createOwnPassword({ db, write, links, unlock, signOut, checkOwnP
     /** @throws DomainError `incorrect-password`, `too-many-attempts`, `validation-failed` */
     async changePassword(principal: UserPrincipal, current: string, newPassword: string): Promise<void> {
       authorize(principal, 'write', { kind: 'account', userId: principal.userId })
-      const { email, clientName } = await checkOwnPassword(principal, current)
+      const { email, clientName, passwordHash: before } = await checkOwnPassword(principal, current)
       const about = { email, names: [clientName] }
       const passwordHash = await hashNewPassword('/new_password', { chosen: newPassword, about })
       const ended = await write(principal, async (unit) => {
         unit.audit({ action: 'change_password', resourceType: 'user', resourceId: principal.userId })
-        return replacePassword(unit, principal.userId, passwordHash, principal.sessionId)
+        return replacePassword(unit, principal.userId, { passwordHash, before }, principal.sessionId)
       })
       await signOut.announce(ended)
     },

@@ -93,9 +93,17 @@ export async function findTokenOwner(db: Db, tokenHash: Buffer, purpose: Purpose
   return row && { userId: row.userId, email: row.email, names: [row.clientName] }
 }
 
-/** Every link of the user that is still waiting to be used. */
-export const deleteTokens = (db: Db, userId: string) =>
-  db.delete(oneTimeTokens).where(and(eq(oneTimeTokens.userId, userId), isNull(oneTimeTokens.usedAt)))
+/** Whatever of the user is still waiting to be used, of all purposes or of these. */
+export const deleteTokens = (db: Db, userId: string, purposes?: Purpose[]) =>
+  db
+    .delete(oneTimeTokens)
+    .where(
+      and(
+        eq(oneTimeTokens.userId, userId),
+        isNull(oneTimeTokens.usedAt),
+        purposes === undefined ? undefined : inArray(oneTimeTokens.purpose, purposes),
+      ),
+    )
 
 /** Ends the sign-ins of these people, and what they do as others where they are admins; all but one, if asked. Returns those that were alive. */
 export const endSessions = (db: Db, userIds: string[], except?: string): Promise<{ userId: string; sessionId: string }[]> =>

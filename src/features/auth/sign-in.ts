@@ -1,11 +1,11 @@
 import type { SignedIn } from '~/features/sign-ins/schema'
 import type { SignInService } from '~/features/sign-ins/service'
-import { type Credentials, findCredentials, findUser } from '~/features/users/queries'
+import { type Credentials, findCredentials, findUser, holdPassword } from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import type { Actor, UserPrincipal } from '~/platform/principal'
-import type { Write } from '~/platform/unit-of-work'
+import type { Unit, Write } from '~/platform/unit-of-work'
 import { deriveToken, hashToken, issueToken } from './one-time-token'
 import type { PasswordCheck } from './password-check'
 import { consumeToken, findTokenOwner } from './queries'
@@ -22,33 +22,50 @@ interface Deps {
   signIns: Pick<SignInService, 'start'>
 }
 
+type Within = (unit: Unit) => Promise<void>
+
+/** Somebody set another password, or hashed the same one anew, after it was checked: then it is checked again. */
+class PasswordReplaced extends Error {}
+
 /** How long the second step may follow the first. */
 const SECOND_STEP_SECONDS = 300
 
 /** Signing in: with a password, and with a code of the second factor where the user has one. */
 export function createSignIn({ db, write, linkKey, checkPassword, checkCode, signIns }: Deps) {
   /** The token of the second step is as good as the password was, and for nothing but a code. */
-  const askForCode = (actor: Actor, { id, clientId }: Credentials): Promise<DomainError> =>
-    write(actor, async ({ tx, audit }) => {
+  const askForCode = (actor: Actor, { id, clientId }: Credentials, within: Within): Promise<DomainError> =>
+    write(actor, async (unit) => {
+      const { tx, audit } = unit
       const token = await issueToken(tx, { key: linkKey, userId: id, purpose: 'second-factor', ttlSeconds: SECOND_STEP_SECONDS })
+      await within(unit)
       audit({ action: 'second_factor_asked', resourceType: 'user', resourceId: id, userId: id, clientId })
       const mfaToken = deriveToken(linkKey, token.id)
       return new DomainError('second-factor-required', 'A code of your second factor is needed.', { mfaToken })
     })
 
+  /**
+   * @throws DomainError `invalid-credentials`, `too-many-attempts`; and only after the right password `email-not-verified`, `account-inactive` and
+   * `second-factor-required`, with the token for `loginWithCode`
+   */
+  async function login(actor: Actor, email: string, password: string): Promise<SignedIn> {
+    const user = await findCredentials(db, { email })
+    const hash = await checkPassword(actor, email, user, password)
+    if (user === undefined || hash === undefined) throw new DomainError('invalid-credentials', 'Invalid email or password')
+    refuseUnready(user)
+    const within: Within = async ({ tx }) => {
+      if (!(await holdPassword(tx, user.id, hash))) throw new PasswordReplaced()
+    }
+    try {
+      if (user.hasSecondFactor) throw await askForCode(actor, user, within)
+      return await signIns.start(actor, user, { within })
+    } catch (error) {
+      if (error instanceof PasswordReplaced) return login(actor, email, password)
+      throw error
+    }
+  }
+
   return {
-    /**
-     * @throws DomainError `invalid-credentials`, `too-many-attempts`; and only after the right password `email-not-verified`, `account-inactive` and
-     * `second-factor-required`, with the token for `loginWithCode`
-     */
-    async login(actor: Actor, email: string, password: string): Promise<SignedIn> {
-      const user = await findCredentials(db, { email })
-      const right = await checkPassword(actor, email, user, password)
-      if (user === undefined || !right) throw new DomainError('invalid-credentials', 'Invalid email or password')
-      refuseUnready(user)
-      if (user.hasSecondFactor) throw await askForCode(actor, user)
-      return signIns.start(actor, user)
-    },
+    login,
 
     /** @throws DomainError `invalid-one-time-token`, `invalid-credentials` for a wrong code, `too-many-attempts` */
     async loginWithCode(actor: Actor, mfaToken: string, code: string): Promise<SignedIn> {

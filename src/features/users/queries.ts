@@ -99,11 +99,29 @@ export const listUserIds = async (db: Db, clientId: string): Promise<string[]> =
 export const markVerified = (db: Db, id: string) =>
   db.update(users).set({ emailVerified: true, isActive: true, updatedAt: sql`now()` }).where(eq(users.id, id))
 
-export const setPassword = (db: Db, id: string, passwordHash: string) =>
-  db
+/** Where the hash before is given, it has to be the stored one. False when it is not, and then nothing is set. */
+export async function setPassword(
+  db: Db,
+  id: string,
+  { passwordHash, before }: { passwordHash: string; before?: string },
+): Promise<boolean> {
+  const rows = await db
     .update(users)
     .set({ passwordHash, passwordIsInitial: false, passwordIsImported: false, passwordExpiresAt: null, updatedAt: sql`now()` })
-    .where(eq(users.id, id))
+    .where(and(eq(users.id, id), before === undefined ? undefined : eq(users.passwordHash, before)))
+    .returning({ id: users.id })
+  return rows.length === 1
+}
+
+/** Whether the user still has that password. Until the transaction ends nobody sets another. */
+export async function holdPassword(tx: Db, id: string, passwordHash: string): Promise<boolean> {
+  const rows = await tx
+    .select({ id: users.id })
+    .from(users)
+    .where(and(eq(users.id, id), eq(users.passwordHash, passwordHash)))
+    .for('share')
+  return rows.length === 1
+}
 
 /** The address was shown to be the user's. @throws a unique violation when somebody else has it */
 export async function setEmail(db: Db, id: string, email: string): Promise<User | undefined> {

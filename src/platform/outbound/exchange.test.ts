@@ -170,7 +170,7 @@ test('what is sent is what was asked for, plus our name; every call has a connec
     timeoutMs: 1000,
     maxBytes: 100,
   })
-  await server.guard.request({ url, headers: { 'idempotency-key': 'mine' }, idempotencyKey: 'k2', timeoutMs: 1000, maxBytes: 100 })
+  await server.guard.request({ url, headers: { 'Idempotency-KEY': 'mine' }, idempotencyKey: 'k2', timeoutMs: 1000, maxBytes: 100 })
   await server.guard.fetch(url, { method: 'PUT', body: new URLSearchParams({ a: 'b' }) }).then((answer) => answer.text())
   await server.guard.fetch(url, { method: 'POST' }).then((answer) => answer.text())
   const [post, get, put, empty] = server.seen

@@ -91,6 +91,7 @@ export const values: Row[] = [
         'no such path': '/%00',
         'query value': `${AGENTS}?folder_id=%00`,
         'query name': `${AGENTS}?%00=1`,
+        'query name that nobody reads': '/livez?%00=1',
         'audit filter': '/api/v1/admin/audit-logs?action=%00',
         'line break': '/api/v1/admin/audit-logs?action=a%0d%0ab',
       }
