@@ -236,6 +236,33 @@ test('an import is a form with a file, or JSON with a list, and says so', async 
   expect((await byJson({ agents: [], file: 'a text' })).status).toBe(422)
 })
 
+test('a text may have as many characters as the document says, of whatever kind, and no more', async () => {
+  const { call, clientId } = app.ada
+  const bodies: [path: string, body: Record<string, unknown>, field: string][] = [
+    ['/api/v1/agents/folders/', { client_id: clientId, name: 'Sales' }, 'name'],
+    ['/api/v1/agents/folders/', { client_id: clientId, name: 'Sales' }, 'description'],
+    ['/api/v1/agents/', { client_id: clientId, name: 'emoji', type: 'llm', model: 'demo/echo' }, 'goal'],
+    ['/api/v1/agents/apikeys/', { client_id: clientId, name: 'ours', provider: 'openai', key_value: 'sk-1' }, 'name'],
+    ['/api/v1/contacts/', { client_id: clientId }, 'name'],
+  ]
+  for (const [path, body, field] of bodies) {
+    const { maxLength } = document.paths[path].post.requestBody.content['application/json'].schema.properties[field]
+    const longest = await call('POST', path, { ...body, [field]: '🙂'.repeat(maxLength) })
+    expect([path, field, longest.status, longest.body[field]]).toEqual([path, field, 201, '🙂'.repeat(maxLength)])
+    const longer = await call('POST', path, { ...body, [field]: '🙂'.repeat(maxLength + 1) })
+    expect([path, longer.status, longer.body.errors]).toEqual([
+      path,
+      422,
+      [{ pointer: `/${field}`, code: 'length', message: expect.stringMatching(new RegExp(`length of .*${maxLength} characters`)) }],
+    ])
+  }
+  const noText = await call('POST', '/api/v1/agents/folders/', { client_id: clientId, name: 7, description: 7 })
+  expect(noText.body.errors).toEqual([
+    { pointer: '/name', code: 'invalid', message: 'Expected string' },
+    { pointer: '/description', code: 'invalid', message: 'Expected string' },
+  ])
+})
+
 test('a second factor that nobody has begun to set up cannot be confirmed, which the document tells', async () => {
   const { status } = await app.ada.call('POST', '/api/v1/auth/mfa/totp/confirm', { code: '123456' })
   expect(status).toBe(404)
