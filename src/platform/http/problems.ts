@@ -83,7 +83,8 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
   'validation-failed': {
     status: 422,
     title: 'Validation failed',
-    meaning: 'Something in the request breaks a rule. `errors` says what and where.',
+    meaning:
+      'Something in the request breaks a rule. `errors` says what and where. Besides what the schemas say: texts hold no control characters but tab and line breaks, and no half surrogates; bodies are nested 32 levels deep at most; no name is `__proto__` or `toString`.',
   },
   'url-not-allowed': {
     status: 422,
