@@ -117,5 +117,9 @@ describe('tools', () => {
     expect(await saved({ ...spec, endpoint: 'file:///etc/hostname' })).toEndWith('/url-not-allowed')
     expect(await saved({ ...spec, method: 7 })).toEndWith('/validation-failed')
     expect(await saved({ ...spec, headers: { 'content-length': '1' } })).toEndWith('/validation-failed')
+    const pointerOf = async (body: object) => (await app.admin.call('POST', '/api/v1/tools/', body)).body.errors[0].pointer
+    const tooLong = 'x'.repeat(129)
+    expect(await pointerOf({ ...tool, name: tooLong })).toBe('/name') // which an HTTP tool that has no other is called by
+    expect(await pointerOf({ ...tool, config_json: { ...spec, name: tooLong } })).toBe('/config_json/name')
   })
 })

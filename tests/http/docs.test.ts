@@ -66,7 +66,8 @@ test('the document is valid OpenAPI 3.1 and keeps the recommended rules', async 
   const config = await createConfig({ extends: ['recommended'], rules: NOT_OUR_RULES })
   const faults = await lintFromString({ source: JSON.stringify(document), absoluteRef: '/openapi.json', config })
   expect(faults.map(({ ruleId, message, location }) => `${ruleId} ${location[0]?.pointer} ${message}`)).toEqual([])
-  expect(document.openapi).toStartWith('3.1.')
+  // openapi-zod-client and whatever else reads with swagger-parser 10 knows no later ones.
+  expect(document.openapi).toBe('3.1.0')
 })
 
 test('title, version and address are the settings of this server', () => {
@@ -216,6 +217,56 @@ test('streams, numbers of a query and server-owned fields are shown as what they
   const change = paths['/api/v1/agents/{agent_id}'].put.requestBody.content
   expect(Object.keys(change)).toEqual(['application/json'])
   expect(change['application/json'].schema).toMatchObject({ properties: { id: { readOnly: true } }, additionalProperties: false })
+})
+
+test('an import is a form with a file, or JSON with a list, and says so', async () => {
+  const { content } = document.paths['/api/v1/agents/import'].post.requestBody
+  const shapes = Object.entries<{ schema: { properties: object; required: string[] } }>(content).map(([type, { schema }]) => [
+    type,
+    Object.keys(schema.properties),
+    schema.required,
+  ])
+  expect(shapes).toEqual([
+    ['multipart/form-data', ['file', 'folder_id'], ['file']],
+    ['application/json', ['agents', 'folder_id'], ['agents']],
+  ])
+  const { call, clientId } = app.ada
+  const byJson = (body: object) => call('POST', '/api/v1/agents/import', body, { 'x-client-id': clientId })
+  expect((await byJson({ folder_id: null })).status).toBe(400)
+  expect((await byJson({ agents: [], file: 'a text' })).status).toBe(422)
+})
+
+test('a text may have as many characters as the document says, of whatever kind, and no more', async () => {
+  const { call, clientId } = app.ada
+  const bodies: [path: string, body: Record<string, unknown>, field: string][] = [
+    ['/api/v1/agents/folders/', { client_id: clientId, name: 'Sales' }, 'name'],
+    ['/api/v1/agents/folders/', { client_id: clientId, name: 'Sales' }, 'description'],
+    ['/api/v1/agents/', { client_id: clientId, name: 'emoji', type: 'llm', model: 'demo/echo' }, 'goal'],
+    ['/api/v1/agents/apikeys/', { client_id: clientId, name: 'ours', provider: 'openai', key_value: 'sk-1' }, 'name'],
+    ['/api/v1/contacts/', { client_id: clientId }, 'name'],
+  ]
+  for (const [path, body, field] of bodies) {
+    const { maxLength } = document.paths[path].post.requestBody.content['application/json'].schema.properties[field]
+    const longest = await call('POST', path, { ...body, [field]: '🙂'.repeat(maxLength) })
+    expect([path, field, longest.status, longest.body[field]]).toEqual([path, field, 201, '🙂'.repeat(maxLength)])
+    const longer = await call('POST', path, { ...body, [field]: '🙂'.repeat(maxLength + 1) })
+    expect([path, longer.status, longer.body.errors]).toEqual([
+      path,
+      422,
+      [{ pointer: `/${field}`, code: 'length', message: expect.stringMatching(new RegExp(`length of .*${maxLength} characters`)) }],
+    ])
+  }
+  const noText = await call('POST', '/api/v1/agents/folders/', { client_id: clientId, name: 7, description: 7 })
+  expect(noText.body.errors).toEqual([
+    { pointer: '/name', code: 'invalid', message: 'Expected string' },
+    { pointer: '/description', code: 'invalid', message: 'Expected string' },
+  ])
+})
+
+test('a second factor that nobody has begun to set up cannot be confirmed, which the document tells', async () => {
+  const { status } = await app.ada.call('POST', '/api/v1/auth/mfa/totp/confirm', { code: '123456' })
+  expect(status).toBe(404)
+  expect(Object.keys(document.paths['/api/v1/auth/mfa/totp/confirm'].post.responses)).toContain('404')
 })
 
 test('a model stands once, and no keyword of ours is left', () => {

@@ -282,6 +282,8 @@ test('an Idempotency-Key makes two requests one run', async () => {
   const key = { 'idempotency-key': crypto.randomUUID() }
   const [first, second] = await Promise.all([1, 2].map(() => app.ada.call('POST', `/api/v1/chat/${id}/user-12`, { message: 'once' }, key)))
   expect([first?.body.response, second?.body.response]).toEqual(['Echo: once', 'Echo: once'])
+  const later = await app.ada.call('POST', `/api/v1/chat/${id}/user-12`, { message: 'once' }, key)
+  expect([second?.body, later.body]).toEqual([first?.body, first?.body])
   expect((await app.ada.call('GET', `/api/v1/sessions/user-12_${id}/messages`)).body).toHaveLength(2)
 })
 

@@ -1,9 +1,9 @@
 import { type Static, t } from 'elysia'
-import { choice, described, GivenId, Name, OptionalId, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, described, GivenId, Name, OptionalId, SOME_ID, Timestamp, text, Uuid } from '~/platform/http/schema'
 import { AGENT_TYPES } from './table'
 
 const Config = t.Record(t.String({ maxLength: 200 }), t.Unknown())
-const OptionalText = (maxLength: number) => t.Optional(t.Nullable(t.String({ maxLength })))
+const OptionalText = (maxLength: number) => t.Optional(t.Nullable(text({ maxLength })))
 
 export const AgentType = choice(AGENT_TYPES, {
   error: 'Invalid agent type. Must be: llm, sequential, parallel, loop, a2a, workflow or task',

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Timestamp, text, Uuid } from '~/platform/http/schema'
 import { APPROVAL_STATES } from './table'
 
 const Arguments = t.Record(t.String(), t.Unknown())
@@ -29,7 +29,7 @@ export type Approval = Static<typeof Approval>
 const decision = {
   decision: choice(['approve', 'reject'], { description: 'A rejection is told to the agent, which goes on without.' }),
   arguments: t.Optional(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { description: 'Approves with these instead.' })),
-  reason: t.Optional(t.String({ maxLength: 2000, description: 'Told to the agent.' })),
+  reason: t.Optional(text({ maxLength: 2000, description: 'Told to the agent.' })),
 }
 
 export const ApprovalDecision = t.Object(decision, { examples: [{ decision: 'approve' }] })
@@ -40,7 +40,7 @@ export const ApprovalQuery = t.Object({ ...PageQuery, state: t.Optional(choice(A
 export const RunApproval = t.Object(
   {
     ...decision,
-    step: t.Optional(t.String({ maxLength: 2000, description: 'Which step, where the run waits for several.' })),
+    step: t.Optional(text({ maxLength: 2000, description: 'Which step, where the run waits for several.' })),
   },
   { examples: [{ decision: 'approve' }] },
 )

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { Email, GivenPassword, Name, passwordOf } from '~/platform/http/schema'
+import { Email, GivenPassword, Name, passwordOf, text } from '~/platform/http/schema'
 
 /** Who signs up in the examples of the API document. */
 const ADA = { email: 'ada@example.com', password: 'correct horse battery' }
@@ -12,7 +12,7 @@ export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }
     Login: t.Object({ email: Email, password: GivenPassword }, { examples: [ADA] }),
     EmailOnly: t.Object({ email: Email }, { examples: [{ email: ADA.email }] }),
     Reset: t.Object(
-      { token: t.String({ minLength: 1, maxLength: 200 }), new_password: NewPassword },
+      { token: text({ minLength: 1, maxLength: 200 }), new_password: NewPassword },
       { examples: [{ token: LINK_CODE, new_password: ADA.password }] },
     ),
     Change: t.Object(
@@ -23,7 +23,7 @@ export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }
       { current_password: GivenPassword, new_email: Email },
       { examples: [{ current_password: ADA.password, new_email: 'ada.lovelace@example.com' }] },
     ),
-    Verification: t.Object({ token: t.String({ minLength: 1, maxLength: 200 }) }, { examples: [{ token: LINK_CODE }] }),
+    Verification: t.Object({ token: text({ minLength: 1, maxLength: 200 }) }, { examples: [{ token: LINK_CODE }] }),
   }
 }
 

@@ -1,13 +1,13 @@
 import { type Static, t } from 'elysia'
 import { SentFiles } from '~/features/files/schema'
 import { SessionEvent } from '~/features/sessions/event-view'
-import { Uuid } from '~/platform/http/schema'
+import { text, Uuid } from '~/platform/http/schema'
 
 export const ChatMessage = t.Object(
   {
-    message: t.String({ maxLength: 200_000 }),
-    agent_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
-    external_id: t.Optional(t.Nullable(t.String({ maxLength: 200, description: 'Ignored: the path says it.' }))),
+    message: text({ maxLength: 200_000 }),
+    agent_id: t.Optional(t.Nullable(text({ maxLength: 200, description: 'Ignored: the path says it.' }))),
+    external_id: t.Optional(t.Nullable(text({ maxLength: 200, description: 'Ignored: the path says it.' }))),
     files: t.Optional(t.Nullable(SentFiles)),
   },
   { examples: [{ message: 'What is new?' }] },

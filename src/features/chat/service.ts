@@ -71,7 +71,10 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
   }
 
   function answer(response: string, history: SessionEvent[]): ChatAnswer {
-    return { response, message_history: history, status: 'success', timestamp: new Date(clock.now()).toISOString() }
+    // Of the last event, so that a repeated request is answered the same.
+    const ended = history.at(-1)?.timestamp
+    const timestamp = new Date(ended === undefined ? clock.now() : Math.round(ended * 1000)).toISOString()
+    return { response, message_history: history, status: 'success', timestamp }
   }
 }
 

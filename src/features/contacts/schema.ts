@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { GivenId, SOME_ID, Uuid } from '~/platform/http/schema'
+import { GivenId, SOME_ID, text, Uuid } from '~/platform/http/schema'
 
 export const Contact = t.Object(
   {
@@ -24,7 +24,7 @@ export const NewContact = t.Object(
         }),
       ),
     ),
-    name: t.Optional(t.Nullable(t.String({ maxLength: 200 }))),
+    name: t.Optional(t.Nullable(text({ maxLength: 200 }))),
     meta: t.Optional(t.Nullable(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 200 }))),
   },
   { examples: [{ client_id: SOME_ID, ext_id: '+551199990000', name: 'Grace', meta: { source: 'whatsapp', tags: ['new'] } }] },

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { GivenId, Name, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
+import { GivenId, Name, SOME_ID, Timestamp, text, Uuid } from '~/platform/http/schema'
 
 export const Folder = t.Object(
   {
@@ -14,7 +14,7 @@ export const Folder = t.Object(
 )
 export type Folder = Static<typeof Folder>
 
-const Description = t.Optional(t.Nullable(t.String({ maxLength: 4000 })))
+const Description = t.Optional(t.Nullable(text({ maxLength: 4000 })))
 
 export const NewFolder = t.Object(
   { client_id: GivenId, name: Name, description: Description },

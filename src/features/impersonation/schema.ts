@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Timestamp, Uuid } from '~/platform/http/schema'
+import { Timestamp, text, Uuid } from '~/platform/http/schema'
 
 export const ImpersonationToken = t.Object(
   { access_token: t.String(), token_type: t.Literal('bearer'), expires_in: t.Integer({ description: 'Its life in seconds.' }) },
@@ -10,7 +10,7 @@ export type ImpersonationToken = Static<typeof ImpersonationToken>
 /** The web frontend sends no body at all. */
 export const Reason = t.Optional(
   t.Object(
-    { reason: t.Optional(t.Nullable(t.String({ maxLength: 500, description: 'Why, for the record: a ticket, say.' }))) },
+    { reason: t.Optional(t.Nullable(text({ maxLength: 500, description: 'Why, for the record: a ticket, say.' }))) },
     { examples: [{ reason: 'Ticket 4711' }] },
   ),
 )

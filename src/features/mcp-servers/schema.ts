@@ -1,18 +1,17 @@
 import { type Static, t } from 'elysia'
-import { choice, Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, Name, Timestamp, text, Uuid } from '~/platform/http/schema'
 
-const text = (maxLength: number) => t.String({ maxLength })
-const Texts = t.Array(text(2000), { maxItems: 50 })
-export const Environments = t.Record(t.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }), text(200), {
+const Texts = t.Array(text({ maxLength: 2000 }), { maxItems: 50 })
+export const Environments = t.Record(t.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }), text({ maxLength: 200 }), {
   maxProperties: 50,
   additionalProperties: false,
   error: 'Must map names of variables to texts such as env@@NAME',
 })
 
 const toolFields = {
-  id: t.String({ minLength: 1, maxLength: 200 }),
-  name: t.String({ minLength: 1, maxLength: 200 }),
-  description: text(20_000),
+  id: text({ minLength: 1, maxLength: 200 }),
+  name: text({ minLength: 1, maxLength: 200 }),
+  description: text({ maxLength: 20_000 }),
 }
 const CatalogueTool = t.Object(
   { ...toolFields, tags: Texts, examples: Texts, inputModes: Texts, outputModes: Texts },
@@ -60,7 +59,7 @@ export type McpServer = Static<typeof McpServer>
 export const NewMcpServer = t.Object(
   {
     name: Name,
-    description: t.Optional(t.Nullable(text(4000))),
+    description: t.Optional(t.Nullable(text({ maxLength: 4000 }))),
     config_type: t.Optional(ConfigType),
     config_json: t.Optional(ConfigJson),
     environments: t.Optional(Environments),

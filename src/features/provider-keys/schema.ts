@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, GivenId, Name, SOME_ID, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, GivenId, Name, SOME_ID, Timestamp, text, Uuid } from '~/platform/http/schema'
 
 export const ProviderKey = t.Object(
   {
@@ -16,8 +16,8 @@ export const ProviderKey = t.Object(
 )
 export type ProviderKey = Static<typeof ProviderKey>
 
-const Provider = t.String({ minLength: 1, maxLength: 100 })
-const KeyValue = t.String({ minLength: 1, maxLength: 4000 })
+const Provider = text({ minLength: 1, maxLength: 100 })
+const KeyValue = text({ minLength: 1, maxLength: 4000 })
 
 export const NewProviderKey = t.Object(
   { client_id: GivenId, name: Name, provider: Provider, key_value: KeyValue },

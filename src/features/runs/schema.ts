@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { SentFiles } from '~/features/files/schema'
 import { CursorQuery } from '~/platform/http/cursor'
-import { choice, PageQuery, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, PageQuery, Timestamp, text, Uuid } from '~/platform/http/schema'
 import { RUN_STATUSES } from './table'
 
 const Usage = t.Object(
@@ -76,7 +76,7 @@ export const RunQuery = t.Object({
 /** `retry` does the step again, `done` takes `result` for its outcome, `fail` gives the run up. */
 export const Reconciliation = t.Object(
   {
-    step: t.String({ maxLength: 2000 }),
+    step: text({ maxLength: 2000 }),
     decision: choice(['retry', 'done', 'fail']),
     result: t.Optional(t.Unknown()),
   },
@@ -86,7 +86,7 @@ export type Reconciliation = Static<typeof Reconciliation>
 
 export const NewRun = t.Object(
   {
-    message: t.String({ maxLength: 200_000 }),
+    message: text({ maxLength: 200_000 }),
     files: t.Optional(t.Nullable(SentFiles)),
     external_id: t.Optional(t.String({ maxLength: 128, description: 'Whose conversation it is; a new one without.' })),
     mode: t.Optional(

@@ -25,7 +25,7 @@ export const secondFactorRoutes = ({ secondFactors, session }: { secondFactors: 
     .post('/auth/mfa/totp/confirm', ({ principal, body }) => secondFactors.confirm(principal, body.code), {
       body: Confirmation,
       response: { 200: RecoveryCodes },
-      detail: { summary: 'Confirm the authenticator app with a code, and get recovery codes', responses: problemsOf(409) },
+      detail: { summary: 'Confirm the authenticator app with a code, and get recovery codes', responses: problemsOf(404, 409) },
     })
     .delete(
       '/auth/mfa/totp',

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { GivenPassword } from '~/platform/http/schema'
+import { GivenPassword, text } from '~/platform/http/schema'
 
 const Code = t.String({
   minLength: 6,
@@ -16,7 +16,7 @@ export const Proof = t.Object(
 )
 export const SecondStep = t.Object(
   {
-    mfa_token: t.String({
+    mfa_token: text({
       minLength: 1,
       maxLength: 200,
       description: 'From the `second-factor-required` that the password was answered with.',

@@ -1,9 +1,9 @@
 import { type Static, t } from 'elysia'
-import { Timestamp, Uuid } from '~/platform/http/schema'
+import { Timestamp, text, Uuid } from '~/platform/http/schema'
 
 export const Refresh = t.Object(
   {
-    refresh_token: t.String({ minLength: 1, maxLength: 4096, description: 'The newest one: each is good for one refresh.' }),
+    refresh_token: text({ minLength: 1, maxLength: 4096, description: 'The newest one: each is good for one refresh.' }),
   },
   { examples: [{ refresh_token: 'the refresh_token of the sign-in' }] },
 )

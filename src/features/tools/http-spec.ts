@@ -20,10 +20,11 @@ export function specOf({ name, description, config_json }: Named): HttpToolSpec 
 export function checkSpec(tool: Named, outbound: Outbound): void {
   if (tool.config_json.endpoint === undefined) return
   const spec = { method: 'GET', name: tool.name, description: tool.description, ...tool.config_json }
+  const ofTheEntry = (path: string) => ['/name', '/description'].includes(path) && !Object.hasOwn(tool.config_json, path.slice(1))
   const errors = [...compiled.Errors(spec)]
     .slice(0, 20)
-    .map(({ path, message }) => ({ pointer: `/config_json${path}`, code: 'invalid', message }))
-  if (errors.length > 0) throw new DomainError('validation-failed', `config_json: ${errors[0]?.message}`, { errors })
+    .map(({ path, message }) => ({ pointer: ofTheEntry(path) ? path : `/config_json${path}`, code: 'invalid', message }))
+  if (errors.length > 0) throw new DomainError('validation-failed', `${errors[0]?.pointer.slice(1)}: ${errors[0]?.message}`, { errors })
   checkField('/config_json/endpoint', () => checkHttpTool(spec as HttpToolSpec, outbound, '/config_json'))
 }
 

@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
-import { Name, Timestamp, Uuid } from '~/platform/http/schema'
+import { Name, Timestamp, text, Uuid } from '~/platform/http/schema'
 
-const Environments = t.Record(t.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }), t.String({ maxLength: 200 }), {
+const Environments = t.Record(t.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }), text({ maxLength: 200 }), {
   maxProperties: 50,
   additionalProperties: false,
   error: 'Must map names of variables to texts such as env@@NAME',
@@ -28,7 +28,7 @@ export type Tool = Static<typeof Tool>
 export const NewTool = t.Object(
   {
     name: Name,
-    description: t.Optional(t.Nullable(t.String({ maxLength: 4000 }))),
+    description: t.Optional(t.Nullable(text({ maxLength: 4000 }))),
     config_json: t.Optional(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 50 })),
     environments: t.Optional(Environments),
     id: t.Optional(t.Unknown({ readOnly: true })),

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, Timestamp, text, Uuid } from '~/platform/http/schema'
 import { EVENTS } from '~/platform/notification'
 import { WEBHOOK_STATES } from './table'
 
@@ -16,7 +16,7 @@ const Events = t.Array(choice(EVENTS), {
     '- `agent.changed`: `agent_id`, and `change`, which is `create`, `update` or `delete`',
   ].join('\n'),
 })
-const Description = t.Optional(t.Nullable(t.String({ maxLength: 500 })))
+const Description = t.Optional(t.Nullable(text({ maxLength: 500 })))
 
 export const NewWebhook = t.Object(
   { url: Url, events: Events, description: Description },

@@ -24,7 +24,7 @@ export async function parseForm(bytes: Uint8Array, contentType: string): Promise
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/
 
 function checked(name: string, text: string): string {
   if (CONTROL.test(text)) throw invalid(`/${name.slice(0, 40)}`, 'control-character', 'A text holds characters that are not allowed.')

@@ -62,7 +62,20 @@ test('a body as large as the limit is looked through without a stall, whatever i
 })
 
 test('texts and names hold no control characters and no half characters, in whatever spelling', () => {
-  for (const bad of ['\\u0000', '\\u0001', '\\b', '\\f', '\\u000b', '\\u001B', '\u007f', '\\u007F']) {
+  for (const bad of [
+    '\\u0000',
+    '\\u0001',
+    '\\b',
+    '\\f',
+    '\\u000b',
+    '\\u001B',
+    '\u007f',
+    '\\u007F',
+    '\u0085',
+    '\u009b',
+    '\\u0080',
+    '\\u009F',
+  ]) {
     expect(refusalOf(`{"a":["x${bad}"]}`)).toBe('validation-failed, /a/0 control-character')
     expect(refusalOf(`{"a":{"x${bad}":1}}`)).toBe('validation-failed, /a control-character')
   }

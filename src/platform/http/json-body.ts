@@ -134,12 +134,12 @@ const BRACKET = 0x5b
 const BRACE = 0x7b
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/
 /**
- * Without one of these in its text no value can be at fault: JSON has control characters and lone surrogates escaped, all but DEL.
+ * Without one of these in its text no value can be at fault: JSON has control characters and lone surrogates escaped, all but DEL and those behind it.
  * An escaped letter may be one of a reserved name.
  */
-const SUSPICIOUS = /\\(?:[bf]|u00[014-7]|u[dD][89a-fA-F])|\u007f|__proto__|constructor|toString/
+const SUSPICIOUS = /\\(?:[bf]|u00[014-9]|u[dD][89a-fA-F])|[\u007f-\u009f]|__proto__|constructor|toString/
 /** `toString` reaches nothing, but an object that has a text there breaks whoever puts it into a message; Elysia's own errors do. */
 const RESERVED = new Set(['__proto__', 'toString'])
 

@@ -1,9 +1,10 @@
-import type { TSchema } from '@sinclair/typebox'
+import { Kind, type TSchema } from '@sinclair/typebox'
 import { Value, type ValueError } from '@sinclair/typebox/value'
 import { Elysia, InvalidCookieSignature, NotFoundError, ParseError, type Static, t, ValidationError } from 'elysia'
 import { DomainError, type FieldError, type ProblemName } from '../errors'
 import { type Log, redactText } from '../log'
 import { newTraceId, originOf } from './origin'
+import { textFault } from './schema'
 
 /** The one place that knows which status and title a problem has. Each name has a page at /problems/{name}. */
 export const PROBLEMS: Record<ProblemName, { status: number; title: string; meaning: string }> = {
@@ -82,7 +83,8 @@ export const PROBLEMS: Record<ProblemName, { status: number; title: string; mean
   'validation-failed': {
     status: 422,
     title: 'Validation failed',
-    meaning: 'Something in the request breaks a rule. `errors` says what and where.',
+    meaning:
+      'Something in the request breaks a rule. `errors` says what and where. Besides what the schemas say: texts hold no control characters but tab and line breaks, and no half surrogates; bodies are nested 32 levels deep at most; no name is `__proto__` or `toString`.',
   },
   'url-not-allowed': {
     status: 422,
@@ -244,11 +246,12 @@ function refusedFields(error: ValidationError): DomainError {
 /** Path and rule alone, the first for each path: `value`, `found` and `summary` repeat what was sent, which may be a password. */
 export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldError[] {
   const errors: FieldError[] = []
-  for (const { path, message, schema } of withinNullable(faults)) {
+  for (const { path, message, schema, value } of withinNullable(faults)) {
     if (errors.length >= MAX_FIELD_ERRORS) break
     const pointer = `${place}${path}`.slice(0, MAX_POINTER)
     if (errors.some((known) => known.pointer === pointer)) continue
-    const text = typeof schema.error === 'string' ? schema.error : message
+    const said = schema[Kind] === 'Text' ? textFault(schema, value) : message
+    const text = typeof schema.error === 'string' ? schema.error : said
     errors.push({ pointer, code: codeOf(text), message: text })
   }
   return errors

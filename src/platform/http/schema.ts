@@ -23,14 +23,29 @@ export const OptionalId = t.Optional(t.Nullable(t.Union([GivenId, t.Literal('')]
 export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)
 
 export const Email = t.String({ format: 'email', maxLength: 254, error: 'Must be an email address of at most 254 characters' })
-/** Counted as people and JSON Schema do, by code points: four emoji are no eight characters, and a hundred are no two hundred. */
-export const passwordOf = (minLength: number, maxLength = 128) =>
-  t.Unsafe<string>({ error: `Must have ${minLength} to ${maxLength} characters`, [Kind]: 'Password', type: 'string', minLength, maxLength })
-TypeRegistry.Set('Password', ({ minLength, maxLength }: { minLength: number; maxLength: number }, value) => {
+
+interface Length {
+  minLength?: number
+  maxLength: number
+}
+/** Counted as people and JSON Schema do, by code points, where `t.String` counts UTF-16: four emoji are no eight characters, and a hundred are no two hundred. */
+export const text = (options: Length & { description?: string; error?: string }) =>
+  t.Unsafe<string>({ ...options, [Kind]: 'Text', type: 'string' })
+TypeRegistry.Set('Text', ({ minLength = 0, maxLength }: Length, value) => {
   if (typeof value !== 'string' || value.length > 2 * maxLength) return false
+  // A code point is one or two units of UTF-16, so most texts need not be counted.
+  if (value.length <= maxLength && value.length >= 2 * minLength) return true
   const length = [...value].length
   return length >= minLength && length <= maxLength
 })
+/** What is wrong with a value that is no such text. */
+export function textFault({ minLength = 0, maxLength }: TSchema, value: unknown): string {
+  if (typeof value !== 'string') return 'Expected string'
+  return `Expected a length of ${minLength === 0 ? 'at most' : `${minLength} to`} ${maxLength} characters`
+}
+
+export const passwordOf = (minLength: number, maxLength = 128) =>
+  text({ error: `Must have ${minLength} to ${maxLength} characters`, minLength, maxLength })
 /** A password that is only checked: any length that could ever have been set. */
 export const GivenPassword = passwordOf(1)
 /** A date on its way out; JSON makes it ISO 8601 with `Z`. */
@@ -62,7 +77,7 @@ TypeRegistry.Set('Base64', (_schema, value) => {
 export const described = <S extends TSchema>(schema: S) => t.Unsafe<Static<S>>({ ...schema, [Kind]: 'Described' })
 TypeRegistry.Set('Described', () => true)
 
-export const Name = t.String({ minLength: 1, maxLength: 200 })
+export const Name = text({ minLength: 1, maxLength: 200 })
 
 /** A file of a form, read as text: the API document shows a form in place of JSON. */
 export const FormFile = t.Unsafe<{ name: string; text: string }>({ [Kind]: 'FormFile', type: 'string', format: 'binary' })

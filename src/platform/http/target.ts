@@ -57,4 +57,4 @@ const refused = (pointer: string, message: string) =>
   new DomainError('validation-failed', message, { errors: [{ pointer, code: 'invalid', message }] })
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const hasControl = (text: string) => /[\u0000-\u001f\u007f]/.test(text)
+const hasControl = (text: string) => /[\u0000-\u001f\u007f-\u009f]/.test(text)

@@ -26,6 +26,22 @@ test.each(['password1234', 'Password1234', 'qwertyuiop', '1234567890', 'iloveyou
 )
 
 test.each([
+  'aaaaaaaa',
+  '88888888',
+  'AbAbAbAb',
+  '123123123',
+  '12341234',
+  'qwerqwerq',
+  '87654321',
+  '90123456',
+  'abcdefgh',
+  'lkjhgfdsa',
+  'qwertzui',
+])('PWD-14: %s is made as the common ones are', async (password) => {
+  expect(await codeOf(password)).toBe('/password password-compromised')
+})
+
+test.each([
   'My Evo-AI password',
   'evoai-evoai',
   'ACME robotics ltd 2026',
@@ -42,6 +58,9 @@ test.each([
   'acme makes fine anvils', // a name among other words
   'pass word with spaces 🙂',
   '        ',
+  '语语语语语语语语',
+  'abcd-wxyz',
+  'abcdeabcde',
   `${'🙂 '.repeat(21)}!`,
 ])('PWD-15: %s is accepted', async (password) => {
   expect(await codeOf(password)).toBe('accepted')

@@ -70,7 +70,7 @@ export const values: Row[] = [
       const { agent, client, routes, send } = await prepare(app)
       for (const [label, route] of Object.entries(routes)) {
         const texts = Object.keys(route.body).filter((name) => typeof route.body[name] === 'string')
-        for (const bad of ['\u0000', '\u0001', '\u001b', '\u007f', '\ud800', '\udc00']) {
+        for (const bad of ['\u0000', '\u0001', '\u001b', '\u007f', '\u0085', '\ud800', '\udc00']) {
           const inputs = Object.fromEntries(texts.map((name) => [name, { ...route.body, [name]: `${route.body[name]}${bad}` }]))
           const expected = Object.fromEntries(texts.map((name) => [name, `422 validation-failed /${name}`]))
           expect({ label, ...(await outcomes(inputs, (body) => refusal(send(route, body)))) }).toEqual({ label, ...expected })

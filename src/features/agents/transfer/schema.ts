@@ -26,7 +26,7 @@ export const Export = t.Object({ agents: t.Array(ExportedAgent) }, { title: 'Age
 export const ImportRequest = t.Object(
   {
     file: t.Optional(FormFile),
-    agents: t.Optional(t.Array(t.Unknown(), { maxItems: 500, description: 'Where the request is JSON, in place of a file.' })),
+    agents: t.Optional(t.Array(t.Unknown(), { maxItems: 500, description: 'In place of a file.' })),
     folder_id: t.Optional(t.Nullable(t.String({ maxLength: 100, description: 'The folder of agents that name none.' }))),
   },
   { examples: [{ agents: [{ name: 'guide', type: 'llm', model: 'demo/echo', instruction: 'Be kind.', config: {} }] }] },

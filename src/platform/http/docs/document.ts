@@ -9,7 +9,8 @@ import { problemComponents } from './responses'
 import { closed, mapOperationSchemas, mapResponseSchemas, mapValues, tidySchema } from './schemas'
 import { TAGS } from './tags'
 
-const OPENAPI_VERSION = '3.1.2'
+/** Not a later 3.1.x, which says the same and which some generators of clients refuse. */
+const OPENAPI_VERSION = '3.1.0'
 /** Elysia's methods that are no operations of OpenAPI, and the preflights. */
 const NOT_OPERATIONS = ['OPTIONS', 'ALL', 'WS']
 
@@ -76,11 +77,19 @@ function describePaths(plugin: AnyElysia, finish: (schema: Schema) => Schema): R
   return paths
 }
 
-/** Where there is a file, a form is taken too. */
-const bodyContent = (schema: Schema): Content =>
-  JSON.stringify(schema).includes('"format":"binary"')
-    ? { 'multipart/form-data': { schema }, 'application/json': { schema } }
-    : { 'application/json': { schema } }
+/** Where there is a file, a form with it is taken, or JSON with what stands in its place: a list, which no form has. */
+function bodyContent(schema: Schema): Content {
+  const fields = Object.entries((schema.properties ?? {}) as Record<string, Schema>)
+  const files = fields.flatMap(([name, { format }]) => (format === 'binary' ? [name] : []))
+  const lists = fields.flatMap(([name, { type }]) => (type === 'array' ? [name] : []))
+  if (files.length === 0) return { 'application/json': { schema } }
+  const having = (ours: string[], others: string[]): Schema => {
+    const properties = Object.fromEntries(fields.filter(([name]) => !others.includes(name)))
+    return { ...schema, properties, required: [...((schema.required as string[] | undefined) ?? []), ...ours] }
+  }
+  const { examples: _ofJson, ...form } = having(files, lists)
+  return { 'multipart/form-data': { schema: form }, 'application/json': { schema: having(lists, files) } }
+}
 
 function withClosedBody(operation: Operation): Operation {
   const { requestBody } = operation

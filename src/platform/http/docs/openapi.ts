@@ -1,4 +1,4 @@
-/** As much of OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.2) as is handled here. */
+/** As much of OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0) as is handled here. */
 export interface Schema {
   title?: string
   type?: string | string[]
