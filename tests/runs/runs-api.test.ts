@@ -199,7 +199,9 @@ test('what is refused, or decided too late, is told to the agent, and not done',
   })
   expect((await ended(refused.id)).result.response).toContain('too dear')
   const late = (await begin(id, { message: '/tool book {"seats": 2}' })).body
+  const [missed] = await pendingOf(late.id)
   await app.services.db.execute(`update approvals set expires_at = now() where run_id = '${late.id}'`)
+  expect((await app.ada.call('POST', `/api/v1/approvals/${missed.id}/decision`, { decision: 'approve' })).status).toBe(409)
   await app.services.db.execute(`update runs set wake_at = now() where id = '${late.id}'`)
   expect((await ended(late.id)).result.response).toContain('in time')
   expect((await app.ada.call('GET', `/api/v1/approvals/?run_id=${late.id}`)).body).toMatchObject([{ state: 'expired' }])

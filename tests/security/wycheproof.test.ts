@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, setSystemTime, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { compactVerify } from 'jose'
 import { createTokens, isCanonicalJws } from '~/platform/tokens'
@@ -58,6 +58,18 @@ test('JWT-06, JWT-08: a token whose good spelling has been verified and remember
   }
   expect(refused).toBeGreaterThan(5000)
   expect(await tokens.verify(token)).toMatchObject({ sub: userId })
+})
+
+test('JWT-03: a token that has been verified and remembered dies with its time all the same', async () => {
+  const [userId, sessionId, tokenId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()]
+  const token = await tokens.issue({ userId, sessionId, tokenId, isAdmin: false, clientId: null, maxSeconds: 60 })
+  expect(await tokens.verify(token)).toMatchObject({ sub: userId })
+  setSystemTime(Date.now() + 61_000)
+  try {
+    expect(await Promise.resolve(tokens.verify(token)).catch((error) => error.problem)).toBe('invalid-token')
+  } finally {
+    setSystemTime()
+  }
 })
 
 /** C2SP/wycheproof, `testvectors_v1/json_web_signature_test.json` (Apache-2.0); not part of this repository. */
