@@ -139,6 +139,17 @@ describe.skipIf(!found)('the docs page in a browser without internet', () => {
   )
 
   test(
+    'on a phone the page is as wide as the screen, also once there is an answer',
+    async () => {
+      const { page } = await openPage('/docs')
+      await page.setViewportSize({ width: 375, height: 812 })
+      expect((await tryOut(page, 'getRoot')).status).toBe('200')
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(375)
+    },
+    SLOW,
+  )
+
+  test(
     "Authorize takes an agent's own key, and that is enough to chat with it",
     async () => {
       const { clientId, call } = app.ada
