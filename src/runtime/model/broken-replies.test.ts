@@ -155,3 +155,19 @@ test('the real clock keeps the deadline too, and leaves no timer behind', async 
   const error = await failureOf(collect(client, requestOf({ model: openai.model, messages: hello, timeoutMs: 100 })))
   expect(error).toMatchObject({ problem: 'upstream-timeout', message: 'The model did not finish within 0.1 s.' })
 })
+
+test('token counts that cannot be true are brought to whole numbers that can be kept', async () => {
+  for (const model of [openai.model, 'openai-compatible/llama']) {
+    const usage = { prompt_tokens: 1.5, completion_tokens: 3e9, total_tokens: 3e9 }
+    const { client } = serve(() =>
+      sse(
+        openai.text('Hello'),
+        openai.end('stop'),
+        { id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [], usage },
+        '[DONE]',
+      ),
+    )
+    const { reply } = await collect(client, requestOf({ model, messages: hello }))
+    expect(reply.usage).toMatchObject({ inputTokens: 2, outputTokens: 10_000_000 })
+  }
+})

@@ -7,6 +7,8 @@ import type { FilePart, ModelDelta, ModelReply } from './types'
 
 /** Text, reasoning and tool arguments together, in UTF-16 units: far more than any model writes in one step. */
 const MAX_REPLY_LENGTH = 4_194_304
+/** No model reads or writes as much in one step; a run's sum of such counts still fits its column. */
+const MAX_TOKENS = 10_000_000
 /** Of pictures and the like, in base64. */
 const MAX_FILES_LENGTH = 33_554_432
 
@@ -134,13 +136,16 @@ function toReply(content: AssistantContent, { finishReason, usage }: Part<'finis
     text,
     toolCalls,
     usage: {
-      inputTokens: usage.inputTokens.total ?? 0,
-      outputTokens: usage.outputTokens.total ?? 0,
-      cachedInputTokens: usage.inputTokens.cacheRead ?? 0,
-      reasoningTokens: usage.outputTokens.reasoning ?? 0,
+      inputTokens: countOf(usage.inputTokens.total),
+      outputTokens: countOf(usage.outputTokens.total),
+      cachedInputTokens: countOf(usage.inputTokens.cacheRead),
+      reasoningTokens: countOf(usage.outputTokens.reasoning),
     },
     // Some servers end a tool call with a reason of their own.
     finishReason: toolCalls.length > 0 && finishReason.unified === 'other' ? 'tool-calls' : finishReason.unified,
     ...(providerState === undefined ? {} : { providerState }),
   }
 }
+
+/** The provider's word, where it can be one: a fraction, less than nothing or an absurd number would not fit the columns of the run. */
+const countOf = (tokens = 0): number => (Number.isFinite(tokens) ? Math.min(Math.max(Math.round(tokens), 0), MAX_TOKENS) : 0)
