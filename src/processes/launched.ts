@@ -25,10 +25,10 @@ const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
 const TUNING = { BUN_CONFIG_MAX_HTTP_REQUESTS: '4096', BUN_JSC_numberOfGCMarkers: '1' }
 
 /**
- * Garbage is collected once so many bytes were allocated, where it would be twice to three times as many: all answers wait while it is, and how long grows
+ * Garbage is collected once so many bytes were allocated, where it would be about twice as many: all answers wait while it is, and how long grows
  * with what has died.
  */
-const OFTEN_AND_BRIEF = { BUN_JSC_gcMaxHeapSize: String(20 * 1024 * 1024) }
+const OFTEN_AND_BRIEF = { BUN_JSC_gcMaxHeapSize: String(28 * 1024 * 1024) }
 
 /** Runs main.ts as a child, in our process group. It ends by itself when we vanish (child.ts). */
 export function launchChild({
