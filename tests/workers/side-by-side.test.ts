@@ -50,7 +50,8 @@ async function race(id: string, start: (signal: AbortSignal) => Promise<void>[])
     const isEachWaiting = async () => {
       const [row] = await locker`select count(distinct pid)::int as waiting from pg_locks join pg_stat_activity using (pid)
         where not granted and locktype in ('tuple', 'transactionid') and datname = current_database()`
-      return row?.waiting === WORKERS
+      // Of each worker, what reads the stream waits, and what looks for rows that are due may wait too.
+      return (row?.waiting ?? 0) >= WORKERS
     }
     await until(isEachWaiting)
   })
