@@ -109,7 +109,7 @@ async function cutOff(words: string, env: Record<string, string> = {}) {
     return rows.map(([, fields]) => JSON.parse(fields[1] ?? 'null'))
   }
   const stored = () => storedLog(services, id)
-  await until(async () => (await shown()).length > 10)
+  await until(async () => (await shown()).length > 10 && (await stored()).length > 1)
   const other = createServices(
     { ...own.config, redis: { ...own.config.redis, url: url.href } },
     { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 },
