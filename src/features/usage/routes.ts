@@ -38,7 +38,6 @@ export const usageRoutes = ({ usage, session }: { usage: UsageService; session: 
       { params: BudgetPath, detail: { summary: 'Lift a limit' } },
     )
 
-/** A session is named by more than a UUID, so its id is taken as it is written. */
 const budgetOf = ({ client_id, scope, scope_id }: typeof BudgetPath.static) => ({
   clientId: client_id,
   scope,
