@@ -73,11 +73,14 @@ const inList = (anyFolder: boolean, anyAgent: boolean) =>
     anyAgent ? undefined : eq(agents.id, sql.placeholder('agentId')),
   )
 
-const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFolder: boolean, anyAgent: boolean, fromStart: boolean) => {
+/** Where a page begins. At the start it says no OFFSET: PostgreSQL takes any for large, and sorts the list rather than read one page of the index. */
+type PageStart = 'start' | 'skip' | 'cursor'
+
+const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFolder: boolean, anyAgent: boolean, from: PageStart) => {
   const order = descending ? desc : asc
   const by = SORT_COLUMNS[sortBy]
-  const after = fromStart ? undefined : { at: sql.placeholder('at'), id: sql.placeholder('after') }
-  return db
+  const after = from === 'cursor' ? { at: sql.placeholder('at'), id: sql.placeholder('after') } : undefined
+  const page = db
     .select({
       ...view,
       total: db.$count(agents, inList(anyFolder, anyAgent)),
@@ -86,14 +89,13 @@ const pageOfAgents = builtOnce((db, sortBy: SortBy, descending: boolean, anyFold
     .from(agents)
     .where(and(inList(anyFolder, anyAgent), behind(after, { by, id: agents.id, descending })))
     .orderBy(order(by), order(agents.id))
-    .offset(sql.placeholder('skip'))
     .limit(sql.placeholder('limit'))
-    .prepare('')
+  return (from === 'skip' ? page.offset(sql.placeholder('skip')) : page).prepare('')
 })
 
 /** Each row with the `total` of the whole list: PostgreSQL counts once, and a question of its own would cost another round trip. */
 export const listAgents = (db: Db, clientId: string, { skip, limit, after, folderId, agentId, sortBy, descending }: Page & AgentFilter) =>
-  pageOfAgents(db, sortBy, descending, folderId === undefined, agentId === null, after === undefined).execute({
+  pageOfAgents(db, sortBy, descending, folderId === undefined, agentId === null, after ? 'cursor' : skip > 0 ? 'skip' : 'start').execute({
     clientId,
     folderId,
     agentId,
