@@ -1,9 +1,10 @@
 import { afterAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { Glob } from 'bun'
-import { is } from 'drizzle-orm'
-import { getTableConfig, type PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import { sql as drizzleSql, is } from 'drizzle-orm'
+import { getTableConfig, type PgColumn, PgDialect, PgTable } from 'drizzle-orm/pg-core'
 import postgres from 'postgres'
+import { isOpen } from '~/features/runs/table'
 import { services } from './support/services'
 
 /** What the migrations made, held against the Drizzle tables and against the rules that no column may forget. */
@@ -135,6 +136,27 @@ test("every client's rows are found by an index", () => {
   const slow = owned.filter((table) => !indexes.some((index) => index.table === table && index.columns[0] === 'client_id'))
   expect(slow).toEqual(['outbox']) // nobody asks for a client's: rows are taken by age and state
 })
+
+test('whether a session is busy is told by the runs that have not ended, however many have', async () => {
+  const { sql: busy } = new PgDialect().sqlToQuery(isOpen(drizzleSql`status`))
+  let plan = ''
+  await sql
+    .begin(async (tx) => {
+      await tx`set local session_replication_role = replica` // without sessions and agents to belong to
+      await tx`insert into runs (id, client_id, agent_id, session_id, status, input, trace_id, deadline_at)
+        select gen_random_uuid(), ${CLIENT}, ${CLIENT}, 'session-' || n % 10, 'succeeded', '{}', '', now() from generate_series(1, 2000) n`
+      await tx`analyze runs`
+      const lines = await tx.unsafe(`explain select 1 from runs where client_id = '${CLIENT}' and session_id = 'session-1' and ${busy}`)
+      plan = lines.map((line) => line['QUERY PLAN']).join('\n')
+      throw ROLLBACK
+    })
+    .catch((error: unknown) => {
+      if (error !== ROLLBACK) throw error
+    })
+  expect(plan).toContain('runs_open_idx')
+})
+const CLIENT = '0199c000-0000-7000-8000-000000000001'
+const ROLLBACK = new Error('nothing of it shall stay')
 
 test('defect 57: what an event did is JSON; bytes are hashes, sealed keys and the pieces of files', () => {
   expect(columns.filter(({ table, name }) => table === 'events' && name === 'actions').map(describeColumn)).toEqual([

@@ -1,3 +1,4 @@
+import { type SQL, sql } from 'drizzle-orm'
 import { bigint, jsonb, pgTable, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
 export const RUN_STATUSES = ['queued', 'running', 'waiting', 'needs_reconcile', 'succeeded', 'failed', 'cancelled'] as const
@@ -32,6 +33,9 @@ export const runs = pgTable('runs', {
   startedAt: timestamp('started_at', { withTimezone: true }),
   finishedAt: timestamp('finished_at', { withTimezone: true }),
 })
+
+/** Of a run that has not ended. Spelt as in the condition of `runs_open_idx`, by which PostgreSQL then finds it. */
+export const isOpen = (status: SQL) => sql`${status} in ('queued', 'running', 'waiting', 'needs_reconcile')`
 
 export const runSteps = pgTable(
   'run_steps',

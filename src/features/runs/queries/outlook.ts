@@ -5,7 +5,7 @@ import { sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent } from '~/runtime/types'
 import type { Spender } from '../budget-guard'
-import { runs } from '../table'
+import { isOpen, runs } from '../table'
 import { falling } from './budgets'
 
 /** How a session stands before a turn. */
@@ -38,7 +38,7 @@ const outlook = sqlOnce<Row>(() => {
       select now() as at,
         not exists (select 1 from ${budgets} b where ${falling({ clientId, agentId: sql.placeholder('agentId'), sessionId }, sql`b`)}) as "isFree",
         not exists (
-          select 1 from ${runs} where session_id = ${sessionId} and id <> ${run} and status in ('queued', 'running', 'waiting', 'needs_reconcile')
+          select 1 from ${runs} where client_id = ${clientId} and session_id = ${sessionId} and id <> ${run} and ${isOpen(sql`status`)}
         ) as "isIdle",
         (select count(*)::int from (
           select 1 from ${runs} where client_id = ${clientId} and status in ('queued', 'running') limit ${sql.placeholder('mostActive')}

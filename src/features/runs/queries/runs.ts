@@ -7,7 +7,7 @@ import { builtOnce, sqlOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
 import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
-import { type RunStatus, runs, type Waiting } from '../table'
+import { isOpen, type RunStatus, runs, type Waiting } from '../table'
 import { insertLog, logOf } from './events'
 import { jsonOrNull, jsonPlaceholder, type OwnedRun, ours, oursToBe, owned, ownedBy, restMs } from './owned'
 
@@ -32,9 +32,8 @@ export interface NewRun {
 const seconds = (value: number | Placeholder) => sql`make_interval(secs => ${value})`
 /** The session does nothing else, and nobody came before. */
 const ITS_TURN = sql`not exists (
-  select 1 from ${runs} other where other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
-  and (other.status in ('running', 'waiting', 'needs_reconcile')
-    or (other.status = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
+  select 1 from ${runs} other where other.client_id = ${runs.clientId} and other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
+  and ${isOpen(sql`other.status`)} and (other.status <> 'queued' or (other.created_at, other.id) < (${runs.createdAt}, ${runs.id}))
 )`
 
 const lockedSession = builtOnce((db) =>
@@ -57,7 +56,9 @@ export const upsertSession = (db: Db, session: Pick<NewRun, 'sessionId' | 'clien
 const newRun = builtOnce((db, isBackground: boolean) => {
   // Not by the names of columns: in what an insert returns Drizzle leaves out whose they are.
   const [client, agent, session] = [sql.placeholder('clientId'), sql.placeholder('agentId'), sql.placeholder('sessionId')]
-  const idle = sql`not exists (select 1 from ${runs} busy where busy.session_id = ${session} and busy.status in ('queued', 'running', 'waiting', 'needs_reconcile'))`
+  const idle = sql`not exists (
+    select 1 from ${runs} busy where busy.client_id = ${client} and busy.session_id = ${session} and ${isOpen(sql`busy.status`)}
+  )`
   const starts = isBackground ? sql`false` : idle
   return db
     .insert(runs)
