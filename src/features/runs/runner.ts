@@ -58,8 +58,8 @@ const END_IDLE_MS = 2000
 export function createRunner({ executor, redis, owner, leaseSeconds, recoverEveryMs, isEager, maxRecovered }: RunnerOptions): Runner {
   const { db, log, live, saveLog } = executor
   const running = new Map<string, { abort: AbortController; done: Promise<void>; leaseToken: number }>()
-  /** Ours, waiting for the session's earlier turns. */
-  const queued = new Set<string>()
+  /** Ours, waiting for the session's earlier turns: by id, in the order in which they came, with their sessions. */
+  const queued = new Map<string, string>()
   const ending = new Map<string, Promise<void>>()
   const handOver = new AbortController()
   let stopping = false
@@ -79,7 +79,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
       if (abort.signal.reason instanceof RunCancelled)
         endIdle(run.id).catch((error) => log.warn('a cancelled run waits still', { run_id: run.id, error }))
       void announce(redis, { session: run.sessionId }, log)
-      claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
+      claimNext(run.sessionId)
     })
     running.set(run.id, { abort, done: over, leaseToken: run.leaseToken })
   }
@@ -94,12 +94,20 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   }
 
   const claimQueued = async () => {
-    for (const id of queued) await claim(id)
+    for (const id of queued.keys()) await claim(id)
+  }
+
+  /** The session's next turn, if it is one of ours: the others' sessions are as busy as they were. */
+  const claimNext = (sessionId: string) => {
+    const claimFirst = async () => {
+      for (const [id, session] of queued) if (session === sessionId && (await claim(id))) return
+    }
+    claimFirst().catch((error) => log.warn('queued runs wait for the next tick', { error }))
   }
 
   /** Leases are renewed three times in their life; a run that is not ours any more is dropped. */
   const renew = async () => {
-    const ids = [...running.keys(), ...queued]
+    const ids = [...running.keys(), ...queued.keys()]
     if (ids.length === 0) return
     const held = new Map((await renewLeases(db, { ids, owner, leaseSeconds })).map((row) => [row.id, row]))
     for (const [id, { abort, leaseToken }] of running) {
@@ -107,7 +115,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
       if (row === undefined ? ids.includes(id) : row.leaseToken !== leaseToken) abort.abort(new RunTakenOver(id))
       else if (row?.cancelRequestedAt) abort.abort(new RunCancelled())
     }
-    for (const id of queued) {
+    for (const id of queued.keys()) {
       const row = held.get(id)
       if (row === undefined && ids.includes(id)) queued.delete(id)
       else if (row?.cancelRequestedAt) await endIdle(id)
@@ -160,8 +168,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
   const heard = (message: Control) => {
     if (message.cancel !== undefined) running.get(message.cancel)?.abort.abort(new RunCancelled())
     if (message.work && isEager) recover().catch((error) => log.warn('unattended runs wait for the next look', { error }))
-    if (message.session !== undefined && queued.size > 0)
-      claimQueued().catch((error) => log.warn('queued runs wait for the next tick', { error }))
+    if (message.session !== undefined) claimNext(message.session)
   }
 
   const subscriber = listen(redis, heard, log)
@@ -196,7 +203,7 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
     accept(run, status) {
       if (stopping) leave(run)
       else if (status === 'running') hold(execute(run))
-      else queued.add(run.id)
+      else queued.set(run.id, run.sessionId)
     },
     offer() {
       void announce(redis, { work: true }, log)
