@@ -89,6 +89,26 @@ export async function forgetWrites(databaseUrl: string, clientId: string): Promi
   }
 }
 
+/** Turns of former days, a hundred in a session, straight into the database: what is asked now must not read through them. */
+export async function seedEndedRuns(
+  databaseUrl: string,
+  { clientId, agentId, count }: { clientId: string; agentId: string; count: number },
+) {
+  const database = openDatabase(databaseUrl)
+  try {
+    await database.db.execute(sql`
+      insert into sessions (id, client_id, agent_id, external_id)
+      select 'former-' || n || '_' || ${agentId}::text, ${clientId}, ${agentId}, 'former-' || n from generate_series(1, ${count / 100}::int) n`)
+    await database.db.execute(sql`
+      insert into runs (id, client_id, agent_id, session_id, status, input, trace_id, deadline_at, created_at, started_at, finished_at)
+      select gen_random_uuid(), ${clientId}, ${agentId}, 'former-' || 1 + n % ${count / 100}::int || '_' || ${agentId}::text, 'succeeded', '{}', '', day, day, day, day
+      from generate_series(1, ${count}::int) n, lateral (select now() - n * interval '1 minute' as day) days`)
+    await database.db.execute(sql`vacuum analyze`)
+  } finally {
+    await database.close()
+  }
+}
+
 /** One session, with time for what takes long. */
 export const openDatabase = (url: string) =>
   createDatabase({

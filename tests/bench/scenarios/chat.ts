@@ -2,7 +2,7 @@ import { residentMb } from '../child'
 import type { Options } from '../options'
 import { type Finding, megabytes, ofRounds, round } from '../report'
 import { alternate, quantile, type Side } from '../rounds'
-import { defineAgent } from '../seed'
+import { defineAgent, seedEndedRuns } from '../seed'
 import type { Stage } from '../stage'
 import { askAgent, askProvider, readStream, type StreamedCall } from '../streamed-call'
 
@@ -13,6 +13,9 @@ interface Streams {
   agentId: string
 }
 
+/** Of the same client, in the database before. */
+const ENDED_RUNS = 100_000
+
 /** Milliseconds from sending the request to the first piece of text, of each call. */
 type FirstTokens = number[]
 
@@ -20,6 +23,8 @@ type FirstTokens = number[]
 export async function chat(stage: Stage, options: Options): Promise<Finding[]> {
   const { api, tokens, people } = stage
   const findings: Finding[] = []
+  const [former = ''] = stage.agentIds
+  await seedEndedRuns(stage.databaseUrl, { clientId: people.reader.clientId, agentId: former, count: ENDED_RUNS })
   for (const { count, pieces } of [
     { count: 50, pieces: 150 },
     { count: 1, pieces: 10 },
@@ -57,6 +62,7 @@ async function measure(stage: Stage, { rounds, seconds }: Options, streams: Stre
     notes: [
       `provider in a process of its own: first token after 100 ms, ${pieces} pieces, one every 20 ms; direct: fetch to it with as many streams`,
       'streams begin at random moments, and anew when they have ended; signed in, a session for each stream and round; no worker',
+      `among ${ENDED_RUNS} runs of the client that have ended`,
     ],
     rows: [rowOf('server', all.server, stage.api.pid), rowOf('direct', all.floor, stage.provider.pid)],
     verdicts: [
