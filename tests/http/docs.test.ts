@@ -164,6 +164,22 @@ test('a body that may be left out says so, and is checked where it is sent', asy
   }
 })
 
+test('a body that is not read may be anything, and a request of JSON-RPC has its types', async () => {
+  const schemaOf = (path: string) => document.paths[path].post.requestBody.content['application/json'].schema
+  expect(schemaOf('/api/v1/agents/{agent_id}/share')).toEqual({ description: 'Not read.' })
+  const { call, clientId } = app.ada
+  const agent = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'shared', type: 'llm', model: 'demo/echo', config: {} })
+  for (const body of [undefined, {}, [], 'text'])
+    expect((await call('POST', `/api/v1/agents/${agent.body.id}/share`, body, { 'x-client-id': clientId })).status).toBe(200)
+
+  expect(document.components.schemas.A2aRequest.properties).toMatchObject({
+    jsonrpc: { type: 'string', const: '2.0' },
+    id: { type: ['string', 'integer', 'null'] },
+    method: { type: 'string' },
+    params: { type: 'object' },
+  })
+})
+
 test('the examples of the main job work as they stand, once they name the own client', async () => {
   const exampleOf = (path: string) => document.paths[path].post.requestBody.content['application/json'].schema.examples[0]
   const { call, clientId } = app.ada
