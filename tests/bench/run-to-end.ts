@@ -28,7 +28,8 @@ export async function runToEnd<O>(
   process.exit()
 }
 
-function readOrExit<O>(readArguments: () => O, usage: string): O {
+/** Ends the process with 2 where the arguments are not understood. */
+export function readOrExit<O>(readArguments: () => O, usage: string): O {
   try {
     return readArguments()
   } catch (error) {

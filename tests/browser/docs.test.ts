@@ -175,6 +175,24 @@ describe.skipIf(!found)('the docs page in a browser without internet', () => {
   )
 
   test(
+    'a file is imported with nothing else filled in than what is demanded',
+    async () => {
+      const { page, complaints } = await openPage('/docs')
+      await authorize(page, '#auth-bearer-value', app.ada.token)
+      const agents = [{ name: 'uploaded', type: 'llm', model: 'demo/echo', config: {} }]
+      const { status, body } = await tryOut(page, 'postAgentsImport', async (operation) => {
+        await operation.locator('[data-param-name="x-client-id"] input').fill(app.ada.clientId)
+        const buffer = Buffer.from(JSON.stringify({ agents }))
+        await operation.locator('input[type=file]').setInputFiles({ name: 'agents.json', mimeType: 'application/json', buffer })
+      })
+      expect(status).toBe('201')
+      expect(JSON.parse(body)).toMatchObject([{ name: 'uploaded', folder_id: null }])
+      expect(complaints).toEqual(nothingWrong)
+    },
+    SLOW,
+  )
+
+  test(
     '/redoc shows the operations too',
     async () => {
       const { page, complaints } = await openPage('/redoc')

@@ -1,6 +1,8 @@
 import { sql } from 'drizzle-orm'
 import { verifyChain } from '~/features/audit/verify'
-import { createBlows, pick, printTable, readArguments, setStage } from './stage'
+import { readOrExit } from '../bench/run-to-end'
+import { readDrill } from './arguments'
+import { createBlows, pick, printTable, setStage } from './stage'
 
 export interface AuditDrill {
   entries: number
@@ -111,11 +113,12 @@ export const printAuditDrill = ({
   ])
 
 if (import.meta.main) {
-  const given = readArguments(process.argv.slice(2))
+  const known = { modes: [], counted: 'entries' }
+  const { count = 100_000 } = readOrExit(() => readDrill(process.argv.slice(2), known), 'bun run drill:audit [--entries n]')
   const { withDatabase } = await import('./database')
   await withDatabase(async (databaseUrl) => {
     const log = (line: string) => process.stderr.write(`${line}\n`)
-    const drill = await runAuditDrill({ databaseUrl, entries: Number(given.entries ?? 100_000), log })
+    const drill = await runAuditDrill({ databaseUrl, entries: count, log })
     printAuditDrill(drill)
     if (!drill.passed) process.exitCode = 1
   })

@@ -3,8 +3,10 @@ import { sql } from 'drizzle-orm'
 import { createMailEventService } from '~/features/mail/event-service'
 import { systemClock } from '~/platform/clock'
 import { silentLog } from '~/platform/log'
+import { readOrExit } from '../bench/run-to-end'
+import { readDrill } from './arguments'
 import { type Sink, startSink } from './sink'
-import { createBlows, pick, printTable, readArguments, type Stage, setStage } from './stage'
+import { createBlows, pick, printTable, type Stage, setStage } from './stage'
 
 export const MODES = ['events', 'blind', 'loss', 'no-sweeper'] as const
 /**
@@ -256,16 +258,19 @@ export function printMailDrill(drill: MailDrill) {
 }
 
 if (import.meta.main) {
-  const given = readArguments(process.argv.slice(2))
-  if (given.mode === 'flood') await flood(Number(given.mails ?? 100_000))
-  else await kill(given.mode?.split(',') ?? MODES, Number(given.mails ?? 10_000))
+  const usage = `bun run drill:mail [--mode ${MODES.join(',')}] [--mails n]\nbun run drill:mail --mode flood [--mails n]`
+  const known = { modes: [...MODES, 'flood'], counted: 'mails' } as const
+  const { modes: asked, count } = readOrExit(() => readDrill(process.argv.slice(2), known), usage)
+  const killing = MODES.filter((mode) => asked?.includes(mode) ?? true)
+  if (killing.length > 0) await kill(killing, count ?? 10_000)
+  if (asked?.includes('flood')) await flood(count ?? 100_000)
   process.exit()
 }
 
-async function kill(chosen: readonly string[], mails: number) {
+async function kill(modes: readonly Mode[], mails: number) {
   const { withDatabase } = await import('./database')
   await withDatabase(async (databaseUrl) => {
-    for (const mode of MODES.filter((mode) => chosen.includes(mode))) {
+    for (const mode of modes) {
       const drill = await runMailDrill({ databaseUrl, mode, mails, log: (line) => process.stderr.write(`${mode}: ${line}\n`) })
       printMailDrill(drill)
       if (!drill.passed) process.exitCode = 1

@@ -121,18 +121,3 @@ export function printTable(title: string, rows: [string, string | number][]) {
   const width = Math.max(...rows.map(([name]) => name.length))
   process.stdout.write(`\n${title}\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n')}\n`)
 }
-
-/** `--name value` and `--flag` of the command line. */
-export function readArguments(args: string[]): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (let at = 0; at < args.length; at++) {
-    const name = args[at]?.replace(/^--/, '') ?? ''
-    const value = args[at + 1]
-    if (value === undefined || value.startsWith('--')) found[name] = 'true'
-    else {
-      found[name] = value
-      at += 1
-    }
-  }
-  return found
-}

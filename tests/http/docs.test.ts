@@ -143,6 +143,43 @@ test('every request body has an example, which its schema takes', () => {
   }
 })
 
+test('a body that may be left out says so, and is checked where it is sent', async () => {
+  const names = documented().flatMap(({ name, operation }) => (operation.requestBody?.required === false ? [name] : []))
+  expect(names).toEqual([
+    'POST /api/v1/clients/:client_id/machine-keys/:machine_key_id/rotate',
+    'POST /api/v1/clients/:client_id/impersonate',
+    'POST /api/v1/agents/:agent_id/share',
+    'PUT /api/v1/agents/:agent_id/folder',
+  ])
+  const { call, clientId } = app.ada
+  const keys = `/api/v1/clients/${clientId}/machine-keys`
+  const { id } = (await call('POST', keys, { name: 'a program', scopes: ['agents:read'] })).body
+  for (const [caller, path] of [
+    [call, `${keys}/${id}/rotate`],
+    [app.admin.call, `/api/v1/clients/${clientId}/impersonate`],
+  ] as const) {
+    for (const body of [undefined, {}]) expect((await caller('POST', path, body)).status).toBe(200)
+    for (const body of [[], 'text', 7, { unknown: 1 }, { overlap_seconds: '1', reason: 1 }])
+      expect((await caller('POST', path, body)).body).toMatchObject({ status: 422, type: expect.stringContaining('validation-failed') })
+  }
+})
+
+test('a body that is not read may be anything, and a request of JSON-RPC has its types', async () => {
+  const schemaOf = (path: string) => document.paths[path].post.requestBody.content['application/json'].schema
+  expect(schemaOf('/api/v1/agents/{agent_id}/share')).toEqual({ description: 'Not read.' })
+  const { call, clientId } = app.ada
+  const agent = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'shared', type: 'llm', model: 'demo/echo', config: {} })
+  for (const body of [undefined, {}, [], 'text'])
+    expect((await call('POST', `/api/v1/agents/${agent.body.id}/share`, body, { 'x-client-id': clientId })).status).toBe(200)
+
+  expect(document.components.schemas.A2aRequest.properties).toMatchObject({
+    jsonrpc: { type: 'string', const: '2.0' },
+    id: { type: ['string', 'integer', 'null'] },
+    method: { type: 'string' },
+    params: { type: 'object' },
+  })
+})
+
 test('the examples of the main job work as they stand, once they name the own client', async () => {
   const exampleOf = (path: string) => document.paths[path].post.requestBody.content['application/json'].schema.examples[0]
   const { call, clientId } = app.ada

@@ -230,11 +230,20 @@ test('0.3: what its clients take for a stream is one, also when it only says no;
     ])
   }
   const { id: taskId } = (await (await connect('0.3')).sendMessage(request('done'))) as Task
-  const set = await post('tasks/pushNotificationConfig/set', { taskId, pushNotificationConfig: { url: 'https://93.184.216.34/hook' } }, {})
-  expect(((await set.json()) as { result: unknown }).result).toMatchObject({
-    taskId,
-    pushNotificationConfig: { id: 'default', url: 'https://93.184.216.34/hook' },
-  })
+  const authentication = { schemes: ['Bearer'], credentials: 'sEcret' }
+  const pushNotificationConfig = { url: 'https://93.184.216.34/hook', authentication }
+  for (const [method, params] of [
+    ['tasks/pushNotificationConfig/set', { taskId, pushNotificationConfig }],
+    ['tasks/pushNotificationConfig/get', { taskId }],
+    ['tasks/pushNotificationConfig/get', { id: taskId }],
+  ] as const) {
+    const answer = await (await post(method, params, {})).text()
+    expect(JSON.parse(answer).result).toMatchObject({
+      taskId,
+      pushNotificationConfig: { id: 'default', url: 'https://93.184.216.34/hook', authentication: { schemes: ['Bearer'] } },
+    })
+    expect(answer).not.toContain('sEcret')
+  }
 })
 
 test('a request without params is one with none, and one without an id that it needs has invalid params', async () => {

@@ -148,3 +148,17 @@ test('every request but a preflight leaves one line, with the status that was se
     expect(requestLines[0]).toMatchObject({ address: '127.0.0.1', ms: expect.any(Number) })
   }
 })
+
+test('a WebSocket is logged as what it was answered: the upgrade, or the refusal', async () => {
+  const path = `/api/v1/chat/ws/${crypto.randomUUID()}/logged`
+  expect((await app.stranger('GET', path)).status).toBe(400)
+  const { socket, closed } = await openChat(`${app.url}${path}`)
+  socket.close()
+  await closed
+  const statuses = app
+    .logged()
+    .split('\n')
+    .filter((line) => line.includes(`"path":"${path}"`))
+    .map((line) => JSON.parse(line).status)
+  expect(statuses).toEqual([400, 101])
+})

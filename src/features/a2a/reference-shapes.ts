@@ -106,7 +106,7 @@ export function readPush({
     url,
     token: config.token || undefined,
     headers: authentication === undefined ? {} : headersOf(authentication),
-    shown: authentication === undefined ? {} : { type: authentication.type ?? authentication.schemes?.[0] ?? 'none' },
+    shown: authentication === undefined ? {} : { scheme: authentication.type ?? authentication.schemes?.[0] ?? 'none' },
   }
 }
 
@@ -131,7 +131,12 @@ function apiKeyOf(credentials: string): Record<string, string> {
   throw refused('The credentials of the webhook need a name and a value.')
 }
 
-export const showPush = ({ id, url, shown }: PushTarget) => ({ id, url, ...(shown.type === undefined ? {} : { authentication: shown }) })
+/** Of the authentication its scheme alone, in the reference's word and in the one that clients of 0.3 demand. */
+export const showPush = ({ id, url, shown: { scheme } }: PushTarget) => ({
+  id,
+  url,
+  ...(scheme === undefined ? {} : { authentication: { type: scheme, schemes: [scheme] } }),
+})
 
 export const referencePart = ({ text, inline_data }: Part): Record<string, unknown> =>
   inline_data === undefined

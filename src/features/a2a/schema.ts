@@ -5,13 +5,16 @@ import { SentFiles } from '~/features/files/schema'
 import { DomainError } from '~/platform/errors'
 import { SOME_ID } from '~/platform/http/schema'
 
-/** The methods read their own parameters: they differ by dialect, and their errors are the protocol's. */
+/**
+ * The methods read their own parameters: they differ by dialect, and their errors are the protocol's. So is that of a request which is none: the types
+ * stand here for the API document, and rpc-call.ts demands them.
+ */
 export const RpcRequest = t.Object(
   {
-    jsonrpc: t.Optional(t.Unknown()),
-    id: t.Optional(t.Unknown()),
-    method: t.Optional(t.Unknown()),
-    params: t.Optional(t.Unknown()),
+    jsonrpc: t.Optional(t.Unknown({ type: 'string', const: '2.0' })),
+    id: t.Optional(t.Unknown({ type: ['string', 'integer', 'null'] })),
+    method: t.Optional(t.Unknown({ type: 'string' })),
+    params: t.Optional(t.Unknown({ type: 'object', additionalProperties: true })),
   },
   {
     title: 'A2aRequest',

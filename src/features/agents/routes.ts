@@ -108,7 +108,7 @@ export const agentRoutes = ({ agents, folders, session }: { agents: AgentService
         headers: ClientHeader,
         params: Params,
         query: t.Object({ folder_id: t.Optional(t.Union([Uuid, t.Literal('')])) }),
-        body: t.Optional(t.Nullable(t.Record(t.String(), t.Unknown(), { description: 'Not read.' }))),
+        body: t.Unknown({ description: 'Not read.' }),
         response: { 200: Agent },
         detail: { summary: 'Move an agent into a folder; without `folder_id` out of any' },
       },

@@ -88,7 +88,7 @@ const SocketQuery = t.Object({
 export const chatSocketRoutes = ({ sockets }: { sockets: ChatSockets }) =>
   new Elysia({ prefix: '/chat', tags: ['chat'] }).get(
     '/ws/:agent_id/:external_id',
-    ({ request, server, params, query }) => {
+    ({ request, server, params, query, set }) => {
       if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
         throw new DomainError('malformed-request', 'This is a WebSocket: ask for an upgrade.', { headers: { upgrade: 'websocket' } })
       const data = sockets.admit({
@@ -99,7 +99,11 @@ export const chatSocketRoutes = ({ sockets }: { sockets: ChatSockets }) =>
         deltas: query.deltas === 'true',
         onDisconnect: query.on_disconnect ?? 'continue',
       })
-      if (server?.upgrade(request, { data })) return
+      if (server?.upgrade(request, { data })) {
+        // Bun has answered; this is what the log and the figures tell.
+        set.status = 101
+        return
+      }
       data.close()
       throw new DomainError('malformed-request', 'The upgrade to a WebSocket failed.')
     },

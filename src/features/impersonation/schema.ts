@@ -7,8 +7,8 @@ export const ImpersonationToken = t.Object(
 )
 export type ImpersonationToken = Static<typeof ImpersonationToken>
 
-/** The web frontend sends no body at all. */
-export const Reason = t.Optional(
+/** The web frontend sends no body at all: it is null then. Of an optional one Elysia checks only objects, and takes whatever else for none. */
+export const Reason = t.Nullable(
   t.Object(
     { reason: t.Optional(t.Nullable(text({ maxLength: 500, description: 'Why, for the record: a ticket, say.' }))) },
     { examples: [{ reason: 'Ticket 4711' }] },

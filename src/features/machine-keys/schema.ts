@@ -16,8 +16,8 @@ export const NewMachineKey = t.Object(
 )
 export type NewMachineKey = Static<typeof NewMachineKey>
 
-/** The body may be left out. */
-export const Rotation = t.Optional(
+/** The body may be left out: it is null then. */
+export const Rotation = t.Nullable(
   t.Object(
     {
       overlap_seconds: t.Optional(

@@ -20,7 +20,7 @@ export const agentSharingRoutes = ({ sharing, session }: { sharing: AgentSharing
       {
         headers: ClientHeader,
         params: Params,
-        body: t.Optional(t.Nullable(t.Record(t.String(), t.Unknown(), { description: 'Not read.' }))),
+        body: t.Unknown({ description: 'Not read.' }),
         response: { 200: t.Object({ api_key: t.String() }, { title: 'ShareKey' }) },
         detail: {
           summary: 'Share an agent: a key that opens its chat and nothing else, the same one until it is taken back',

@@ -27,7 +27,8 @@ export const ImportRequest = t.Object(
   {
     file: t.Optional(FormFile),
     agents: t.Optional(t.Array(t.Unknown(), { maxItems: 500, description: 'In place of a file.' })),
-    folder_id: t.Optional(t.Nullable(t.String({ maxLength: 100, description: 'The folder of agents that name none.' }))),
+    // With an example, lest the page of the API docs writes the word "string" into the form.
+    folder_id: t.Optional(t.Nullable(t.String({ maxLength: 100, description: 'The folder of agents that name none.', examples: [''] }))),
   },
   { examples: [{ agents: [{ name: 'guide', type: 'llm', model: 'demo/echo', instruction: 'Be kind.', config: {} }] }] },
 )

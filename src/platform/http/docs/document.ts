@@ -1,5 +1,7 @@
 // The generator alone: the plugin's front door takes 20 ms to load, for pages that we do not use.
 import { toOpenAPISchema, unwrapSchema } from '@elysiajs/openapi/openapi'
+import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import type { AnyElysia, InternalRoute } from 'elysia'
 import { createModels } from './models'
 import type { Content, Operation, PathItem, Schema } from './openapi'
@@ -70,7 +72,9 @@ function describePaths(plugin: AnyElysia, finish: (schema: Schema) => Schema): R
     const detail = plain<Detail>(hooks.detail ?? {})
     // The plugin announces forms too, or no body at all once an app has a parser of its own; http/json-body.ts takes JSON alone.
     const schema = unwrapSchema(hooks.body, undefined, 'input', OPENAPI_VERSION)
-    const body = schema && bodyContent(plain<Schema>(schema))
+    const content = schema && bodyContent(plain<Schema>(schema))
+    // Where none was sent, it is null (http/json-body.ts).
+    const body = content && { required: !Value.Check(hooks.body as TSchema, null), content }
     const operation = mapOperationSchemas(completeOperation(draft, { method, path, detail, body }), finish)
     paths[name] = { ...paths[name], [method.toLowerCase()]: withClosedBody(operation) }
   }

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { Content, Operation, Parameter, Reference, Response } from './openapi'
+import type { Operation, Parameter, Reference, Response } from './openapi'
 import { isReference } from './openapi'
 import { explained, idempotencyKey } from './parameters'
 import { otherProblems, problemsOf } from './responses'
@@ -16,7 +16,7 @@ export interface Detail {
 /** Adds to the plugin's operation what follows from the route's inputs and security, so that no route has to repeat it. */
 export function completeOperation(
   operation: Operation,
-  { method, path, detail, body }: { method: string; path: string; detail: Detail; body: Content | undefined },
+  { method, path, detail, body }: { method: string; path: string; detail: Detail; body: Operation['requestBody'] },
 ): Operation {
   const parameters = allParameters(operation, detail).map(explained)
   const facts = {
@@ -39,7 +39,7 @@ export function completeOperation(
     operationId: detail.operationId ?? operationId(method, path),
     ...rest,
     ...(parameters.length > 0 && { parameters }),
-    ...(body && { requestBody: { required: true, content: body } }),
+    ...(body && { requestBody: body }),
     responses: { ...problemsOf(...given), ...otherProblems, ...ownResponses(operation, detail) },
   }
 }
