@@ -193,6 +193,16 @@ test('defect 18: a node that takes too long ends the workflow, which says so', a
   )
 })
 
+test('a node may be given more time than a timer can hold', async () => {
+  const patient = member('patient', async function* (context) {
+    await Bun.sleep(20)
+    context.signal.throwIfAborted()
+    yield context.event({ author: 'patient', content: { role: 'model', parts: [{ text: 'done' }] } })
+  })
+  const agent = workflow([agentNode('n', 'patient', { timeout: 30 * 86_400 })], [], { agents: { patient } })
+  expect(await said(agent)).toEqual(['workflow-node:n: done'])
+})
+
 test('an agent that fails is told of, and fails the run', async () => {
   const broken = member('broken', async function* () {
     yield* []
