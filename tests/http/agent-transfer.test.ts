@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
 import { startApp, type TestApp } from '../support/start-app'
 
 let app: TestApp
@@ -191,4 +192,17 @@ test('the export of one agent has all that it leads to, the agent first', async 
   expect(body.agents.map(({ name }: Json) => name)).toEqual(['root', 'middle', 'leaf'])
   expect(headers.get('content-disposition')).toContain('agents.json')
   expect((await upload(app.bob, body)).status).toBe(201)
+})
+
+test('an agent that has come to lead to more than five hundred is not exported in part', async () => {
+  const root = await make({ name: 'root-of-many' })
+  // One by one such a tree is refused; it grows when the agents below get more of their own.
+  await app.services.db.execute(sql`
+    with many as (
+      insert into agents (id, client_id, name, type, key_hash, encrypted_key)
+      select gen_random_uuid(), ${app.ada.clientId}, 'one-of-many', 'llm', decode(md5(n::text), 'hex'), 'x' from generate_series(1, 501) n returning id
+    )
+    update agents set config = jsonb_build_object('agent_tools', (select jsonb_agg(id) from many)) where id = ${root.id}`)
+  const { status, body } = await app.ada.call('GET', `/api/v1/agents/${root.id}/export`)
+  expect([status, body.errors]).toMatchObject([422, [{ pointer: '/path/agent_id', code: 'limit' }]])
 })

@@ -15,7 +15,7 @@ export interface FoundReferences {
 
 const uuids = (ids: string[]) => sql`${bareArray(ids)}::uuid[]`
 
-/** What exists of the ids in question, in one statement: agents with all that they lead to, and entries of the catalogues. */
+/** What exists of the ids in question, in one statement: agents with all that they lead to, as far as one more than `MAX_REACHED`, and entries of the catalogues. */
 export async function findReferences(
   db: Db,
   clientId: string,
