@@ -76,7 +76,35 @@ test('a contact is made, found, replaced as a whole and deleted; its external id
   expect(list.body).toEqual([created.body])
   expect((await call('PUT', path, { client_id: clientId, name: 'Hopper' })).body).toMatchObject({ ext_id: null, name: 'Hopper', meta: {} })
   expect((await call('PUT', path, { ...other, name: 'Hopper' })).status).toBe(403)
+  const taken = { client_id: clientId, ext_id: '+491702' }
+  const second = await call('POST', '/api/v1/contacts/', taken)
+  expect((await call('PUT', path, taken)).status).toBe(409)
+  expect((await call('DELETE', `/api/v1/contacts/${second.body.id}`)).status).toBe(204)
   expect((await call('POST', '/api/v1/contacts/', { client_id: clientId, ext_id: 'a_b' })).status).toBe(422)
   expect((await call('DELETE', path)).status).toBe(204)
   expect((await call('GET', path)).body.detail).toBe('Contact not found')
+})
+
+test('what is known of a contact has 64 KiB at most', async () => {
+  const { call, clientId } = app.ada
+  const meta = (length: number) => ({ client_id: clientId, meta: { a: 'x'.repeat(length - '{"a":""}'.length) } })
+  expect((await call('POST', '/api/v1/contacts/', meta(65_536))).status).toBe(201)
+  const refused = await call('POST', '/api/v1/contacts/', meta(65_537))
+  expect([refused.status, refused.body.errors]).toMatchObject([422, [{ pointer: '/meta', code: 'length' }]])
+})
+
+test('erasing takes the sessions of a contact that was deleted and made anew; the receipt is for its client alone', async () => {
+  const { call, clientId } = app.ada
+  const agent = await makeAgent()
+  const make = async () => (await call('POST', '/api/v1/contacts/', { client_id: clientId, ext_id: 'early' })).body
+  const before = await make()
+  await call('POST', `/api/v1/chat/${agent.id}/early`, { message: 'hello' })
+  expect((await call('DELETE', `/api/v1/contacts/${before.id}`)).status).toBe(204)
+  const contact = await make()
+  const erase = `/api/v1/contacts/${contact.id}/erase`
+  const receipt = await call('POST', erase)
+  expect(receipt).toMatchObject({ status: 200, body: { removed: { sessions: 1, runs: 1 } } })
+  expect((await call('GET', `/api/v1/sessions/early_${agent.id}`)).status).toBe(404)
+  expect(await app.bob.call('POST', erase)).toMatchObject({ status: 404, body: { detail: 'Contact not found' } })
+  expect((await app.admin.call('POST', erase)).body).toEqual(receipt.body)
 })

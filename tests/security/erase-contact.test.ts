@@ -38,6 +38,8 @@ const placesOf = (words: string[]) => placesIn(app, words)
 test('after it no table, stream or key holds the name, the external id or a word of the contact', async () => {
   const agentId = await makeAgent()
   const contactId = await makeContact(EXT_ID, 'make-contact')
+  const webhook = { url: 'https://93.184.216.34/', events: ['run.finished'] }
+  expect((await app.ada.call('POST', `/api/v1/clients/${app.ada.clientId}/webhooks/`, webhook)).status).toBe(201)
   const note = { filename: 'rosalind.txt', content_type: 'text/plain', data: Buffer.from(WORD).toString('base64') }
   const said = { message: `My word is ${WORD}`, files: [note] }
   expect(await app.ada.call('POST', `/api/v1/chat/${agentId}/${EXT_ID}`, said, { 'idempotency-key': 'say-it' })).toMatchObject({
@@ -54,7 +56,7 @@ test('after it no table, stream or key holds the name, the external id or a word
     status: 200,
     body: {
       contact_id: contactId,
-      removed: { contacts: 1, sessions: 1, runs: 1, files: 1, budgets: 1, idempotency_keys: 2 },
+      removed: { contacts: 1, sessions: 1, runs: 1, files: 1, budgets: 1, idempotency_keys: 2, webhook_deliveries: 1 },
       emptied: { usage_records: 1 },
       streams: 1,
     },
