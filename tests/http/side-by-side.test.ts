@@ -75,6 +75,17 @@ const LIMITS: Limit[] = [
     add: (name) => app.ada.call('POST', `/api/v1/clients/${app.ada.clientId}/machine-keys/`, { name, scopes: ['chat'] }),
   },
   {
+    of: 'open invitations of a client',
+    table: 'invitations',
+    most: 100,
+    fill: () =>
+      locker`insert into invitations (id, client_id, email, role, token_hash, expires_at)
+        select gen_random_uuid(), ${app.ada.clientId}, n || '@people.example', 'viewer', decode(md5(n::text), 'hex'), now() + interval '1 day'
+        from generate_series(1, 99) n`,
+    add: (name) =>
+      app.ada.call('POST', `/api/v1/clients/${app.ada.clientId}/invitations/`, { email: `${name}@people.example`, role: 'viewer' }),
+  },
+  {
     of: 'push notification configs of a task',
     table: 'a2a_push_configs',
     most: 10,
@@ -95,18 +106,33 @@ const countWaiting = async () => {
   return row?.waiting ?? 0
 }
 
+/** Begins all of it while nobody may write to the table, and lets them go on once each of them waits. */
+async function besideEachOther<T>(table: string, begin: () => Promise<T>[]): Promise<T[]> {
+  let begun: Promise<T>[] = []
+  await locker.begin(async (tx) => {
+    // Reading goes on, writing waits: so all of them have looked before one of them has written, if nothing else keeps them apart.
+    await tx`lock table ${tx(table)} in share mode`
+    begun = begin()
+    await until(async () => (await countWaiting()) === begun.length)
+  })
+  return Promise.all(begun)
+}
+
 for (const { of, table, most, fill, add } of LIMITS)
   test.skipIf(!isPossible)(`of parallel requests as many succeed as there is room: ${of}`, async () => {
     await fill()
-    let adding: Promise<{ status: number }>[] = []
-    await locker.begin(async (tx) => {
-      // Reading goes on, writing waits: so all of them have looked before one of them has written, if nothing else keeps them apart.
-      await tx`lock table ${tx(table)} in share mode`
-      adding = Array.from({ length: TOGETHER }, (_, index) => add(`new-${index}`))
-      await until(async () => (await countWaiting()) === TOGETHER)
-    })
-    const outcomes = (await Promise.all(adding)).map(({ status }) => status)
-    expect(outcomes.filter((status) => status === 201)).toHaveLength(1)
+    const replies = await besideEachOther(table, () => Array.from({ length: TOGETHER }, (_, index) => add(`new-${index}`)))
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(1)
     const [row] = await app.services.db.execute<{ count: number }>(sql`select count(*)::int as count from ${sql.identifier(table)}`)
     expect(row?.count).toBe(most)
   })
+
+test.skipIf(!isPossible)('of two owners who demote or remove each other at the same time one is left', async () => {
+  const second = await app.join('second-owner@example.com', app.bob.clientId, 'owner')
+  const member = (userId: string) => `/api/v1/clients/${app.bob.clientId}/members/${userId}`
+  const replies = await besideEachOther('users', () => [
+    second.call('PUT', member(app.bob.userId), { role: 'viewer' }),
+    app.bob.call('DELETE', member(second.userId)),
+  ])
+  expect(replies.filter(({ status }) => status === 409)).toHaveLength(1)
+})
