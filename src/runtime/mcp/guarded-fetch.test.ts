@@ -36,10 +36,18 @@ test('a redirect is refused', async () => {
 
 test('a stream may bring any number of events, and none without end', async () => {
   const read = (pieces: string[]) =>
-    setUp(() => new Response(ReadableStream.from(pieces.map((piece) => Buffer.from(piece)))))
+    setUp(() => new Response(streamOf(pieces)))
       .guard.fetch(SERVER.url)
       .then((response) => response.text())
   const event = ['data: ', 'x'.repeat(80), '\r\n\r\n']
   expect(await read(Array(20).fill(event).flat())).toBe(event.join('').repeat(20))
   await expect(read(['data: ', 'x'.repeat(80), '\r\n', 'data: ', 'x'.repeat(80)])).rejects.toMatchObject({ problem: 'upstream-error' })
 })
+
+const streamOf = (pieces: string[]) =>
+  new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const piece of pieces) controller.enqueue(Buffer.from(piece))
+      controller.close()
+    },
+  })
