@@ -136,3 +136,13 @@ test.skipIf(!isPossible)('of two owners who demote or remove each other at the s
   ])
   expect(replies.filter(({ status }) => status === 409)).toHaveLength(1)
 })
+
+test.skipIf(!isPossible)('of two agents that are made to call each other at the same time one is refused', async () => {
+  const make = async (name: string): Promise<string> =>
+    (await app.ada.call('POST', '/api/v1/agents/', { client_id: app.ada.clientId, name, type: 'llm', model: 'demo/echo', config: {} })).body
+      .id
+  const [one, other] = [await make('one'), await make('other')]
+  const callFrom = (id: string, to: string) => app.ada.call('PUT', `/api/v1/agents/${id}`, { config: { agent_tools: [to] } })
+  const replies = await besideEachOther('agents', () => [callFrom(one, other), callFrom(other, one)])
+  expect(replies.map(({ status }) => status).toSorted()).toEqual([200, 422])
+})
