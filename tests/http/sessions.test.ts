@@ -58,3 +58,10 @@ test('who deletes a session is in the audit log', async () => {
     { action: 'delete', resource_type: 'session', resource_id: `u_${agentId}`, client_id: app.ada.clientId, user_id: app.ada.userId },
   ])
 })
+
+test("another client's agent is absent, also once the server remembers whose it is", async () => {
+  const agentId = await makeAgent('remembered')
+  expect((await say(agentId, 'u', 'hello')).status).toBe(200)
+  expect((await app.bob.call('POST', `/api/v1/chat/${agentId}/u`, { message: 'hello' })).status).toBe(404)
+  expect((await app.bob.call('GET', `/api/v1/sessions/agent/${agentId}`)).status).toBe(404)
+})
