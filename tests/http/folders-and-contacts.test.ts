@@ -50,6 +50,18 @@ test('agents move into a folder and out of it, and lists can be narrowed to one'
     })
 })
 
+test('a move is a version of the agent, and no change takes an agent to another client', async () => {
+  const { call } = app.ada
+  const [folder, agent] = [await makeFolder(), await makeAgent()]
+  await call('PUT', `/api/v1/agents/${agent.id}/folder?folder_id=${folder.id}`, {}, own())
+  expect((await call('GET', `/api/v1/agents/${agent.id}/versions`)).body).toMatchObject([{ version: 2 }, { version: 1 }])
+  for (const person of [app.ada, app.admin]) {
+    const away = await person.call('PUT', `/api/v1/agents/${agent.id}`, { client_id: app.bob.clientId, description: 'away' })
+    expect(away.status).toBe(403)
+  }
+  expect((await call('GET', `/api/v1/agents/${agent.id}`)).body).toMatchObject({ client_id: app.ada.clientId, description: null })
+})
+
 test('routes about folders demand the header of the client', async () => {
   expect((await app.ada.call('GET', '/api/v1/agents/folders')).status).toBe(422)
   expect((await app.ada.call('PUT', `/api/v1/agents/${crypto.randomUUID()}/folder`, {})).status).toBe(422)
