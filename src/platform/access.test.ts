@@ -25,18 +25,24 @@ const machine = (scopes: string[], agentId: string | null = null): MachineKeyPri
 })
 const agentKey: AgentKeyPrincipal = { kind: 'agent-key', agentId: 'scout', clientId: 'acme', origin }
 
-const TENANT_KINDS: TenantKind[] = [
-  'agents',
-  'keys',
-  'sessions',
-  'runs',
-  'chat',
-  'contacts',
-  'client',
-  'members',
-  'invitations',
-  'machine-keys',
-]
+/** Complete, or it does not compile. */
+const KINDS: Record<TenantKind, true> = {
+  agents: true,
+  keys: true,
+  sessions: true,
+  runs: true,
+  chat: true,
+  usage: true,
+  contacts: true,
+  erasures: true,
+  client: true,
+  members: true,
+  invitations: true,
+  'machine-keys': true,
+  audit: true,
+  webhooks: true,
+}
+const TENANT_KINDS = Object.keys(KINDS) as TenantKind[]
 /** All that is allowed in the client, as `kind:action`. */
 const rightsOf = (principal: Parameters<typeof can>[0], clientId = 'acme', agentId: string | null = null) =>
   TENANT_KINDS.flatMap((kind) =>
@@ -45,9 +51,14 @@ const rightsOf = (principal: Parameters<typeof can>[0], clientId = 'acme', agent
       .map((action) => `${kind}:${action}`),
   )
 
-const READ = ['agents:read', 'keys:read', 'sessions:read', 'runs:read', 'contacts:read', 'client:read', 'members:read']
+const READ = ['agents:read', 'keys:read', 'sessions:read', 'runs:read', 'usage:read', 'contacts:read', 'client:read', 'members:read']
 const WORK = ['agents:write', 'keys:write', 'sessions:write', 'runs:write', 'chat:read', 'chat:write', 'contacts:write']
-const OWN = ['client:write', 'members:write', 'invitations:read', 'invitations:write', 'machine-keys:read', 'machine-keys:write']
+const OWN = [
+  'usage:write',
+  'client:write',
+  'members:write',
+  ...['erasures', 'invitations', 'machine-keys', 'audit', 'webhooks'].flatMap((kind) => [`${kind}:read`, `${kind}:write`]),
+]
 
 describe('people', () => {
   test.each([
@@ -106,6 +117,8 @@ describe('keys', () => {
     expect(rightsOf(machine(['agents', '*', 'sessions:*']))).toEqual([])
     const spelt = machine(['client:write', 'members:write', 'machine-keys:write', 'invitations:write'])
     expect(rightsOf(spelt)).toEqual([])
+    for (const kind of ['platform', 'catalogue'] as const)
+      expect(can(machine(['catalogue:read', 'platform:read']), 'read', { kind })).toBe(false)
   })
 
   test('a machine key for one agent reaches that one, and makes none', () => {

@@ -121,3 +121,27 @@ test('a move and a share link move the mark of what the client has defined; the 
   expect(new Set(marks).size).toBe(4)
   expect(told).toEqual([`${agent} update`])
 })
+
+test('COST-01: agents are nested ten deep at most, and lead to five hundred others at most', async () => {
+  let id = await make('leaf')
+  for (let depth = 2; depth <= 10; depth++) id = await make(`level-${depth}`, { config: { agent_tools: [id] } })
+  const nest = (agentIds: string[]) =>
+    app.ada.call('POST', AGENTS, {
+      client_id: app.ada.clientId,
+      name: 'top',
+      type: 'llm',
+      model: 'demo/echo',
+      config: { agent_tools: agentIds },
+    })
+  const deep = await nest([id])
+  expect([deep.status, deep.body.errors]).toMatchObject([422, [{ pointer: '/config/agent_tools/0', code: 'depth' }]])
+  const many = await make('many')
+  await app.services.db.execute(sql`
+    with more as (
+      insert into agents (id, client_id, name, type, key_hash, encrypted_key)
+      select gen_random_uuid(), ${app.ada.clientId}, 'one-of-many', 'llm', decode(md5('many' || n), 'hex'), 'x' from generate_series(1, 500) n returning id
+    )
+    update agents set config = jsonb_build_object('agent_tools', (select jsonb_agg(id) from more)) where id = ${many}`)
+  const wide = await nest([many])
+  expect([wide.status, wide.body.errors]).toMatchObject([422, [{ pointer: '/config/agent_tools/0', code: 'limit' }]])
+})

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
 import { startApp, type TestApp } from '../support/start-app'
 
 let app: TestApp
@@ -183,6 +184,24 @@ test('agents of a file go to the folder of the form, JSON is taken too, and an I
   expect(json).toMatchObject({ status: 201, body: [{ name: 'filed', folder_id: null }] })
 })
 
+test('an agent of a file that names its folder stays in it, and its key is a new one', async () => {
+  const { call, clientId } = app.ada
+  const makeFolder = async (name: string) => (await call('POST', '/api/v1/agents/folders', { client_id: clientId, name })).body.id
+  const [its, other] = [await makeFolder('its'), await makeFolder('other')]
+  const file = { name: 'keyed', type: 'llm', model: 'demo/echo', folder_id: its, config: { api_key: 'a-key-of-the-file-0123456789' } }
+  const { status, body } = await upload(app.ada, file, { folder: other })
+  expect([status, body[0].folder_id]).toEqual([201, its])
+  expect(body[0].config.api_key).not.toBe(file.config.api_key)
+  const [row] = await app.services.db.execute<{ config: string }>(sql`select config::text from agents where id = ${body[0].id}`)
+  expect(row?.config).not.toContain(file.config.api_key)
+})
+
+test('a file holds five hundred agents at most', async () => {
+  const agents = Array.from({ length: 501 }, (_, index) => ({ name: `a${index}`, type: 'llm', model: 'demo/echo' }))
+  const { status, body } = await upload(app.bob, { agents })
+  expect([status, body.errors]).toMatchObject([422, [{ pointer: '/agents/500', code: 'length' }]])
+})
+
 test('the export of one agent has all that it leads to, the agent first', async () => {
   const inner = await make({ name: 'leaf' })
   const middle = await make({ name: 'middle', type: 'loop', config: { sub_agents: [inner.id] } })
@@ -191,4 +210,17 @@ test('the export of one agent has all that it leads to, the agent first', async 
   expect(body.agents.map(({ name }: Json) => name)).toEqual(['root', 'middle', 'leaf'])
   expect(headers.get('content-disposition')).toContain('agents.json')
   expect((await upload(app.bob, body)).status).toBe(201)
+})
+
+test('an agent that has come to lead to more than five hundred is not exported in part', async () => {
+  const root = await make({ name: 'root-of-many' })
+  // One by one such a tree is refused; it grows when the agents below get more of their own.
+  await app.services.db.execute(sql`
+    with many as (
+      insert into agents (id, client_id, name, type, key_hash, encrypted_key)
+      select gen_random_uuid(), ${app.ada.clientId}, 'one-of-many', 'llm', decode(md5(n::text), 'hex'), 'x' from generate_series(1, 501) n returning id
+    )
+    update agents set config = jsonb_build_object('agent_tools', (select jsonb_agg(id) from many)) where id = ${root.id}`)
+  const { status, body } = await app.ada.call('GET', `/api/v1/agents/${root.id}/export`)
+  expect([status, body.errors]).toMatchObject([422, [{ pointer: '/path/agent_id', code: 'limit' }]])
 })

@@ -180,4 +180,24 @@ describe.each([
     await createObjectRemover({ db: app.services.db, objects: store, log: silentLog }).sweep()
     expect(objects.objects.size).toBe(before - 1)
   })
+
+  test('an object that no file came to refer to goes once its time is over, and no other', async () => {
+    const { objects: store, db } = app.services
+    if (store === undefined) return
+    const agentId = await makeAgent()
+    const run = { message: '', external_id: 'user', files: [file('once.txt', 'text/plain', 'kept')] }
+    const before = objects.objects.size
+    // The second is answered with the first: what it has sent is of no use.
+    for (const _ of [1, 2])
+      expect((await person.call('POST', `/api/v1/agents/${agentId}/runs`, run, { 'idempotency-key': 'once' })).status).toBe(200)
+    const remover = createObjectRemover({ db, objects: store, log: silentLog })
+    const sizes = [objects.objects.size]
+    await remover.sweep()
+    sizes.push(objects.objects.size)
+    await db.execute('update doomed_objects set due_at = now()')
+    await remover.sweep()
+    sizes.push(objects.objects.size)
+    expect(sizes).toEqual([before + 2, before + 2, before + 1])
+    expect(await (await download(agentId, 'once.txt')).text()).toBe('kept')
+  })
 })

@@ -50,6 +50,18 @@ test('agents move into a folder and out of it, and lists can be narrowed to one'
     })
 })
 
+test('a move is a version of the agent, and no change takes an agent to another client', async () => {
+  const { call } = app.ada
+  const [folder, agent] = [await makeFolder(), await makeAgent()]
+  await call('PUT', `/api/v1/agents/${agent.id}/folder?folder_id=${folder.id}`, {}, own())
+  expect((await call('GET', `/api/v1/agents/${agent.id}/versions`)).body).toMatchObject([{ version: 2 }, { version: 1 }])
+  for (const person of [app.ada, app.admin]) {
+    const away = await person.call('PUT', `/api/v1/agents/${agent.id}`, { client_id: app.bob.clientId, description: 'away' })
+    expect(away.status).toBe(403)
+  }
+  expect((await call('GET', `/api/v1/agents/${agent.id}`)).body).toMatchObject({ client_id: app.ada.clientId, description: null })
+})
+
 test('routes about folders demand the header of the client', async () => {
   expect((await app.ada.call('GET', '/api/v1/agents/folders')).status).toBe(422)
   expect((await app.ada.call('PUT', `/api/v1/agents/${crypto.randomUUID()}/folder`, {})).status).toBe(422)
@@ -76,7 +88,35 @@ test('a contact is made, found, replaced as a whole and deleted; its external id
   expect(list.body).toEqual([created.body])
   expect((await call('PUT', path, { client_id: clientId, name: 'Hopper' })).body).toMatchObject({ ext_id: null, name: 'Hopper', meta: {} })
   expect((await call('PUT', path, { ...other, name: 'Hopper' })).status).toBe(403)
+  const taken = { client_id: clientId, ext_id: '+491702' }
+  const second = await call('POST', '/api/v1/contacts/', taken)
+  expect((await call('PUT', path, taken)).status).toBe(409)
+  expect((await call('DELETE', `/api/v1/contacts/${second.body.id}`)).status).toBe(204)
   expect((await call('POST', '/api/v1/contacts/', { client_id: clientId, ext_id: 'a_b' })).status).toBe(422)
   expect((await call('DELETE', path)).status).toBe(204)
   expect((await call('GET', path)).body.detail).toBe('Contact not found')
+})
+
+test('what is known of a contact has 64 KiB at most', async () => {
+  const { call, clientId } = app.ada
+  const meta = (length: number) => ({ client_id: clientId, meta: { a: 'x'.repeat(length - '{"a":""}'.length) } })
+  expect((await call('POST', '/api/v1/contacts/', meta(65_536))).status).toBe(201)
+  const refused = await call('POST', '/api/v1/contacts/', meta(65_537))
+  expect([refused.status, refused.body.errors]).toMatchObject([422, [{ pointer: '/meta', code: 'length' }]])
+})
+
+test('erasing takes the sessions of a contact that was deleted and made anew; the receipt is for its client alone', async () => {
+  const { call, clientId } = app.ada
+  const agent = await makeAgent()
+  const make = async () => (await call('POST', '/api/v1/contacts/', { client_id: clientId, ext_id: 'early' })).body
+  const before = await make()
+  await call('POST', `/api/v1/chat/${agent.id}/early`, { message: 'hello' })
+  expect((await call('DELETE', `/api/v1/contacts/${before.id}`)).status).toBe(204)
+  const contact = await make()
+  const erase = `/api/v1/contacts/${contact.id}/erase`
+  const receipt = await call('POST', erase)
+  expect(receipt).toMatchObject({ status: 200, body: { removed: { sessions: 1, runs: 1 } } })
+  expect((await call('GET', `/api/v1/sessions/early_${agent.id}`)).status).toBe(404)
+  expect(await app.bob.call('POST', erase)).toMatchObject({ status: 404, body: { detail: 'Contact not found' } })
+  expect((await app.admin.call('POST', erase)).body).toEqual(receipt.body)
 })

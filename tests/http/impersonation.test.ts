@@ -160,3 +160,17 @@ test('defect 42: nobody acts as a user who could not sign in', async () => {
   })
   expect(await impersonate(crypto.randomUUID())).toMatchObject({ status: 404, body: { detail: 'Client not found' } })
 })
+
+test('it is the first who could sign in, owners before others', async () => {
+  const clientId = (await app.signIn('first-of-many@example.com', 'Many Ltd')).clientId
+  const [viewer, owner] = [
+    await app.join('viewer@many.example', clientId, 'viewer'),
+    await app.join('owner@many.example', clientId, 'owner'),
+  ]
+  const actedFor = async () => claimsOf((await impersonate(clientId)).body.access_token).sub
+  const change = (set: SQL, email: string) => app.services.db.execute(sql`update users set ${set} where email = ${email}`)
+  await change(sql`is_active = false`, 'first-of-many@example.com')
+  expect(await actedFor()).toBe(owner.userId)
+  await change(sql`email_verified = false`, owner.email)
+  expect(await actedFor()).toBe(viewer.userId)
+})

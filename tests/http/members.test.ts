@@ -147,11 +147,17 @@ test("a member of another client is absent, in the own client's list too", async
   expect((await app.ada.call('DELETE', path(`members/${app.admin.userId}`))).status).toBe(404)
 })
 
-test('a removed member is signed out at once and cannot sign in', async () => {
-  const person = await app.join(address(), app.ada.clientId, 'member')
-  expect((await app.ada.call('DELETE', path(`members/${person.userId}`))).status).toBe(204)
-  expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(401)
-  expect((await app.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })).status).toBe(403)
+test('who is removed is refused from the next request on, and has to sign in again once an admin lets them back', async () => {
+  const member = await app.join(address(), app.ada.clientId, 'member')
+  const look = async () => (await member.call('GET', path('members'))).status
+  expect(await look()).toBe(200)
+  expect((await app.ada.call('DELETE', path(`members/${member.userId}`))).status).toBe(204)
+  expect(await look()).toBe(401)
+  const signIn = async () => (await app.stranger('POST', '/api/v1/auth/login', { email: member.email, password: PASSWORD })).status
+  expect(await signIn()).toBe(403)
+  expect((await app.admin.call('POST', `/api/v1/admin/users/${member.userId}/activate`)).status).toBe(200)
+  expect(await look()).toBe(401)
+  expect(await signIn()).toBe(200)
 })
 
 test('the last owner stays an owner, also when two owners remove each other at once', async () => {

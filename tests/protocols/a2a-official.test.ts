@@ -246,6 +246,29 @@ test('0.3: what its clients take for a stream is one, also when it only says no;
   }
 })
 
+test('SSRF-10: a task of another agent of the same client is not found, and its push configs are neither told nor taken away', async () => {
+  const { call, clientId } = app.ada
+  const draft = { client_id: clientId, name: 'neighbour', type: 'llm', model: 'demo/echo', config: {} }
+  const neighbour = (await call('POST', '/api/v1/agents/', draft)).body
+  const ask = async ({ id, config }: typeof agent, method: string, params: object) => {
+    const headers = { 'x-api-key': config.api_key, 'a2a-version': '1.0' }
+    return (await app.stranger('POST', `/api/v1/a2a/${id}`, { jsonrpc: '2.0', id: 1, method, params }, headers)).body
+  }
+  const { id: taskId } = (await (await connect('1.0')).sendMessage(request('mine'))) as Task
+  const config = { taskId, id: 'hook', url: 'https://93.184.216.34/hook' }
+  expect((await ask(agent, 'CreateTaskPushNotificationConfig', config)).error).toBeUndefined()
+  for (const [method, params] of [
+    ['GetTask', { id: taskId }],
+    ['CancelTask', { id: taskId }],
+    ['CreateTaskPushNotificationConfig', config],
+    ['GetTaskPushNotificationConfig', { taskId, id: 'hook' }],
+    ['ListTaskPushNotificationConfigs', { taskId }],
+    ['DeleteTaskPushNotificationConfig', { taskId, id: 'hook' }],
+  ] as const)
+    expect({ method, code: (await ask(neighbour, method, params)).error?.code }).toEqual({ method, code: -32001 })
+  expect((await ask(agent, 'ListTaskPushNotificationConfigs', { taskId })).result.configs).toHaveLength(1)
+})
+
 test('a request without params is one with none, and one without an id that it needs has invalid params', async () => {
   const ask = async (version: string, method: string, params?: object) => {
     const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
@@ -302,6 +325,24 @@ test('what the SDK would bend is refused: bytes that are no base64, and lengths 
   for (const historyLength of ['x', 1.5, -1])
     expect((await ask('1.0', 'GetTask', { id, historyLength })).error).toMatchObject({ code: -32602 })
   expect((await ask('1.0', 'GetTask', { id, historyLength: 1 })).result.history).toHaveLength(1)
+
+  const { totalSize } = (await ask('1.0', 'ListTasks', {})).result
+  const message = { role: 'ROLE_USER', messageId: 'counted', parts: [{ text: 'hi' }] }
+  expect((await ask('1.0', 'SendMessage', { message, configuration: { historyLength: -1 } })).error).toMatchObject({ code: -32602 })
+  const elsewhere = {
+    kind: 'message',
+    role: 'user',
+    messageId: 'elsewhere',
+    taskId: id,
+    contextId: 'another',
+    parts: [{ kind: 'text', text: 'hi' }],
+  }
+  expect((await ask('0.3', 'message/send', { message: elsewhere })).error).toMatchObject({ code: -32602 })
+  // Nothing was begun.
+  expect((await ask('1.0', 'ListTasks', {})).result.totalSize).toBe(totalSize)
+  const listed = async (params: object) =>
+    (await ask('1.0', 'ListTasks', params)).result.tasks.find((task: { id: string }) => task.id === id)
+  expect([(await listed({})).artifacts ?? [], (await listed({ includeArtifacts: true })).artifacts]).toEqual([[], [expect.anything()]])
 })
 
 test('what is no matter of the protocol keeps its HTTP status, also where a stream was asked for', async () => {

@@ -106,6 +106,21 @@ test('defect 21: a context goes on, whether it stands in the message or beside i
   expect(first?.body.result.contextId).not.toBe(second?.body.result.contextId)
 })
 
+test('a conversation that another agent of the client has in a context of the same name is not told', async () => {
+  const other = await newAgent()
+  const contextId = crypto.randomUUID()
+  await rpc('message/send', { message: message('to the other', { contextId }) }, { to: other })
+  const key = { 'x-api-key': agent.config.api_key }
+  const base = `/api/v1/a2a/${agent.id}`
+  expect((await app.stranger('GET', `${base}/sessions?external_id=${contextId}`, undefined, key)).body).toEqual({ sessions: [], total: 0 })
+  expect((await app.stranger('GET', `${base}/sessions/${contextId}_${other.id}/history`, undefined, key)).status).toBe(404)
+  const asked = { jsonrpc: '2.0', id: 7, params: { contextId } }
+  expect(JSON.stringify((await app.stranger('POST', `${base}/conversation/history`, asked, key)).body)).not.toContain('to the other')
+  await rpc('message/send', { message: message('to mine', { contextId }) })
+  const [session, ...more] = (await app.stranger('GET', `${base}/sessions?external_id=${contextId}`, undefined, key)).body.sessions
+  expect([session.sessionId, session.messageCount, more]).toEqual([`${contextId}_${agent.id}`, 2, []])
+})
+
 test('the same message, sent again, is the same task', async () => {
   const params = { message: message('once') }
   const [first, second] = await Promise.all([rpc('message/send', params), rpc('message/send', params)])
@@ -304,4 +319,17 @@ test('SSRF-09, defect 53: a webhook on a private address, without TLS, or one th
       ['message/send', { message: message('x'), configuration: { pushNotificationConfig: { url } } }],
     ] as const)
       expect(`${method} ${url} ${(await rpc(method, params)).body.error?.code}`).toBe(`${method} ${url} -32602`)
+})
+
+test('SSRF-07: a header that is ours to set, or holds a line break, is refused for a webhook too', async () => {
+  const { body } = await rpc('message/send', { message: message('mine') })
+  for (const [headerName, apiKey] of [
+    ['Host', 'k'],
+    ['Transfer-Encoding', 'chunked'],
+    ['x-key', 'a\r\nx-other: b'],
+  ]) {
+    const pushNotificationConfig = { url: 'https://93.184.216.34/hook', authentication: { type: 'apikey', apiKey, headerName } }
+    const reply = await rpc('tasks/pushNotificationConfig/set', { taskId: body.result.id, pushNotificationConfig })
+    expect([headerName, reply.body.error?.code]).toEqual([headerName, -32602])
+  }
 })

@@ -52,6 +52,7 @@ test('tokens and cost are told for a run, and summed by day, agent, model, sessi
   const id = await agentOf()
   const { body } = await begin(id, { message: 'a b c', external_id: 'payer' })
   await begin(id)
+  await begin(await agentOf(), { message: 'of another agent' })
   expect(body.usage).toMatchObject({ output_tokens: 4, cost_usd: 4 })
   expect(body.steps[0]).toMatchObject({ key: 'model:1', model: 'demo/echo', usage: { output_tokens: 4, cost_usd: 4 } })
   const sum = async (query: string) => (await app.ada.call('GET', `/api/v1/usage?agent_id=${id}&${query}`)).body
@@ -67,6 +68,21 @@ test('tokens and cost are told for a run, and summed by day, agent, model, sessi
   // What was used stays used.
   await app.ada.call('DELETE', `/api/v1/agents/${id}`)
   expect(await sum('group_by=agent')).toMatchObject([{ cost_usd: 6 }])
+})
+
+test("a budget is for what the client has: another client's agent or session is as absent as one that is nowhere", async () => {
+  const id = await agentOf()
+  await begin(id, { external_id: 'hers' })
+  for (const [scope, scopeId] of [
+    ['agent', id],
+    ['session', `hers_${id}`],
+    ['client', app.ada.clientId],
+    ['agent', crypto.randomUUID()],
+  ] as const) {
+    const path = `/api/v1/budgets/${app.bob.clientId}/${scope}/${scopeId}`
+    expect([scope, (await app.bob.call('PUT', path, { limit_usd: 1 })).status]).toEqual([scope, 404])
+  }
+  expect((await app.bob.call('GET', `/api/v1/budgets/${app.bob.clientId}`)).body).toEqual([])
 })
 
 test('64 runs at once on a budget for 10: ten are paid, not a cent more is spent, and a top-up lets the others go on', async () => {

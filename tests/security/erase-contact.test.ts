@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto'
 import { sql } from 'drizzle-orm'
 import { verifyChain } from '~/features/audit/verify'
 import { createAuditWorker } from '~/features/audit/worker'
+import { createErasureService } from '~/features/erasures/service'
 import { silentLog } from '~/platform/log'
+import type { UserPrincipal } from '~/platform/principal'
 import { placesIn } from '../support/places'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
@@ -38,6 +40,8 @@ const placesOf = (words: string[]) => placesIn(app, words)
 test('after it no table, stream or key holds the name, the external id or a word of the contact', async () => {
   const agentId = await makeAgent()
   const contactId = await makeContact(EXT_ID, 'make-contact')
+  const webhook = { url: 'https://93.184.216.34/', events: ['run.finished'] }
+  expect((await app.ada.call('POST', `/api/v1/clients/${app.ada.clientId}/webhooks/`, webhook)).status).toBe(201)
   const note = { filename: 'rosalind.txt', content_type: 'text/plain', data: Buffer.from(WORD).toString('base64') }
   const said = { message: `My word is ${WORD}`, files: [note] }
   expect(await app.ada.call('POST', `/api/v1/chat/${agentId}/${EXT_ID}`, said, { 'idempotency-key': 'say-it' })).toMatchObject({
@@ -54,7 +58,7 @@ test('after it no table, stream or key holds the name, the external id or a word
     status: 200,
     body: {
       contact_id: contactId,
-      removed: { contacts: 1, sessions: 1, runs: 1, files: 1, budgets: 1, idempotency_keys: 2 },
+      removed: { contacts: 1, sessions: 1, runs: 1, files: 1, budgets: 1, idempotency_keys: 2, webhook_deliveries: 1 },
       emptied: { usage_records: 1 },
       streams: 1,
     },
@@ -80,21 +84,54 @@ test('after it no table, stream or key holds the name, the external id or a word
   expect(await verifyChain(app.services.db, { clientId: app.ada.clientId })).toMatchObject({ valid: true })
 })
 
-test('a run in hand is cancelled first', async () => {
+const makeSlowAgent = () => {
   const delay = { id: 'd', type: 'delay-node', position: { x: 0, y: 0 }, data: { label: 'wait', delay: { value: 60, unit: 'minutes' } } }
   const start = { id: 's', type: 'start-node', position: { x: 0, y: 0 }, data: { label: 'start' } }
   const workflow = { nodes: [start, delay], edges: [{ id: 'e', source: 's', target: 'd' }] }
-  const agentId = await makeAgent({ name: 'slow', type: 'workflow', config: { workflow } })
+  return makeAgent({ name: 'slow', type: 'workflow', config: { workflow } })
+}
+const startRun = (agentId: string, externalId: string) =>
+  app.ada.call('POST', `/api/v1/agents/${agentId}/runs`, { message: WORD, external_id: externalId, mode: 'background' })
+
+test('a run in hand is cancelled first', async () => {
+  const agentId = await makeSlowAgent()
   const contactId = await makeContact('in-hand', 'make-slow')
-  const started = await app.ada.call('POST', `/api/v1/agents/${agentId}/runs`, {
-    message: WORD,
-    external_id: 'in-hand',
-    mode: 'background',
-  })
+  const started = await startRun(agentId, 'in-hand')
   expect(started.status).toBe(202)
   expect(await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).toMatchObject({ status: 200, body: { removed: { runs: 1 } } })
   expect((await app.ada.call('GET', `/api/v1/runs/${started.body.id ?? started.body.run_id}`)).status).toBe(404)
   expect(await placesOf([WORD])).toEqual([])
+})
+
+test('a run that begins meanwhile is cancelled too, and its last words are forgotten with it', async () => {
+  const { db, write, clock, runs } = app.services
+  const agentId = await makeSlowAgent()
+  const contactId = await makeContact('meanwhile', 'make-meanwhile')
+  const owner: UserPrincipal = {
+    kind: 'user',
+    userId: app.ada.userId,
+    email: app.ada.email,
+    isAdmin: false,
+    role: 'owner',
+    clientId: app.ada.clientId,
+    tokenId: crypto.randomUUID(),
+    sessionId: crypto.randomUUID(),
+    origin: { traceId: '0'.repeat(32), address: '-', userAgent: null },
+  }
+  const forgotten: string[][] = []
+  const erasures = createErasureService({
+    db,
+    write,
+    clock,
+    cancelRun: runs.cancelOwn,
+    async forgetRuns(ids) {
+      // Behind the look that found none.
+      if (forgotten.push(ids) === 1) expect((await startRun(agentId, 'meanwhile')).status).toBe(202)
+      return ids.length
+    },
+  })
+  expect(await erasures.erase(owner, contactId)).toMatchObject({ removed: { sessions: 1, runs: 1 } })
+  expect(forgotten.map((ids) => ids.length)).toEqual([0, 1, 1])
 })
 
 test('a worker that writes the audit log meanwhile writes down nothing of who is erased, and the chain holds', async () => {

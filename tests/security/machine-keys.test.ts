@@ -80,6 +80,9 @@ test('a key for one agent opens that agent alone', async () => {
   expect(outcomeOf(await readAgent(body.key, otherAgentId))).toBe('404 not-found')
   const call = app.callWith(body.key)
   expect((await call('POST', `/api/v1/chat/${otherAgentId}/visitor`, { message: 'hi' })).status).toBe(404)
+  // Nor once the server remembers whose that other agent is.
+  expect((await app.ada.call('POST', `/api/v1/chat/${otherAgentId}/visitor`, { message: 'hi' })).status).toBe(200)
+  expect((await call('POST', `/api/v1/chat/${otherAgentId}/visitor`, { message: 'hi' })).status).toBe(404)
   const list = await call('GET', '/api/v1/agents/', undefined, { 'x-client-id': app.ada.clientId })
   expect(list.body.map(({ id }: { id: string }) => id)).toEqual([agentId])
 })
@@ -192,6 +195,18 @@ test('a repeated request with an Idempotency-Key makes one key and shows no secr
   const [first, second] = [await make({}, headers), await make({}, headers)]
   expect([first.status, second.status, second.body.id]).toEqual([201, 201, first.body.id])
   expect([first.body.key === null, second.body.key]).toEqual([false, null])
+})
+
+test('a key for one agent shares no other, and takes back no link of another', async () => {
+  const draft = { client_id: app.ada.clientId, name: 'neighbour', type: 'llm', model: 'demo/echo' }
+  const neighbour = (await app.ada.call('POST', '/api/v1/agents/', draft)).body.id
+  const own = { 'x-client-id': app.ada.clientId }
+  const link = (await app.ada.call('POST', `/api/v1/agents/${neighbour}/share`, undefined, own)).body.api_key
+  const call = app.callWith((await make({ agent_id: agentId, scopes: ['agents:write'] })).body.key)
+  expect((await call('POST', `/api/v1/agents/${agentId}/share`, undefined, own)).status).toBe(200)
+  expect((await call('POST', `/api/v1/agents/${neighbour}/share`, undefined, own)).status).toBe(404)
+  expect((await call('DELETE', `/api/v1/agents/${neighbour}/share`)).status).toBe(404)
+  expect((await app.stranger('GET', `/api/v1/agents/${neighbour}/shared`, undefined, { 'x-api-key': link })).status).toBe(200)
 })
 
 test('a client has a hundred keys at most', async () => {

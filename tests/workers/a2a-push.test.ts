@@ -104,7 +104,15 @@ test('a webhook that fails is tried again until it has heard, each time under th
   const { body } = await rpc('message/send', { message: message('/fail'), pushNotificationConfig: { webhookUrl: url() } })
   expect(await settled(body.result.id)).toMatchObject({ state: 'sent', attempts: 3 })
   expect(notices.map((notice) => notice.body.status.state)).toEqual(['failed', 'failed', 'failed'])
-  expect(new Set(notices.map(({ headers }) => headers.get('idempotency-key'))).size).toBe(1)
+  expect(new Set(notices.map(({ headers }) => headers.get('idempotency-key')))).toEqual(new Set([`${body.result.id}:default`]))
+})
+
+test('a webhook that never hears is told eight times, and then no more', async () => {
+  answers = Array(9).fill(500)
+  const { body } = await rpc('message/send', { message: message('of no use'), pushNotificationConfig: { webhookUrl: url() } })
+  await until(() => notices.length > 0)
+  await app.services.db.execute(`update a2a_push_configs set attempts = 7, due_at = now() where run_id = '${body.result.id}'`)
+  expect(await settled(body.result.id)).toEqual({ state: 'failed', attempts: 8, outcome: '500' })
 })
 
 test('the status is the answer, whatever is said besides; a redirect is not followed, but may be over later', async () => {

@@ -69,6 +69,15 @@ const clear = async () => {
 }
 const deliveriesOf = async (id: string) => (await app.ada.call('GET', `${path()}/${id}/deliveries`)).body
 
+test('a repeated request with an Idempotency-Key makes one webhook, and shows no secret that is not its own', async () => {
+  const asked = { url: 'https://93.184.216.34/', events: ['run.finished'] }
+  const make = () => app.ada.call('POST', path(), asked, { 'idempotency-key': 'once' })
+  const [first, second] = [await make(), await make()]
+  expect([first.status, second.status, second.body]).toEqual([201, 201, { ...first.body, secret: null }])
+  expect((await app.ada.call('DELETE', `${path()}/${first.body.id}`)).status).toBe(204)
+  expect((await app.ada.call('GET', `${path()}/${first.body.id}/deliveries`)).status).toBe(404)
+})
+
 test('an event reaches the webhooks that want it, signed as Standard Webhooks has it; the secret is shown once and stored sealed', async () => {
   await clear()
   const { id, secret } = await create()

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
+import { oneAtATime } from '~/platform/one-at-a-time'
 import type { Outbound } from '~/platform/outbound'
 import type { Secrets } from '~/platform/secrets'
 import type { Dialect, PushTarget } from '~/runtime/a2a/task'
@@ -40,6 +41,7 @@ export function createPushConfigs({ db, secrets, outbound, plainHttpHosts }: Dep
     },
 
     async save(tx: Db, { clientId }: Owner, runId: string, { id, ...target }: PushTarget, dialect: Dialect): Promise<void> {
+      await oneAtATime(tx, 'push configs', runId)
       const others = (await listPush(tx, clientId, runId)).filter((one) => one.id !== id)
       if (others.length >= MAX_CONFIGS)
         throw new DomainError('validation-failed', `A task has ${MAX_CONFIGS} push notification configs at most.`)

@@ -48,7 +48,7 @@ export function createAuthenticator({ db, tokens, admission, machineKeys, log, a
     const pass = admission.admit(claims.sub, rateClass, claims.sid)
     const account = await accounts.get(`${claims.sub}:${claims.sid}`, () => findAccount(claims), pass)
     told?.((await pass).rate)
-    if (account === undefined || !isGood(account, claims)) throw refused()
+    if (account === undefined || !isGood(account)) throw refused()
     const mustEnrol = !account.hasSecondFactor && account.actor === null && (account.secondFactorRequired ?? adminsNeedSecondFactor)
     return { ...personOf(account, claims, origin), ...(mustEnrol && { mustEnrol }) }
   }
@@ -95,10 +95,9 @@ const personOf = (account: SignedIn, claims: AccessClaims, origin: Origin): User
   origin,
 })
 
-/** `iat` counts whole seconds: a token of the very second of a password change is refused too, unless it belongs to a later sign-in. */
-const isGood = (user: SignedIn, { iat }: AccessClaims) =>
+/** A token is as good as its sign-in: what ends all of a user's ends each of them. */
+const isGood = (user: SignedIn) =>
   user.isActive &&
   user.sessionId !== null &&
   user.revokedAt === null &&
-  (user.actor === null || (user.actor.isActive && user.actor.isAdmin && !user.isAdmin)) &&
-  (user.tokensNotBefore === null || iat + 1 > user.tokensNotBefore.getTime() / 1000)
+  (user.actor === null || (user.actor.isActive && user.actor.isAdmin && !user.isAdmin))

@@ -17,7 +17,6 @@ export interface SignedIn {
   /** The client asks for a second factor; null for admins. */
   secondFactorRequired: boolean | null
   hasSecondFactor: boolean
-  tokensNotBefore: Date | null
   /** Null when the session is unknown or has run out. */
   sessionId: string | null
   revokedAt: Date | null
@@ -40,7 +39,6 @@ export async function findSignedIn(db: Db, userId: string, sessionId: string): P
       isActive: users.isActive,
       secondFactorRequired: clients.requireSecondFactor,
       hasSecondFactor: sql<boolean>`${secondFactors.confirmedAt} is not null`,
-      tokensNotBefore: users.tokensNotBefore,
       sessionId: authSessions.id,
       revokedAt: authSessions.revokedAt,
       isUnnoted: sql<boolean>`coalesce(${authSessions.lastSeenAt} < now() - interval '5 minutes', false)`,

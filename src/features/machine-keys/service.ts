@@ -4,6 +4,7 @@ import { type Db, sqlState } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import { idOrNull, type Page } from '~/platform/http/schema'
 import { type Listed, pageFrom } from '~/platform/keyset'
+import { oneAtATime } from '~/platform/one-at-a-time'
 import type { UserPrincipal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
 import { createMachineKey, hashMachineKey, subjectOfKeyHash } from './key'
@@ -34,6 +35,7 @@ export const createMachineKeyService = ({ db, write, admission }: { db: Db; writ
     const id = Bun.randomUUIDv7()
     const secret = createMachineKey()
     const key = await write(principal, async ({ tx, audit }) => {
+      await oneAtATime(tx, 'machine keys', clientId)
       if ((await countMachineKeys(tx, clientId)) >= MAX_KEYS)
         throw new DomainError('conflict', `There are ${MAX_KEYS} machine keys. Revoke some of them first.`)
       const row = await insertMachineKey(tx, {

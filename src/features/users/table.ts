@@ -19,6 +19,7 @@ export const users = pgTable('users', {
   isActive: boolean('is_active').notNull().default(false),
   isAdmin: boolean('is_admin').notNull().default(false),
   emailVerified: boolean('email_verified').notNull().default(false),
+  /** Read by releases before this one, which may still run beside it; to be dropped once none does. */
   tokensNotBefore: timestamp('tokens_not_before', { withTimezone: true }),
   createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
   updatedAt: timestamp('updated_at', { withTimezone: true }),

@@ -5,6 +5,7 @@ import { checkField, DomainError, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import { type Listed, pageFrom } from '~/platform/keyset'
 import type { Subscribe } from '~/platform/notification'
+import { oneAtATime } from '~/platform/one-at-a-time'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
@@ -44,6 +45,7 @@ export const createWebhookService = ({ db, write, secrets, outbound }: Deps) => 
     const id = Bun.randomUUIDv7()
     const secret = createSecret()
     const webhook = await write(principal, async ({ tx, audit }) => {
+      await oneAtATime(tx, 'webhooks', clientId)
       if ((await countWebhooks(tx, clientId)) >= MAX_WEBHOOKS)
         throw new DomainError('conflict', `There are ${MAX_WEBHOOKS} webhooks. Delete some of them first.`)
       const sealedSecret = await secrets.seal(tx, clientId, contextOf(id), secret)

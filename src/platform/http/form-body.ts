@@ -1,4 +1,5 @@
 import { DomainError, invalid } from '../errors'
+import { hasControl } from './control-characters'
 
 const MAX_FIELDS = 20
 
@@ -23,11 +24,8 @@ export async function parseForm(bytes: Uint8Array, contentType: string): Promise
   return Object.fromEntries(fields)
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/
-
 function checked(name: string, text: string): string {
-  if (CONTROL.test(text)) throw invalid(`/${name.slice(0, 40)}`, 'control-character', 'A text holds characters that are not allowed.')
+  if (hasControl(text)) throw invalid(`/${name.slice(0, 40)}`, 'control-character', 'A text holds characters that are not allowed.')
   return text
 }
 

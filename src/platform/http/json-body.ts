@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import { DomainError, type FieldError, pointerPart } from '../errors'
 import { type BodyLimits, tooLarge } from './body-limit'
+import { hasControl } from './control-characters'
 import { parseForm } from './form-body'
 import { RAW_ROUTES } from './raw-body'
 
@@ -133,8 +134,6 @@ const BACKSLASH = 0x5c
 const BRACKET = 0x5b
 const BRACE = 0x7b
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/
 /**
  * Without one of these in its text no value can be at fault: JSON has control characters and lone surrogates escaped, all but DEL and those behind it.
  * An escaped letter may be one of a reserved name.
@@ -146,14 +145,14 @@ const RESERVED = new Set(['__proto__', 'toString'])
 /** @param path to `value`; kept as a list, since hardly any value needs its pointer. */
 function inspect(value: unknown, path: (string | number)[], errors: FieldError[]) {
   if (typeof value === 'string') {
-    if (CONTROL.test(value)) errors.push(fault(path, 'control-character', 'Control characters are not allowed.'))
+    if (hasControl(value)) errors.push(fault(path, 'control-character', 'Control characters are not allowed.'))
     else if (!value.isWellFormed()) errors.push(fault(path, 'lone-surrogate', 'The text is not valid Unicode.'))
   } else if (Array.isArray(value)) {
     for (let i = 0; i < value.length && errors.length < MAX_ERRORS; i++) inspectItem(i, value[i], path, errors)
   } else if (value !== null && typeof value === 'object') {
     for (const [name, item] of Object.entries(value)) {
       if (errors.length >= MAX_ERRORS) return
-      if (CONTROL.test(name) || !name.isWellFormed())
+      if (hasControl(name) || !name.isWellFormed())
         errors.push(fault(path, 'control-character', 'A name holds characters that are not allowed.'))
       else if (isReserved(name, item)) errors.push(fault([...path, name], 'reserved-name', 'This name is not allowed.'))
       else inspectItem(name, item, path, errors)

@@ -193,6 +193,78 @@ test('defect 18: a node that takes too long ends the workflow, which says so', a
   )
 })
 
+test('a node may be given more time than a timer can hold', async () => {
+  const patient = member('patient', async function* (context) {
+    await Bun.sleep(20)
+    context.signal.throwIfAborted()
+    yield context.event({ author: 'patient', content: { role: 'model', parts: [{ text: 'done' }] } })
+  })
+  const agent = workflow([agentNode('n', 'patient', { timeout: 30 * 86_400 })], [], { agents: { patient } })
+  expect(await said(agent)).toEqual(['workflow-node:n: done'])
+})
+
+test('an agent that needs consent is not run before it is given, and not at all where it is refused', async () => {
+  const careful: Member = { ...parrot('careful'), requiresApproval: true }
+  const agent = workflow([agentNode('n', 'careful')], [], { agents: { careful } })
+  const run = createMemoryRun('hi')
+  expect(await run.execute(agent).catch((error) => error)).toBeInstanceOf(RunPaused)
+  expect(run.events).toEqual([])
+  const refused = createMemoryRun('hi')
+  refused.decisions.set('n0/approval', { approved: false, reason: 'too dear' })
+  await refused.execute(agent)
+  expect(refused.events.map(shortly)).toEqual(['workflow-node:n: Not allowed: too dear'])
+  run.decisions.set('n0/approval', { approved: true, args: {} })
+  await run.execute(agent)
+  expect(run.events.map(shortly)).toEqual(['workflow-node:n: heard []'])
+})
+
+test('COST-01: a workflow goes through a thousand nodes at most', async () => {
+  const ids = Array.from({ length: 1001 }, (_, index) => `m${index}`)
+  const walkOf = (count: number) =>
+    workflow(
+      ids.slice(0, count).map((id) => message(id, id)),
+      chain(ids.slice(0, count).join(' > ')),
+    )
+  expect(await said(walkOf(1000))).toHaveLength(1000)
+  await expect(createMemoryRun('hi').execute(walkOf(1001))).rejects.toMatchObject({ problem: 'limit-exceeded' })
+})
+
+test('a delay is neither negative nor longer than a year', async () => {
+  for (const days of [-1, 367])
+    await expect(createMemoryRun('hi').execute(workflow([delay('d', days, 'days')], []))).rejects.toMatchObject({
+      problem: 'validation-failed',
+    })
+  expect(
+    await createMemoryRun('hi')
+      .execute(workflow([delay('d', 366, 'days')], []))
+      .catch((error) => error),
+  ).toBeInstanceOf(RunPaused)
+})
+
+test('conditions ask about what their own branch has said, and what no node is called is not defined', async () => {
+  const nodes = [
+    start,
+    message('beside', 'said at once'),
+    agentNode('n', 'slow'),
+    condition('c', ['c1', 'beside', 'is_defined', ''], ['c2', 'constructor', 'is_defined', ''], ['c3', 'n', 'contains', 'heard']),
+    message('seen', 'seen'),
+    message('own', 'own'),
+  ]
+  const edges = [...chain('s > beside'), ...chain('s > n > c'), edge('c', 'seen', 'c1'), edge('c', 'seen', 'c2'), edge('c', 'own', 'c3')]
+  expect((await said(workflow(nodes, edges))).at(-1)).toBe('workflow-node:own: own')
+})
+
+test('what an agent has said last is its output, whatever it does after that', async () => {
+  const busy = member('busy', async function* (context) {
+    yield context.event({ author: 'busy', content: { role: 'model', parts: [{ text: 'my word' }] } })
+    yield context.event({ author: 'busy', content: { role: 'model', parts: [{ function_call: { id: '1', name: 'book', args: {} } }] } })
+  })
+  const nodes = [agentNode('n', 'busy'), condition('c', ['c1', 'n', 'equals', 'my word']), message('yes', 'yes')]
+  expect((await said(workflow(nodes, [...chain('n > c'), edge('c', 'yes', 'c1')], { agents: { busy } }))).at(-1)).toBe(
+    'workflow-node:yes: yes',
+  )
+})
+
 test('an agent that fails is told of, and fails the run', async () => {
   const broken = member('broken', async function* () {
     yield* []

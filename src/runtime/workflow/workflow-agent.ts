@@ -142,7 +142,7 @@ async function* runAgent(
   const over = new AbortController()
   const tooLong = () =>
     over.abort(new DomainError('upstream-timeout', `The node ${node.data?.label ?? node.id} took longer than ${seconds} seconds.`))
-  const timer = setTimeout(tooLong, seconds * 1000)
+  const timer = setTimeout(tooLong, Math.min(seconds * 1000, MAX_TIMER_MS))
   try {
     let said = ''
     const part = context.nested('agent', { signal: AbortSignal.any([context.signal, over.signal]) })
@@ -155,6 +155,9 @@ async function* runAgent(
     clearTimeout(timer)
   }
 }
+
+/** What a timer can hold, which is longer than any run lasts. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 function decide(node: WorkflowNode, flow: Flow, { sessionId, turn }: RunContext): { report: string; handle: string } {
   const said = turn.map((event) => `${event.author}: ${textOf(event)}`)

@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { bareArray } from '~/platform/bare-array'
 import type { Db } from '~/platform/db'
+import { oneAtATime } from '~/platform/one-at-a-time'
 
 /** More agents than these in one tree are refused, so that no check reads a whole client. */
 export const MAX_REACHED = 500
@@ -14,7 +15,7 @@ export interface FoundReferences {
 
 const uuids = (ids: string[]) => sql`${bareArray(ids)}::uuid[]`
 
-/** What exists of the ids in question, in one statement: agents with all that they lead to, and entries of the catalogues. */
+/** What exists of the ids in question, in one statement: agents with all that they lead to, as far as one more than `MAX_REACHED`, and entries of the catalogues. */
 export async function findReferences(
   db: Db,
   clientId: string,
@@ -38,5 +39,4 @@ export async function findReferences(
 }
 
 /** One change of who refers to whom at a time in each client, until the transaction ends: two at once could close a circle that neither sees. */
-export const lockReferences = (db: Db, clientId: string) =>
-  db.execute(sql`select pg_advisory_xact_lock(hashtext('agent references'), hashtext(${clientId}))`)
+export const lockReferences = (tx: Db, clientId: string) => oneAtATime(tx, 'agent references', clientId)

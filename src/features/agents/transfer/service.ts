@@ -11,7 +11,7 @@ import { checkReferences } from '../check-references'
 import type { Config } from '../config-schemas'
 import { blankSecrets } from '../config-secrets'
 import type { AgentRow } from '../queries'
-import { findReferences } from '../queries/references'
+import { findReferences, MAX_REACHED } from '../queries/references'
 import { referencesOf } from '../references'
 import type { Agent } from '../schema'
 import type { AgentService } from '../service'
@@ -28,7 +28,6 @@ interface Deps {
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const MAX_EXPORTED = 1000
 const CARD_SUFFIX = '/.well-known/agent.json'
 
 /** Agents to and from files, without secrets. */
@@ -103,7 +102,7 @@ export function createAgentTransferService({ db, write, agents, folders }: Deps)
         serverIds: [],
         toolIds: [],
       })
-      if (found.agents.length > MAX_EXPORTED) throw invalid('/path/agent_id', 'limit', 'Too many agents take part to be exported at once')
+      if (found.agents.length > MAX_REACHED) throw invalid('/path/agent_id', 'limit', 'Too many agents take part to be exported at once')
       const others = await Promise.all(found.agents.filter((agent) => agent.id !== root.id).map((agent) => agents.find(reach, agent.id)))
       const shown = await Promise.all([root, ...others].map((row) => agents.show(principal, row)))
       return { agents: shown.map(({ agent }) => exported(agent)) }

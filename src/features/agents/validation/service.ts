@@ -67,7 +67,7 @@ export function createAgentValidation({ db, outbound, drafts, findWarnings }: De
     const reach = authorizeReach(principal, 'write', 'agents')
     const before = await findAgent(db, reach, id)
     if (before === undefined) throw notFound('Agent')
-    if (input.client_id !== undefined && input.client_id.toLowerCase() !== before.client_id)
+    if (input.client_id !== undefined && input.client_id !== before.client_id)
       throw new DomainError('forbidden', 'An agent stays with its client.')
     const { value, faults } = fit(agentChange, input)
     if (value === undefined) return report(faults, [])
