@@ -10,6 +10,7 @@ import { createSendGrid } from '~/features/mail/sendgrid'
 import { createSmtp } from '~/features/mail/smtp'
 import { createMailWorker } from '~/features/mail/worker'
 import { createWebhookWorker } from '~/features/webhooks/worker'
+import { createIdempotencyUpkeep } from '~/platform/idempotency-upkeep'
 import type { Log } from '~/platform/log'
 import { createSweeper } from '~/platform/outbox/sweeper'
 import { instanceName, onStop, signalReady } from './child'
@@ -41,6 +42,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const webhooks = createWebhookWorker({ database, redis, log, secrets: services.stores.secrets, outbound: services.outbound })
   const upkeep = createAuditUpkeep({ database, log, retentionMonths: config.audit.retentionMonths })
   const sweeper = createSweeper({ database, redis, log })
+  const keys = createIdempotencyUpkeep({ db: database.db, log })
   const { secrets, outbound, clock } = services
   const push = createPushWorker({ database, secrets, outbound, clock, log, version: config.about.version })
 
@@ -48,7 +50,7 @@ export async function runWorker(config: Config, { log }: { log: Log }) {
   const remover = objects === undefined ? [] : [createObjectRemover({ db: services.db, objects, log })]
 
   const stopping = new AbortController()
-  const working = Promise.all([mail, audit, webhooks, upkeep, sweeper, push, ...remover].map((worker) => worker.run(stopping.signal)))
+  const working = Promise.all([mail, audit, webhooks, upkeep, sweeper, keys, push, ...remover].map((worker) => worker.run(stopping.signal)))
   onStop(async (reason) => {
     const times = stopTimes(config, reason)
     stopping.abort()

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
+import { createIdempotencyUpkeep } from '~/platform/idempotency-upkeep'
 import { silentLog } from '~/platform/log'
 import { createServices } from '~/processes/services'
 import { migrate } from '../../db/migrate'
@@ -111,4 +112,16 @@ test('a request that was refused has used up nothing, and a key that is none is 
   }
   expect((await makeFolder('longest', 'x'.repeat(255))).status).toBe(201)
   expect(await foldersNamed('never')).toBe(0)
+})
+
+test('a key is known for a week, and then free', async () => {
+  for (const key of ['of yesterday', 'of last week']) expect((await makeFolder(key, key.replaceAll(' ', '-'))).status).toBe(201)
+  const age = (key: string, ago: string) =>
+    app.services.db.execute(sql`update idempotency_keys set created_at = now() - ${ago}::interval where key = ${key}`)
+  await age('of-yesterday', '6 days 23 hours')
+  await age('of-last-week', '7 days 1 hour')
+  expect(await createIdempotencyUpkeep({ db: app.services.db, log: silentLog }).sweep()).toBe(1)
+  for (const key of ['of yesterday', 'of last week']) expect((await makeFolder(key, key.replaceAll(' ', '-'))).status).toBe(201)
+  expect(await foldersNamed('of yesterday')).toBe(1)
+  expect(await foldersNamed('of last week')).toBe(2)
 })

@@ -1,3 +1,4 @@
+import { KEPT_DAYS } from '../../idempotency-upkeep'
 import type { Parameter, Reference } from './openapi'
 
 /** For `detail.parameters` of routes that honour the header: what a route reads without a schema, the document cannot know. */
@@ -11,8 +12,7 @@ export const sharedParameters: Record<string, Parameter> = {
   IdempotencyKey: {
     name: 'Idempotency-Key',
     in: 'header',
-    description:
-      'A name of your choice for this request. Sent again with the same key and body, it is done once and answered the same; with another body it is refused.',
+    description: `A name of your choice for this request. Sent again with the same key and body within ${KEPT_DAYS} days, it is done once and answered the same; with another body it is refused.`,
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
   },
   AcceptLanguage: {
