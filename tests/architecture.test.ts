@@ -83,7 +83,7 @@ const DIRECTIONS: Rule[] = [
   },
 ]
 
-const RUNTIME_MAY_USE = new Set(['platform/errors', 'platform/log', 'platform/clock'])
+const RUNTIME_MAY_USE = new Set(['platform/clock', 'platform/errors', 'platform/log', 'platform/secret-texts'])
 
 const LAYERS: Rule[] = [
   {

@@ -36,12 +36,17 @@ export interface Database {
    * `byIndex`, for what picks rows by their ids only: a plan that is kept from when a table was small does not walk through it once it has grown.
    */
   transaction<T>(work: (tx: Db, send: Send) => Promise<T>, options?: { isolation?: Isolation; byIndex?: boolean }): Promise<T>
-  /** Whether the database answers, asked on a connection of its own when all others are busy: a full pool is no dead database. */
-  ping(timeoutMs: number): Promise<boolean>
+  /**
+   * Whether the database answers, asked on a connection of its own when all others are busy: a full pool is no dead database.
+   * `read-only`: it answers, and refuses changes, as a primary does that has become a standby.
+   */
+  ping(timeoutMs: number): Promise<DatabaseState>
   /** Refuses new calls and waiting ones, lets running ones finish (bounded by their deadlines), disconnects. */
   close(): Promise<void>
   stats(): { open: number; busy: number; waiting: number }
 }
+
+export type DatabaseState = 'ok' | 'read-only' | 'down'
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host1:port,host2:port/database?sslmode=…&target_session_attrs=…` */
@@ -71,13 +76,18 @@ export function createDatabase({ url, tls, poolSize, rls, ...options }: Database
   const dialect = new PgDialect()
   const prelude = rls === 'enforce' ? tenantPrelude : () => undefined
   const statements = createStatementRunner(pool, factsOf, prelude)
-  let asking: Promise<boolean> | undefined
+  let asking: Promise<DatabaseState> | undefined
 
-  const ask = () =>
-    (pool.isExhausted ? pool.tryExtra() : statements.run('select 1', [], 'rows')).then(
-      () => true,
-      () => false,
-    )
+  const ask = async (): Promise<DatabaseState> => {
+    try {
+      // Whoever is busy was let in to write.
+      if (pool.isExhausted) return await pool.tryExtra().then(() => 'ok')
+      const [session] = await statements.run(`select current_setting('transaction_read_only') as readonly`, [], 'rows')
+      return session?.readonly === 'on' ? 'read-only' : 'ok'
+    } catch {
+      return 'down'
+    }
+  }
 
   async function attempt<T>(
     transaction: Transaction,
@@ -123,8 +133,8 @@ export function createDatabase({ url, tls, poolSize, rls, ...options }: Database
       asking ??= ask().finally(() => {
         asking = undefined
       })
-      const patience = Promise.withResolvers<boolean>()
-      const timer = setTimeout(() => patience.resolve(false), timeoutMs)
+      const patience = Promise.withResolvers<DatabaseState>()
+      const timer = setTimeout(() => patience.resolve('down'), timeoutMs)
       return Promise.race([asking, patience.promise]).finally(() => clearTimeout(timer))
     },
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { DomainError } from '~/platform/errors'
+import type { RemoteAgent } from './a2a/types'
 import { loopAgent } from './loop-agent'
 import { parallelAgent } from './parallel-agent'
 import { OutcomeUnknown, RunPaused } from './pause'
@@ -7,7 +8,7 @@ import { remoteAgent } from './remote-agent'
 import { sequentialAgent } from './sequential-agent'
 import { taskAgent } from './task-agent'
 import { Crash, createMemoryRun, llm, member, parrot, scriptedModel, shortly, tool } from './testing'
-import type { Agent } from './types'
+import type { Agent, AgentEvent } from './types'
 
 const said = async (agent: Agent, text = 'hi') => {
   const run = createMemoryRun(text)
@@ -104,6 +105,27 @@ test('a remote agent is sent one message under a name that repetitions share, an
   }
   expect(await said(remoteAgent('far', remote, [parrot('after')]), 'hello')).toEqual(['far: from afar', 'after: heard [far]'])
   expect(sent).toEqual(['hello remote user_agent:far'])
+})
+
+test('a remote agent that has asked back is told the answer in the task that waits for it', async () => {
+  const tasks: (string | undefined)[] = []
+  const remote: RemoteAgent = {
+    effect: 'idempotent',
+    async send({ taskId }) {
+      tasks.push(taskId)
+      return tasks.length === 1
+        ? { parts: [{ text: 'which one?' }], inputRequired: true, taskId: 'task-1' }
+        : { parts: [{ text: 'thanks' }], inputRequired: false }
+    },
+  }
+  const agent = remoteAgent('far', remote, [])
+  const history: AgentEvent[] = []
+  for (const text of ['ask', 'this one', 'more']) {
+    const run = createMemoryRun(text, { history })
+    await run.execute(agent)
+    history.push(...run.events)
+  }
+  expect(tasks).toEqual([undefined, 'task-1', undefined])
 })
 
 test('whatever the kind, a run that dies after each of its steps says and does everything exactly once', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
+import { createHealth } from '~/features/system/health'
 import { builtOnce } from '~/platform/built-once'
 import { createDatabase, type Database, type DatabaseOptions, type Db, sqlState } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
@@ -112,10 +113,10 @@ describe('F-08: the server refuses connections', () => {
       expectUnavailable(error)
       expect(ms).toBeLessThan(2000)
     }
-    expect(await database.ping(500)).toBe(false)
+    expect(await database.ping(500)).toBe('down')
     await proxy.listen()
     expect(await untilSuccess(() => read(database.db), 5000)).toBeLessThan(5000)
-    expect(await database.ping(500)).toBe(true)
+    expect(await database.ping(500)).toBe('ok')
   }, 20_000)
 
   test('a pool that was never connected behaves the same', async () => {
@@ -359,7 +360,7 @@ describe('F-13: the server is frozen', () => {
         expect(['dependency-unavailable', 'overloaded']).toContain(error?.problem ?? 'no error')
         expect(ms).toBeLessThan(2000 + 1000 + 1000)
       }
-    expect(await database.ping(300)).toBe(false)
+    expect(await database.ping(300)).toBe('down')
   }
 })
 
@@ -432,7 +433,7 @@ describe('F-15: the pool is exhausted by slow queries', () => {
       const { error: refused, ms } = await timed(() => read(database.db))
       expect(refused?.problem).toBe('overloaded')
       expect(ms).toBeLessThan(500)
-      expect(await database.ping(1000)).toBe(true)
+      expect(await database.ping(1000)).toBe('ok')
       for (const { error, ms: waited } of await Promise.all(waiting)) {
         expect(error?.problem).toBe('overloaded')
         expect(error?.retryAfterSeconds).toBeWithin(1, 6)
@@ -643,6 +644,36 @@ describe('what callers can rely on', () => {
     const standby = open({ url: `${several}${url.search ? '&' : '?'}target_session_attrs=standby` })
     expectUnavailable((await timed(() => read(standby.db))).error)
   })
+
+  test.skipIf(!isNative)(
+    'while the database takes no changes readiness says no, and a refused change is known not to have been made',
+    async () => {
+      const url = new URL(serverUrl)
+      url.searchParams.set('default_transaction_read_only', 'on')
+      const database = open({ url: url.href })
+      const id = nextId()
+      const changes = [
+        () => insert(database.db, id),
+        () => database.transaction((tx) => insert(tx, id)),
+        () => database.transaction((tx, send) => send(() => insert(tx, id))),
+        () =>
+          database.transaction(async (tx, send) => {
+            await read(tx)
+            await send(() => insert(tx, id))
+            await send(() => increment(tx, id))
+          }),
+      ]
+      for (const change of changes) {
+        const { error } = await timed(change)
+        expectUnavailable(error)
+        expect(error?.message).not.toContain('unknown')
+      }
+      await read(database.db)
+      const health = createHealth({ database, redis: { available: true, evicts: false }, isMigrated: async () => true })
+      expect(await health.readiness()).toMatchObject({ status: 'unready', checks: { postgres: 'read-only' } })
+      expect(await stored(id)).toBeUndefined()
+    },
+  )
 
   test('closing lets the statement in hand finish and refuses the next', async () => {
     const database = open()

@@ -96,7 +96,7 @@ describe('requests', () => {
       })
       await until(() => fresh.evicts)
       expect(lines.join()).toContain('redis evicts keys')
-      const database = { ping: async () => true }
+      const database = { ping: async () => 'ok' as const }
       const health = createHealth({ database, redis: fresh, isMigrated: async () => true })
       expect(await health.readiness()).toMatchObject({ status: 'degraded', checks: { redis: 'evicting' } })
       await fresh.close()

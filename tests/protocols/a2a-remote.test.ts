@@ -16,9 +16,9 @@ const specOf = ({ card, cardUrl }: Pick<RemotePeer, 'card' | 'cardUrl'>, changes
   ...changes,
 })
 const messageOf = (text: string) => ({ text, files: [], messageId: crypto.randomUUID(), contextId: 'user_agent:parrot' })
-const send = async (spec: RemoteAgentSpec, text: string) => {
+const send = async (spec: RemoteAgentSpec, text: string, taskId?: string) => {
   const pieces: string[] = []
-  const message = messageOf(text)
+  const message = { ...messageOf(text), taskId }
   const reply = await openRemote(spec).send(message, { signal: new AbortController().signal, onText: (piece) => pieces.push(piece) })
   return { reply, pieces, message }
 }
@@ -52,7 +52,21 @@ describe.each([
       problem: 'upstream-error',
       message: expect.stringContaining('the parrot is ill'),
     })
-    expect((await send(specOf(peer), 'ask')).reply).toEqual({ parts: [{ text: 'which one?' }], inputRequired: true })
+    expect((await send(specOf(peer), 'ask')).reply).toEqual({
+      parts: [{ text: 'which one?' }],
+      inputRequired: true,
+      taskId: expect.any(String),
+    })
+  })
+
+  test('that asks back gets the answer in the task that waits for it, and in a new one when that is over', async () => {
+    const { taskId } = (await send(specOf(peer), 'ask')).reply
+    expect((await send(specOf(peer), 'this one', taskId)).reply).toEqual({ parts: [{ text: 'Parrot: this one' }], inputRequired: false })
+    expect(peer.calls.at(-1)?.taskId).toBe(taskId ?? 'none')
+    for (const gone of [taskId, crypto.randomUUID()]) {
+      expect((await send(specOf(peer), 'again', gone)).reply.parts).toEqual([{ text: 'Parrot: again' }])
+      expect(peer.calls.slice(-2).map((call) => call.taskId)).toEqual([gone ?? 'none', ''])
+    }
   })
 
   test('defect 54: credentials go to the origin of the card that was entered, and to no other', async () => {

@@ -133,9 +133,15 @@ test('with MCP_STDIO=off a command of the catalogue costs its tools, and the run
   expect(events.at(-1)?.data.response).toBe('Echo: hello')
 })
 
-test("MCP-08: what a server writes is shown to the model as a tool's text; what is sent to the server is not", async () => {
+test("MCP-08: what a server writes is shown to the model as a tool's text; what is sent to the server is not, though it repeats it", async () => {
   const agentId = await agentWith([{ url: fake.url, headers: { authorization: HEADER } }])
+  fake.answer = (message, { headers }) =>
+    message.method === 'tools/call'
+      ? reply(message, { content: [{ type: 'text', text: `You came with ${headers.get('authorization')}` }] })
+      : undefined
   const events = await say(agentId, '/tool look {}')
+  fake.answer = undefined
+  expect(JSON.stringify(events)).toContain('You came with ')
   expect(fake.calls().at(-1)?.headers.get('authorization')).toBe(HEADER)
   expect(JSON.stringify(events)).not.toContain(HEADER)
   const stored = await app.services.db.execute<{ text: string }>(

@@ -16,7 +16,7 @@ export interface RemotePeer {
   url: string
   cardUrl: string
   card: Record<string, unknown>
-  calls: { method: string; headers: Headers; contextId: string; messageId: string }[]
+  calls: { method: string; headers: Headers; contextId: string; messageId: string; taskId: string }[]
   stop(): Promise<void>
 }
 
@@ -67,20 +67,32 @@ export function startRemoteAgent(version: '1.0' | '0.3', { streaming = true } = 
     port: 0,
     hostname: '127.0.0.1',
     async fetch(request) {
-      const body = (await request.json()) as { method: string; params: { message?: { contextId: string; messageId: string } } }
-      const { contextId = '', messageId = '' } = body.params.message ?? {}
-      calls.push({ method: body.method, headers: request.headers, contextId, messageId })
+      const body = (await request.json()) as {
+        id: unknown
+        method: string
+        params: { message?: { contextId: string; messageId: string; taskId?: string } }
+      }
+      const { contextId = '', messageId = '', taskId = '' } = body.params.message ?? {}
+      calls.push({ method: body.method, headers: request.headers, contextId, messageId, taskId })
       const answer = await handler.handle(body as unknown as Record<string, unknown>, new ServerCallContext({ requestedVersion: version }))
       if (!(Symbol.asyncIterator in answer)) return Response.json(answer)
       const events = answer as AsyncGenerator<object>
+      // As the SDK's own servers do: what is refused before anything is said is no stream.
+      const first = await events.next().catch((error: unknown) => refused(body, error))
+      if (first instanceof Response) return first
       return new Response(
         (async function* () {
+          if (first.done !== true) yield `data: ${JSON.stringify(first.value)}\n\n`
           for await (const event of events) yield `data: ${JSON.stringify(event)}\n\n`
         })() as unknown as ReadableStream,
         { headers: { 'content-type': 'text/event-stream' } },
       )
     },
   })
+  const refused = ({ id }: { id: unknown }, reason: unknown) => {
+    const map = version === '1.0' ? JsonRpcTransportHandler.mapToJSONRPCError : LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError
+    return Response.json({ jsonrpc: '2.0', id, error: map(reason) })
+  }
   const url = `http://127.0.0.1:${server.port}/rpc`
   const shared = {
     name: 'Parrot',

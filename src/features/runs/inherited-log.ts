@@ -22,7 +22,7 @@ const REDIS_PATIENCE_MS = 10_000
 const RETRY_MS = 100
 /** Left free for what Redis may have or had, which holds fewer entries of a run: who has seen them must miss nothing that comes now. */
 const LEAP = 100_000
-/** Of the stored entries the last one may have been stored just before the process died, and not be in Redis; the one before it was. */
+/** Of the stored entries the last one may have been stored just before the process died, and not be in Redis; the one before it was, and so was the first. */
 const OVERLAP = 2
 
 /**
@@ -62,7 +62,7 @@ export async function inheritLog(
 function doubtAbout(recalled: LogEvent[] | undefined, lastStored: number): string | undefined {
   if (recalled === undefined) return 'redis is away'
   // Who has not even what is stored has lost its data, and who knows what besides.
-  return lastStored >= OVERLAP && recalled.length === 0 ? 'redis has lost the log of a run' : undefined
+  return lastStored > 0 && recalled.length === 0 ? 'redis has lost the log of a run' : undefined
 }
 
 /** What lies in Redis behind `after`; undefined when it is not reached. */

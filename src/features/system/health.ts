@@ -1,9 +1,9 @@
-import type { Database } from '~/platform/db'
+import type { Database, DatabaseState } from '~/platform/db'
 import type { RedisStore } from '~/platform/redis'
 
 export interface Readiness {
   status: 'ready' | 'degraded' | 'unready'
-  checks: { postgres: 'ok' | 'down'; migrations: 'ok' | 'behind' | 'unknown'; redis: 'ok' | 'down' | 'evicting'; draining: boolean }
+  checks: { postgres: DatabaseState; migrations: 'ok' | 'behind' | 'unknown'; redis: 'ok' | 'down' | 'evicting'; draining: boolean }
 }
 
 export interface Health {
@@ -17,7 +17,7 @@ const PING_MS = 1500
 /** Several balancers may ask at once; they get the answer of one look. */
 const FRESH_MS = 500
 
-/** Ready means: PostgreSQL answers, has our schema, and we are not stopping. A missing Redis makes things slower, never unready; nor does one that drops keys. */
+/** Ready means: PostgreSQL answers, takes changes, has our schema, and we are not stopping. A missing Redis makes things slower, never unready; nor does one that drops keys. */
 export function createHealth({
   database,
   redis,
@@ -33,15 +33,16 @@ export function createHealth({
 
   const look = async (): Promise<Readiness> => {
     const postgres = await database.ping(PING_MS)
+    const answers = postgres !== 'down'
     // Migrations only go forward: once there, always there.
-    if (postgres && !migrated) migrated = await isMigrated().catch(() => false)
+    if (answers && !migrated) migrated = await isMigrated().catch(() => false)
     const checks = {
-      postgres: postgres ? ('ok' as const) : ('down' as const),
-      migrations: migrated ? ('ok' as const) : postgres ? ('behind' as const) : ('unknown' as const),
+      postgres,
+      migrations: migrated ? ('ok' as const) : answers ? ('behind' as const) : ('unknown' as const),
       redis: redis.available ? (redis.evicts ? ('evicting' as const) : ('ok' as const)) : ('down' as const),
       draining,
     }
-    const ready = postgres && migrated && !draining
+    const ready = postgres === 'ok' && migrated && !draining
     return { status: ready ? (checks.redis === 'ok' ? 'ready' : 'degraded') : 'unready', checks }
   }
 

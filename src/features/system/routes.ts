@@ -9,7 +9,7 @@ import { problemPage } from './problem-page'
 const Readiness = t.Object({
   status: choice(['ready', 'degraded', 'unready']),
   checks: t.Object({
-    postgres: choice(['ok', 'down']),
+    postgres: choice(['ok', 'read-only', 'down']),
     migrations: choice(['ok', 'behind', 'unknown']),
     redis: choice(['ok', 'down', 'evicting']),
     draining: t.Boolean(),

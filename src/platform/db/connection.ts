@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import type { Log } from '../log'
 import { requestCancel } from './cancel'
 import { dial } from './dial'
-import { ConnectionLost, isRefusal } from './failures'
+import { ConnectionLost, isAnswer, isRefusal } from './failures'
 import type { Address, SessionKind, Target } from './target'
 import { driverTypes } from './values'
 
@@ -106,7 +106,9 @@ export class Connection {
         },
         (error: unknown) => {
           settled()
-          reject(isRefusal(error) ? error : this.break('closed', error))
+          if (isRefusal(error)) return reject(error)
+          const lost = this.break('closed', error)
+          reject(isAnswer(error) ? new ConnectionLost('closed', false, { cause: error }) : lost)
         },
       )
     })

@@ -8,7 +8,7 @@ export class ConnectionLost extends Error {
   constructor(
     /** `stalled`: the connection lives, but a read was called back from behind a slow one. */
     readonly reason: 'closed' | 'deadline' | 'stalled',
-    /** False: the server cannot have seen the statement. */
+    /** False: the server cannot have seen the statement, or says itself that it has kept nothing of it. */
     readonly sent: boolean,
     options?: ErrorOptions,
   ) {
@@ -26,8 +26,10 @@ export function sqlState(error: unknown): { code: string; constraint: string | u
 }
 
 /** The server refused this statement, and the connection lives on. Anything else leaves the connection in doubt. */
-export const isRefusal = (error: unknown): error is postgres.PostgresError =>
-  error instanceof postgres.PostgresError && !isFatal(error) && !DEAD_SERVER.test(error.code)
+export const isRefusal = (error: unknown): error is postgres.PostgresError => isAnswer(error) && !DEAD_SERVER.test(error.code)
+
+/** The server has answered that it refuses the statement, whether or not the connection is worth anything after it. */
+export const isAnswer = (error: unknown): error is postgres.PostgresError => error instanceof postgres.PostgresError && !isFatal(error)
 
 /** The connection went away, as opposed to a server that was too slow. */
 export const isLostConnection = (error: unknown): error is ConnectionLost => error instanceof ConnectionLost && error.reason === 'closed'

@@ -1,5 +1,5 @@
 import type { Connection, Result, Shape } from './connection'
-import { ConnectionLost, isConflict, isConsequence, isLostConnection, outcomeUnknown } from './failures'
+import { ConnectionLost, isConflict, isConsequence, isLostConnection, outcomeUnknown, sqlState } from './failures'
 import type { Runner } from './session'
 import type { StatementFacts } from './statements'
 
@@ -75,7 +75,11 @@ export class Transaction implements Runner {
       // A statement failed and the work went on regardless: the server answers COMMIT with a rollback.
       if (command !== 'COMMIT') throw this.failure ?? new Error(`COMMIT was answered with ${command}`)
     } catch (error) {
-      if (error instanceof ConnectionLost && error.sent) throw outcomeUnknown(error)
+      const refused = (await Promise.allSettled(this.unawaited)).find(
+        (outcome) => outcome.status === 'rejected' && sqlState(outcome.reason),
+      )
+      if (refused === undefined && error instanceof ConnectionLost && error.sent) throw outcomeUnknown(error)
+      // What the server refused before it came to COMMIT undoes all of it, though the connection went with it.
       this.failure ??= error
       throw error
     }

@@ -1,5 +1,6 @@
 import { type Message, type Part as OfficialPart, Role, type StreamResponse, type Task, TaskState, type TaskStatus } from '@a2a-js/sdk'
 import { type Client, ClientFactory, DefaultAgentCardResolver, JsonRpcTransportFactory, RestTransportFactory } from '@a2a-js/sdk/client'
+import { TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors'
 import { DomainError } from '~/platform/errors'
 import type { Part } from '../types'
 import type { Line } from './remote'
@@ -8,8 +9,21 @@ import type { RemoteMessage, RemoteReply } from './types'
 
 const POLL_MS = 1000
 
-/** In the words of A2A 1.0, or of 0.3 where the card has no better. @throws what the SDK throws */
-export async function sendOfficially(
+/**
+ * In the words of A2A 1.0, or of 0.3 where the card has no better. A task that the other side has dropped or ended meanwhile waits for nothing: the
+ * message then begins one of its own. @throws what the SDK throws
+ */
+export async function sendOfficially(line: Line, message: RemoteMessage, onText: (piece: string) => void): Promise<RemoteReply> {
+  try {
+    return await sendOnce(line, message, onText)
+  } catch (error) {
+    const isOver = error instanceof TaskNotFoundError || error instanceof UnsupportedOperationError
+    if (message.taskId === undefined || !isOver) throw error
+    return sendOnce(line, { ...message, taskId: undefined }, onText)
+  }
+}
+
+async function sendOnce(
   { fetch: call, card, signal }: Line,
   message: RemoteMessage,
   onText: (piece: string) => void,
@@ -27,29 +41,34 @@ export async function sendOfficially(
     message: toMessage(message),
   }
   let taskId: string | undefined
+  const reply = (): RemoteReply => {
+    const said = answer.reply()
+    return said.inputRequired ? { ...said, taskId } : said
+  }
   if (read.capabilities?.streaming === true) {
     for await (const event of client.sendMessageStream(request, { signal })) {
       taskId = taskIdOf(event) ?? taskId
-      if (take(answer, event)) return answer.reply()
+      if (take(answer, event)) return reply()
     }
   } else {
     const result = await client.sendMessage(request, { signal })
     if ('messageId' in result) {
       answer.said(result.parts.map(readPart))
-      return answer.reply()
+      return reply()
     }
     taskId = result.id
-    if (takeTask(answer, result)) return answer.reply()
+    if (takeTask(answer, result)) return reply()
   }
-  return waitForEnd(client, taskId, answer, signal)
+  await waitForEnd(client, taskId, answer, signal)
+  return reply()
 }
 
 /** The other side has taken the message, but has not said how it ended: it is asked until it does. */
-async function waitForEnd(client: Client, taskId: string | undefined, answer: RemoteAnswer, signal: AbortSignal): Promise<RemoteReply> {
+async function waitForEnd(client: Client, taskId: string | undefined, answer: RemoteAnswer, signal: AbortSignal): Promise<void> {
   if (taskId === undefined) throw new DomainError('upstream-error', 'The remote agent has ended its answer without a result.')
   for (;;) {
     signal.throwIfAborted()
-    if (takeTask(answer, await client.getTask({ tenant: '', id: taskId }, { signal }))) return answer.reply()
+    if (takeTask(answer, await client.getTask({ tenant: '', id: taskId }, { signal }))) return
     await pause(POLL_MS, signal)
   }
 }
@@ -109,10 +128,11 @@ const NAMES: Partial<Record<TaskState, string>> = {
   [TaskState.TASK_STATE_AUTH_REQUIRED]: 'auth-required',
 }
 
-const toMessage = ({ messageId, contextId, text, files }: RemoteMessage): Message => ({
+const toMessage = ({ messageId, contextId, taskId, text, files }: RemoteMessage): Message => ({
   messageId,
-  contextId,
-  taskId: '',
+  // The other side may have given the task another context than ours, and knows which.
+  contextId: taskId === undefined ? contextId : '',
+  taskId: taskId ?? '',
   role: Role.ROLE_USER,
   parts: [
     ...(text === '' ? [] : [partOf({ $case: 'text', value: text })]),

@@ -16,6 +16,8 @@ export interface RemoteMessage extends RunInput {
   messageId: string
   /** The same for all turns of one conversation of one agent of ours. */
   contextId: string
+  /** The remote side's task that waits for this message. */
+  taskId?: string | undefined
 }
 
 /** Plain JSON: it is journalled. */
@@ -24,6 +26,8 @@ export interface RemoteReply {
   parts: Part[]
   /** The remote side wants another message before it goes on. */
   inputRequired: boolean
+  /** Its name for what waits for that message, where it has one. */
+  taskId?: string | undefined
 }
 
 export interface RemoteAgentSpec {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
+import { conceal, secretsAmong } from '../tools/conceal'
 import { type AgentTool, type OpenTools, type ToolSource, toolError } from '../tools/tool'
 import { SessionLost } from './connection'
 import { type Connections, keyOf, type Lease } from './connections'
@@ -214,11 +215,14 @@ function toAgentTool(tool: OfferedTool, name: string, { selected, call }: Line):
     inputSchema,
     effect,
     async execute(args, { idempotencyKey, signal, keep }) {
+      const server = selected.resolve()
+      const secrets = secretsAmong(server.transport === 'http' ? server.headers : server.env)
       try {
-        return await call(tool, { name: tool.name, args, signal, keep, ...(effect === 'read-only' ? {} : { idempotencyKey }) })
+        const request = { name: tool.name, args, signal, keep, ...(effect === 'read-only' ? {} : { idempotencyKey }) }
+        return conceal(await call(tool, request), secrets)
       } catch (error) {
         signal.throwIfAborted()
-        if (error instanceof DomainError) return toolError(error.message, error.problem)
+        if (error instanceof DomainError) return conceal(toolError(error.message, error.problem), secrets)
         throw error
       }
     },

@@ -142,6 +142,17 @@ test('a pause that would pass the deadline, or is longer than 20 s, is not waite
   expect(near.pauses).toEqual([15_000])
 })
 
+test.each([
+  ['retry-after', '99999999999'],
+  ['retry-after', '9'.repeat(22)],
+  ['retry-after-ms', 'Infinity'],
+  ['retry-after', 'Fri, 31 Dec 9999 23:59:59 GMT'],
+])('a provider that names no sensible time (%s: %s) is passed on as one that asks for a day', async (name, value) => {
+  const { client } = serve(() => new Response('{}', { status: 429, headers: { [name]: value } }))
+  const error = await failureOf(collect(client, requestOf({ model: openai.model, messages: hello })))
+  expect(error).toMatchObject({ problem: 'rate-limited', retryAfterSeconds: 86_400 })
+})
+
 test('the real clock keeps the deadline too, and leaves no timer behind', async () => {
   const { url } = serve(() => sseThenSilence(openai.text('Half an ')))
   const client = createModelClient({

@@ -48,6 +48,8 @@ export const isRetryable = ({ kind, status }: Diagnosis) =>
 
 /** Applies to a 429 that names no time. */
 const DEFAULT_RETRY_AFTER_SECONDS = 10
+/** Quotas are renewed daily: a provider that names more has made a mistake, which our callers need not keep. */
+const MAX_RETRY_AFTER_SECONDS = 86_400
 
 /** Never our 401: the frontend would sign its user out because a provider dislikes a key. */
 export function toDomainError(diagnosis: Diagnosis, { provider, streamed }: { provider: string; streamed: boolean }): DomainError {
@@ -64,7 +66,8 @@ export function toDomainError(diagnosis: Diagnosis, { provider, streamed }: { pr
     return new DomainError('upstream-error', `The model provider ${provider} does not take this: ${text}`, { cause })
   if (status === 401 || status === 403) return new DomainError('upstream-error', 'The model provider refused the API key.', { cause })
   if (status === 429) {
-    const retryAfterSeconds = retryAfterMs === undefined ? DEFAULT_RETRY_AFTER_SECONDS : Math.max(1, Math.ceil(retryAfterMs / 1000))
+    const asked = retryAfterMs === undefined ? DEFAULT_RETRY_AFTER_SECONDS : Math.ceil(retryAfterMs / 1000)
+    const retryAfterSeconds = Math.min(Math.max(1, asked), MAX_RETRY_AFTER_SECONDS)
     return new DomainError('rate-limited', `The model provider ${provider} limits our requests.`, { cause, retryAfterSeconds })
   }
   if (status >= 500 || status < 400 || status === 408) {

@@ -176,6 +176,30 @@ describe('what the model is told', () => {
     })
   })
 
+  test('MCP-08: an answer that repeats the request is passed on without the secrets in it', async () => {
+    const keyed = {
+      ...weather,
+      headers: { Authorization: 'Bearer {api_key}', 'X-Session': 'sk-live-0123456789abcdef', Accept: 'application/json' },
+      values: { api_key: 'o-p-e-n-sesame', units: 'metric units' },
+    }
+    const echo = {
+      headers: { authorization: 'Bearer o-p-e-n-sesame', 'x-session': ['sk-live-0123456789abcdef'], accept: 'application/json' },
+      said: 'o-p-e-n-sesame twice: o-p-e-n-sesame',
+      units: 'metric units',
+      count: 3,
+    }
+    const shown = {
+      headers: { authorization: 'Bearer ***', 'x-session': ['***'], accept: 'application/json' },
+      said: '*** twice: ***',
+      units: 'metric units',
+      count: 3,
+    }
+    const answered = async (answer: Answer) => (await run(keyed, { city: 'Rome' }, [answer])).result
+    expect(await answered({ status: 200, body: JSON.stringify(echo) })).toEqual(shown)
+    expect(await answered({ status: 200, body: 'You are o-p-e-n-sesame.' })).toEqual({ content: 'You are ***.' })
+    expect(await answered({ status: 403, body: 'Not o-p-e-n-sesame.' })).toMatchObject({ message: 'HTTP 403: Not ***.' })
+  })
+
   test('JSON too deep to be stored is passed on as text', async () => {
     const body = '['.repeat(50_000) + ']'.repeat(50_000)
     expect((await run(weather, { city: 'Rome' }, [{ status: 200, body }])).result).toEqual({ content: body })

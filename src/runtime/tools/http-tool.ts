@@ -2,6 +2,7 @@ import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import { redactText } from '~/platform/log'
 import type { Outbound, OutboundResponse } from '~/platform/outbound'
+import { conceal, secretsAmong } from './conceal'
 import { describeInput, readInput } from './http-tool-input'
 import { buildRequest } from './http-tool-request'
 import type { HttpToolSpec } from './http-tool-spec'
@@ -78,11 +79,12 @@ export function createHttpTool(spec: HttpToolSpec, { outbound, maxTimeoutMs, max
       }
       if ('failure' in last) return failed(last.failure.message, last.failure.problem)
       const { status } = last.response
+      const secrets = secretsAmong({ ...spec.values, ...built.request.headers })
       const text = last.response.text()
       // Pages that explain a failure like to repeat the request, credentials and all.
-      if (status >= 400) return failed(`HTTP ${status}: ${redactText(text).slice(0, MAX_SHOWN_ERROR_LENGTH)}`)
+      if (status >= 400) return failed(`HTTP ${status}: ${redactText(`${conceal(text, secrets)}`).slice(0, MAX_SHOWN_ERROR_LENGTH)}`)
       const value = parseJson(text)
-      return value === undefined ? { content: text } : value
+      return conceal(value === undefined ? { content: text } : value, secrets)
     },
   }
 }
