@@ -67,7 +67,7 @@ async function callOne(
     if (agent.subAgents.some(({ name }) => name === agent_name)) return { response: { result: `${String(agent_name)} goes on.` } }
     return { response: { ...toolError('There is no agent of that name to hand over to.') } }
   }
-  const key = `tool:${turn}:${index}:${call.name}`
+  const key = `tool:${turn}:${index}:${storableName(call.name)}`
   let { args } = call
   if (found?.requiresApproval) {
     const decision = await context.approval(key, { tool: call.name, agent: agent.name, args })
@@ -77,6 +77,10 @@ async function callOne(
   if (found?.kind === 'agent') return askAgent(found.member, context, { key, args, segment: `tool:${turn}.${index}` })
   return execute(found?.tool, context, { key, args, call })
 }
+
+/** A model may call what no tool is named; a key is a text of the database, and indexed. Names that tools can have stay as they are. */
+const storableName = (name: string) => name.replace(/[\p{Cc}\p{Cs}]/gu, '_').slice(0, MAX_KEYED_NAME)
+const MAX_KEYED_NAME = 128
 
 /** Also for a tool that is gone: a call that was made before it went has its result in the journal. */
 async function execute(

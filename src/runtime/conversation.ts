@@ -38,7 +38,8 @@ export const filePart = ({ data, mediaType, filename, kept }: FilePart): Part =>
     ? { file_data: { id: kept.id, file_uri: kept.uri, mime_type: mediaType, display_name: filename ?? 'file' } }
     : { inline_data: { data, mime_type: mediaType, ...(filename === undefined ? {} : { metadata: { filename } }) } }
 
-export const replyParts = ({ text, toolCalls, providerState }: ModelReply): Part[] => [
+export const replyParts = ({ text, toolCalls, code = [], providerState }: ModelReply): Part[] => [
+  ...code,
   ...(text !== '' || toolCalls.length === 0 ? [{ text }] : []),
   ...toolCalls.map(({ callId, name, args }) => ({ function_call: { id: callId, name, args } })),
   ...(providerState === undefined ? [] : [{ provider_state: providerState }]),

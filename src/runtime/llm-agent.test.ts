@@ -51,6 +51,20 @@ test('defect 20: an agent tool is run as what it is, alone with its request, and
   ])
 })
 
+test('an answer that was cut off says so, and one that was cut off before its first word is a failure', async () => {
+  const usage = { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0, reasoningTokens: 0 }
+  const ending = (text: string, finishReason: string) => llm({ generate: async () => ({ text, toolCalls: [], usage, finishReason }) })
+  for (const reason of ['length', 'content-filter', 'error']) {
+    const [said] = await events(ending('Half an', reason))
+    expect(said).toMatchObject({ content: { parts: [{ text: 'Half an' }] }, actions: { finish_reason: reason } })
+    await expect(events(ending('', reason))).rejects.toMatchObject({ problem: 'upstream-error' })
+  }
+  for (const reason of ['stop', 'other']) {
+    const [said] = await events(ending('', reason))
+    expect(said?.actions).toBeUndefined()
+  }
+})
+
 test('a transfer hands the conversation to a sub-agent, which answers', async () => {
   const model = scriptedModel(() => [{ call: 'transfer_to_agent', args: { agent_name: 'b' } }])
   const said = await events(llm(model, { subAgents: [parrot('a'), parrot('b')] }))

@@ -50,6 +50,7 @@ async function* converse(agent: LlmAgent, deps: LlmDeps, talk: Talk): AsyncGener
   const messages = toBeAnswered(toMessages([...context.history, asked, ...context.turn], agent.name))
   for (let turn = 1; turn <= context.limits.maxSteps; turn++) {
     const reply = await askModel(agent, deps, { ...talk, key: `model:${turn}`, messages })
+    refuseSilence(reply)
     if (reply.toolCalls.length === 0) return yield* answer(agent, deps, { ...talk, turn, messages, reply })
     const call = context.event(saidReply(agent, reply))
     yield call
@@ -97,9 +98,24 @@ async function* answer(
 const said = ({ name }: LlmAgent, parts: Part[]): AgentEvent => ({ author: name, content: { role: 'model', parts } })
 
 const saidReply = (agent: LlmAgent, reply: ModelReply): AgentEvent => {
-  const { files = [] } = reply
-  const actions = artifactDelta(files)
-  return { ...said(agent, [...replyParts(reply), ...files.map(filePart)]), ...(actions && { actions }) }
+  const { files = [], finishReason } = reply
+  const actions = { ...artifactDelta(files), ...(CUT_OFF.has(finishReason) && { finish_reason: finishReason }) }
+  const event = said(agent, [...replyParts(reply), ...files.map(filePart)])
+  return Object.keys(actions).length === 0 ? event : { ...event, actions }
+}
+
+/** Ends that are none: what was said before them is shown and marked as incomplete; without a word they are a failure. */
+const CUT_OFF = new Map([
+  ['length', 'The model used up the tokens of its answer before it had said anything.'],
+  ['content-filter', 'The model provider withheld the whole answer (content filter).'],
+  ['error', 'The model provider ended the answer with an error before anything was said.'],
+])
+
+/** @throws DomainError `upstream-error` */
+function refuseSilence({ text, files = [], code = [], toolCalls, finishReason }: ModelReply) {
+  const detail = CUT_OFF.get(finishReason)
+  if (detail !== undefined && text === '' && files.length + code.length + toolCalls.length === 0)
+    throw new DomainError('upstream-error', detail)
 }
 
 /** The reply with its files as files of the conversation; what cannot be kept is said in its text. */

@@ -22,6 +22,9 @@ export interface Part {
   file_data?: { id: string; file_uri: string; mime_type: string; display_name: string }
   function_call?: { id: string; name: string; args: Record<string, unknown> }
   function_response?: { id: string; name: string; response: Record<string, unknown> }
+  /** What a model ran on its provider's side, and what came of it. */
+  executable_code?: { language: string; code: string }
+  code_execution_result?: { outcome: string; output: string }
   /** What the model's provider wants back with the next call; only its own model reads it. */
   provider_state?: unknown
 }

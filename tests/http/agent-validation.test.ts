@@ -84,6 +84,7 @@ test('all problems are told at once, each where it is', async () => {
     '/config/mcp_servers/0/id invalid',
   ])
   expect(await problemsOf({ type: 'crew_ai', name: 'two words' })).toEqual(['/type invalid'])
+  expect(await problemsOf({ name: 'user' })).toEqual(['/name reserved'])
   expect(await problemsOf({ type: 'sequential', config: { sub_agents: [] } })).toEqual(['/config/sub_agents required'])
   expect(await problemsOf({ config: 'text' })).toEqual(['/config invalid'])
   expect(await problemsOf({ config: { output_schema: { type: 'nothing' } } })).toEqual(['/config/output_schema invalid'])

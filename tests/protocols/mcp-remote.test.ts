@@ -168,6 +168,39 @@ describe('answers without measure', () => {
     await open.close()
   })
 
+  test('an answer that is of no use is told as what it is, and leaves the connection to the next call', async () => {
+    const server = startFake([{ name: 'look' }])
+    started.push(server)
+    const open = await openFor([{ url: server.url }])
+    const next = (result: object) => {
+      server.answer = (message) => (message.method === 'tools/call' ? reply(message, result) : undefined)
+      return call(open, 'look')
+    }
+    expect(await next({ content: [{ type: 'hologram' }] })).toMatchObject({
+      message: 'The answer of the MCP server does not fit the protocol.',
+    })
+    server.answer = undefined
+    expect(textOf(await call(open, 'look'))).toBe('look was called')
+    expect(server.seen.filter(({ message }) => message.method === 'initialize')).toHaveLength(1)
+    await open.close()
+  })
+
+  test('structured content is never lost behind a text that says something else', async () => {
+    const server = startFake([{ name: 'look' }])
+    started.push(server)
+    const open = await openFor([{ url: server.url }])
+    const structuredContent = { rows: [{ id: 7 }] }
+    for (const [text, expected] of [
+      ['1 row', ['1 row', JSON.stringify(structuredContent)]],
+      [JSON.stringify(structuredContent, null, 2), [JSON.stringify(structuredContent, null, 2)]],
+    ] as const) {
+      server.answer = (message) =>
+        message.method === 'tools/call' ? reply(message, { content: [{ type: 'text', text }], structuredContent }) : undefined
+      expect(await call(open, 'look')).toMatchObject({ result: { content: expected.map((text) => ({ type: 'text', text })) } })
+    }
+    await open.close()
+  })
+
   test('a list of tools without end, of two names or of no text costs its own tools', async () => {
     const server = startFake([])
     started.push(server)

@@ -107,6 +107,41 @@ test('a busy session takes the next run in turn, refuses it, or gives up the one
   expect((await runOf(slow.body.id)).status).toBe('cancelled')
 })
 
+test('a run behind one that waits for consent says so, and has its whole time when its turn comes', async () => {
+  const id = await booker()
+  const first = await begin(id, { message: '/tool book {"seats": 2}', external_id: 'behind' })
+  expect(first.body.status).toBe('waiting')
+  const second = await begin(id, { message: 'and me?', external_id: 'behind', timeout_seconds: 1 })
+  expect(second).toMatchObject({ status: 202, body: { status: 'queued' } })
+  const chat = await app.ada.call('POST', `/api/v1/chat/${id}/behind`, { message: 'hello?' })
+  expect(chat).toMatchObject({ status: 409, body: { detail: expect.stringContaining(first.body.id) } })
+  const stream = await fetch(`${app.url}/api/v1/runs/${second.body.id}/events`, { headers: { authorization: `Bearer ${app.ada.token}` } })
+  const [told] = await readEvents(stream, () => true)
+  expect(told).toMatchObject({ type: 'run-waiting', data: { reason: 'earlier-run', earlier_run_id: first.body.id } })
+  expect(told?.id).toBeNaN()
+  // As if it had waited for longer than it may run.
+  const sent = (id: string, ago: string, also = '') =>
+    app.services.db.execute(`update runs set created_at = created_at - interval '${ago}'${also} where id = '${id}'`)
+  await sent(first.body.id, '2 hours')
+  await sent(second.body.id, '1 hour', ", deadline_at = deadline_at - interval '1 hour'")
+  const [wanted] = await pendingOf(first.body.id)
+  await app.ada.call('POST', `/api/v1/approvals/${wanted.id}/decision`, { decision: 'reject' })
+  expect(await ended(second.body.id)).toMatchObject({ status: 'succeeded', result: { response: 'Echo: and me?' } })
+  await until(async () => (await app.ada.call('GET', `/api/v1/runs/?session_id=behind_${id}&status=succeeded`)).body.length === 3)
+})
+
+test('a run that has begun goes on before one that has not, whichever was sent first', async () => {
+  const id = await booker()
+  const first = await begin(id, { message: '/tool book {"seats": 2}', external_id: 'raced' })
+  const second = await begin(id, { message: 'and me?', external_id: 'raced' })
+  // As where the second request began its transaction first and came to the session's lock last.
+  await app.services.db.execute(`update runs set created_at = created_at - interval '1 minute' where id = '${second.body.id}'`)
+  const [wanted] = await pendingOf(first.body.id)
+  await app.ada.call('POST', `/api/v1/approvals/${wanted.id}/decision`, { decision: 'reject' })
+  expect((await ended(first.body.id)).status).toBe('succeeded')
+  expect((await ended(second.body.id)).status).toBe('succeeded')
+})
+
 test('COST-02: one run too many of a client is refused, other clients are not concerned', async () => {
   const id = await agentOf()
   const six = await Promise.all(

@@ -36,7 +36,7 @@ export async function* updatesOf(
         break
       }
       case 'run-waiting':
-        if (!needsSomebody(entry) || !(await stillWaits())) break
+        if (!needsSomebody(entry) || !(data.earlier_run_id !== undefined || (await stillWaits()))) break
         yield { kind: 'status', state: 'working', note: `Waiting: ${String(data.reason)}.` }
         return
       case 'run-finished': {

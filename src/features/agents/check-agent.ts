@@ -96,7 +96,11 @@ function* rulesOf({ type, name, config, model, agent_card_url }: Draft, outbound
 function checkName(name: string | null | undefined) {
   if (name === undefined || name === null || name === '') throw invalid('/name', 'required', 'Name is required for non-a2a agent types')
   if (!AGENT_NAME.test(name)) throw invalid('/name', 'format', 'Agent name cannot contain spaces or special characters')
+  if (name === USER) throw invalid('/name', 'reserved', 'Agent name cannot be "user": that is who talks to the agents')
 }
+
+/** The author of what people say: an agent of that name would hear its own words as theirs. */
+const USER = 'user'
 
 function checkShape(type: Draft['type'], config: Config) {
   if (JSON.stringify(config).length > MAX_CONFIG_BYTES) throw invalid('/config', 'length', 'The config is larger than 512 KiB')

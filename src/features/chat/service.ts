@@ -83,6 +83,11 @@ function refuseFailure(entry: LogEvent) {
   const { type, data } = entry
   if (type === 'run-failed') throw errorOfRun(entry)
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
+  if (data.earlier_run_id !== undefined)
+    throw new DomainError(
+      'conflict',
+      `The run ${String(data.run_id)} begins when the run ${String(data.earlier_run_id)} before it is over, which waits: GET /api/v1/runs/${String(data.earlier_run_id)} says what for.`,
+    )
   if (needsSomebody(entry))
     throw new DomainError(
       'conflict',

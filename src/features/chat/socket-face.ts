@@ -38,7 +38,7 @@ export const wholeEvents = ({ agentName }: { agentName: string }): SocketFace =>
 /** The run's log as it is: the entries that the event stream of REST has. */
 export const logEntries: SocketFace = {
   welcome: () => [{ type: 'ready' }],
-  entry: (entry, runId) => [{ type: entry.type, id: entry.seq, run_id: runId, data: showLogEvent(entry) }],
+  entry: (entry, runId) => [{ type: entry.type, ...(entry.seq > 0 && { id: entry.seq }), run_id: runId, data: showLogEvent(entry) }],
   failure: (_error, problem) => [{ type: 'error', data: problem }],
 }
 

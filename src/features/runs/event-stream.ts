@@ -23,7 +23,7 @@ export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>)
     for await (const entry of entries) {
       begun = true
       if (entry === undefined) yield HEARTBEAT
-      else yield sse({ id: String(entry.seq), event: entry.type, data: showLogEvent(entry) })
+      else yield sse({ ...idOf(entry), event: entry.type, data: showLogEvent(entry) })
     }
   } catch (error) {
     if (!begun) throw error
@@ -33,6 +33,9 @@ export async function* eventStream(entries: AsyncIterable<LogEvent | undefined>)
   }
   return begun
 }
+
+/** What is no entry of the log has none: nobody can come back to it. */
+const idOf = ({ seq }: LogEvent) => (seq === 0 ? {} : { id: String(seq) })
 
 export const showLogEvent = (entry: LogEvent): Record<string, unknown> =>
   entry.type === 'message' ? { ...showEvent(storedEventOf(entry)) } : entry.data

@@ -2,8 +2,9 @@ import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { isPassing } from '~/platform/passing-failure'
 import type { LiveLog } from './live-log'
-import { isTerminal, type LogEvent } from './log-event'
+import { isTerminal, type LogEvent, waitsBehind } from './log-event'
 import { readLog } from './queries/events'
+import { findEarlierThatWaits } from './queries/list'
 
 /** How long a follower may miss the news when the nudge was lost. */
 const CHECK_MS = 1000
@@ -21,7 +22,8 @@ export interface Following {
 
 /**
  * A run's log behind `after`, each entry once and in order, until the run is over or the signal aborts; on whatever process the run is executed.
- * `undefined` comes after `heartbeatMs` without an entry. Nothing comes where `after` is the end of a run that is over.
+ * `undefined` comes after `heartbeatMs` without an entry. A run that has not begun, because an earlier one of its session waits for somebody, says so in an
+ * entry that is none of the log's: its number is 0. Nothing comes where `after` is the end of a run that is over.
  * @throws DomainError `not-found` when the run is deleted meanwhile; when PostgreSQL is away for too long, or this process stops
  */
 export async function* followRun(
@@ -33,12 +35,15 @@ export async function* followRun(
   let quietSince = performance.now()
   let checkedAt = follower.holds(after) ? performance.now() : Number.NEGATIVE_INFINITY
   let awaySince = Number.POSITIVE_INFINITY
+  let isToldToWait = false
 
-  const stored = async (): Promise<{ behind: LogEvent[]; last?: LogEvent | undefined; isGone?: boolean }> => {
+  const stored = async (): Promise<{ behind: LogEvent[]; last?: LogEvent | undefined; isGone?: boolean; earlier?: string | undefined }> => {
     try {
       const read = await readLog(db, runId, { after: seen, limit: CHUNKS })
+      const hasBegun = read.last !== undefined || isToldToWait
+      const earlier = hasBegun ? undefined : await findEarlierThatWaits(db, runId)
       awaySince = Number.POSITIVE_INFINITY
-      return read
+      return { ...read, earlier }
     } catch (error) {
       const now = performance.now()
       awaySince = Math.min(awaySince, now)
@@ -53,7 +58,12 @@ export async function* followRun(
       if (entries.length === 0 && performance.now() - checkedAt >= CHECK_MS) {
         // What Redis has forgotten, never had or has in part: PostgreSQL knows all that was ever shown and is no longer in memory.
         checkedAt = performance.now()
-        const { behind, last, isGone } = await stored()
+        const { behind, last, isGone, earlier } = await stored()
+        if (earlier !== undefined) {
+          isToldToWait = true
+          yield waitsBehind(runId, earlier)
+          quietSince = performance.now()
+        }
         if (isGone) throw new DomainError('not-found', 'The run is gone: its session or its agent was deleted.')
         entries = behind
         if (entries.length > 0) checkedAt = Number.NEGATIVE_INFINITY

@@ -29,6 +29,13 @@ const TERMINAL: ReadonlySet<LogEventType> = new Set<LogEventType>(['run-finished
 /** Nothing follows it. */
 export const isTerminal = ({ type }: LogEvent) => TERMINAL.has(type)
 
+/** No entry of the log, which has not begun: an earlier run of the session waits for somebody. */
+export const waitsBehind = (runId: string, earlierRunId: string): LogEvent => ({
+  seq: 0,
+  type: 'run-waiting',
+  data: { run_id: runId, reason: 'earlier-run', earlier_run_id: earlierRunId },
+})
+
 /** It does not go on by itself; a delay passes. */
 export const needsSomebody = ({ type, data }: LogEvent) => type === 'run-waiting' && data.reason !== 'delay'
 

@@ -85,7 +85,7 @@ const showPart = (part: Part) => ({
       : { file_uri: part.file_data.file_uri, mime_type: part.file_data.mime_type, display_name: part.file_data.display_name },
   function_call: part.function_call ?? null,
   function_response: part.function_response ?? null,
-  executable_code: null,
-  code_execution_result: null,
+  executable_code: part.executable_code ?? null,
+  code_execution_result: part.code_execution_result ?? null,
   video_metadata: null,
 })

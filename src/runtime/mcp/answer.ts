@@ -2,6 +2,7 @@ import type { CallToolResult } from '@modelcontextprotocol/client'
 import { DomainError } from '~/platform/errors'
 import { endingOf } from '../file-ending'
 import type { FilePart } from '../model/types'
+import { parseJson } from '../tools/parse-json'
 import { type KeepFile, toolError } from '../tools/tool'
 
 type Block = CallToolResult['content'][number]
@@ -23,8 +24,11 @@ export async function toAnswer(
     const file = fileOf(block)
     blocks.push(file === undefined ? toBlock(block) : await keepBlock(file, tool, ++count, keep))
   }
-  // Servers repeat structured content as text, for those who read only that.
-  if (structuredContent !== undefined && !blocks.some(({ type }) => type === 'text'))
+  // Most servers repeat structured content as text, for those who read only that; of some the text is a mere summary.
+  if (
+    structuredContent !== undefined &&
+    !blocks.some((block) => 'text' in block && Bun.deepEquals(parseJson(block.text), structuredContent))
+  )
     blocks.push({ type: 'text', text: JSON.stringify(structuredContent) })
   if (isError !== true) return { result: { content: blocks } }
   const message = blocks.flatMap((block) => ('text' in block ? [block.text] : [])).join('\n')

@@ -6,8 +6,10 @@ const MAX_SHOWN = 500
 /** What went wrong between us and a server, in the product's words. `fault` is our own guard's, which the SDK may have wrapped. */
 export function toFailure(error: unknown, fault?: DomainError): DomainError {
   if (error instanceof DomainError) return error
-  if (SdkError.isInstance(error) && error.code === SdkErrorCode.RequestTimeout)
+  if (hasCode(error, SdkErrorCode.RequestTimeout))
     return new DomainError('upstream-timeout', 'The MCP server did not answer in time.', { cause: error })
+  if (hasCode(error, SdkErrorCode.InvalidResult))
+    return new DomainError('upstream-error', 'The answer of the MCP server does not fit the protocol.', { cause: error })
   if (ProtocolError.isInstance(error)) return new DomainError('upstream-error', `The MCP server refused: ${shown(error)}`, { cause: error })
   if (fault !== undefined) return fault
   if (SdkHttpError.isInstance(error))
@@ -18,8 +20,11 @@ export function toFailure(error: unknown, fault?: DomainError): DomainError {
 /** The server has forgotten the session that the connection belongs to; it did not do what it was asked. */
 export const isSessionLost = (error: unknown) => SdkHttpError.isInstance(error) && error.status === 404
 
-/** The connection is of no use any more. A refusal of the server, and one answer that was late, say nothing about the next call. */
-export const isBroken = (error: unknown) =>
-  !ProtocolError.isInstance(error) && !(SdkError.isInstance(error) && error.code === SdkErrorCode.RequestTimeout)
+/** The connection is of no use any more. A refusal of the server, and one answer that was late or of no use, say nothing about the next call. */
+export const isBroken = (error: unknown) => !ProtocolError.isInstance(error) && !OF_ONE_CALL.some((code) => hasCode(error, code))
+
+const OF_ONE_CALL = [SdkErrorCode.RequestTimeout, SdkErrorCode.InvalidResult]
+
+const hasCode = (error: unknown, code: SdkErrorCode) => SdkError.isInstance(error) && error.code === code
 
 const shown = ({ message }: Error) => message.replace(/[\p{Cc}\p{Cs}]+/gu, ' ').slice(0, MAX_SHOWN)

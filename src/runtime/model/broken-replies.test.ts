@@ -63,7 +63,7 @@ describe('a reply is whole or an error', () => {
   })
 
   test('when the arguments of a call are no JSON object', async () => {
-    for (const args of ['{"city":', '["Rome"]', 'null']) {
+    for (const args of ['{"city":', '["Rome"]', 'null', `{"city":${'['.repeat(50_000)}${']'.repeat(50_000)}}`]) {
       const { client, seen } = serve(() => sse(openai.call('get_weather', args), openai.end('tool_calls'), '[DONE]'))
       const error = await failureOf(collect(client, requestOf({ model: openai.model, messages: hello, tools: [getWeather] })))
       expect(error).toMatchObject({
@@ -126,6 +126,18 @@ describe('the connection to the provider is closed', () => {
       expect(seen).toHaveLength(1)
     }
   })
+})
+
+test('a key that is none is told of as such, by those too who call the whole request bad', async () => {
+  for (const [model, error] of [
+    [gemini.model, { code: 400, message: 'API key not valid.', status: 'INVALID_ARGUMENT', details: [{ reason: 'API_KEY_INVALID' }] }],
+    ['openai-compatible/grok-4', { message: 'Incorrect API key provided: te***ey.' }],
+  ] as const) {
+    const { client, seen } = serve(() => Response.json({ error }, { status: 400 }))
+    const failure = await failureOf(collect(client, requestOf({ model, messages: hello })))
+    expect(failure).toMatchObject({ problem: 'upstream-error', message: 'The model provider refused the API key.' })
+    expect(seen).toHaveLength(1)
+  }
 })
 
 test('a pause that would pass the deadline, or is longer than 20 s, is not waited', async () => {

@@ -2,6 +2,7 @@ import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import { addressOf, isSendable, type ModelSettings } from './address'
 import { withDeadline } from './deadline'
+import { isRefusalOfKey } from './provider-failure'
 import { isProvider, type Protocol } from './providers'
 
 /** `refused`: 401, or what the provider says in its place; `forbidden`: known, but not allowed to do this; `unsupported`: there is nobody to ask. */
@@ -46,7 +47,7 @@ async function ask(
   const response = await fetch(url, { headers, redirect: 'manual', signal })
   const { status } = response
   if (status === 400) {
-    if (SAYS_KEY_IS_WRONG.test(await startOf(response))) return verdict('refused', `${provider} refused the key (400).`)
+    if (isRefusalOfKey(status, await startOf(response))) return verdict('refused', `${provider} refused the key (400).`)
     return verdict('unexpected', `${provider} answered with status 400.`)
   }
   const isJson = response.headers.get('content-type')?.includes('json') === true
@@ -60,9 +61,6 @@ async function ask(
 }
 
 const verdict = (outcome: KeyOutcome, detail: string): KeyVerdict => ({ outcome, detail })
-
-/** Gemini and xAI answer 400 to a key that is none of theirs. */
-const SAYS_KEY_IS_WRONG = /API_KEY_INVALID|incorrect api key|invalid api key/i
 
 const HEADERS: Record<Exclude<Protocol, 'demo'>, (apiKey: string) => Record<string, string>> = {
   openai: (apiKey) => ({ authorization: `Bearer ${apiKey}` }),

@@ -19,6 +19,8 @@ export interface Diagnosis {
   status: number
   /** The provider's own words, shortened. */
   text: string
+  /** It says that the key is at fault. */
+  isKeyRefused: boolean
   retryAfterMs: number | undefined
 }
 
@@ -31,17 +33,25 @@ export function diagnose({ cause: reason }: ProviderFailure, { apiKey, now }: { 
   const text = cleanText(typeof error.message === 'string' ? error.message : '', apiKey)
   const retryAfterMs = retryAfter(error, now)
   const status = statusOf(error)
-  if (status !== undefined) return { kind: 'status', status, text, retryAfterMs }
-  if (error.name === 'AI_UnsupportedFunctionalityError') return { kind: 'unsupported', status: 0, text, retryAfterMs }
-  if (!(reason instanceof Error)) return { kind: 'status', status: 500, text, retryAfterMs }
+  const isKeyRefused = isRefusalOfKey(status, error.responseBody)
+  const rest = { isKeyRefused, retryAfterMs }
+  if (status !== undefined) return { kind: 'status', status, text, ...rest }
+  if (error.name === 'AI_UnsupportedFunctionalityError') return { kind: 'unsupported', status: 0, text, ...rest }
+  if (!(reason instanceof Error)) return { kind: 'status', status: 500, text, ...rest }
   // The openai-compatible package's word for a stream that ends without a finish reason.
   const endedEarly = error.name === 'AI_InvalidResponseDataError'
   if (error.isRetryable === true || endedEarly || (typeof error.code === 'string' && !error.name?.startsWith('AI_'))) {
-    return { kind: 'connection', status: 0, text, retryAfterMs }
+    return { kind: 'connection', status: 0, text, ...rest }
   }
   // Its message quotes what could not be read, which may be anybody's words.
-  return { kind: 'unreadable', status: 0, text: error.name ?? '', retryAfterMs }
+  return { kind: 'unreadable', status: 0, text: error.name ?? '', ...rest }
 }
+
+/** Gemini and xAI answer 400 to a key that is none of theirs. */
+const SAYS_KEY_IS_WRONG = /API_KEY_INVALID|incorrect api key|invalid api key/i
+
+export const isRefusalOfKey = (status: number | undefined, body: unknown): boolean =>
+  status === 401 || status === 403 || (status === 400 && typeof body === 'string' && SAYS_KEY_IS_WRONG.test(body))
 
 export const isRetryable = ({ kind, status }: Diagnosis) =>
   kind === 'connection' || (kind === 'status' && (status === 408 || status === 409 || status === 429 || status >= 500))
@@ -53,7 +63,7 @@ const MAX_RETRY_AFTER_SECONDS = 86_400
 
 /** Never our 401: the frontend would sign its user out because a provider dislikes a key. */
 export function toDomainError(diagnosis: Diagnosis, { provider, streamed }: { provider: string; streamed: boolean }): DomainError {
-  const { kind, status, text, retryAfterMs } = diagnosis
+  const { kind, status, text, isKeyRefused, retryAfterMs } = diagnosis
   // Not the SDK's error, which holds the whole request.
   const cause = new Error(`${provider}: ${kind}${kind === 'status' ? ` ${status}` : ''}${text === '' ? '' : `: ${text}`}`)
   if (kind === 'connection') {
@@ -64,7 +74,7 @@ export function toDomainError(diagnosis: Diagnosis, { provider, streamed }: { pr
     return new DomainError('upstream-error', `The answer of the model provider ${provider} could not be read.`, { cause })
   if (kind === 'unsupported')
     return new DomainError('upstream-error', `The model provider ${provider} does not take this: ${text}`, { cause })
-  if (status === 401 || status === 403) return new DomainError('upstream-error', 'The model provider refused the API key.', { cause })
+  if (isKeyRefused) return new DomainError('upstream-error', 'The model provider refused the API key.', { cause })
   if (status === 429) {
     const asked = retryAfterMs === undefined ? DEFAULT_RETRY_AFTER_SECONDS : Math.ceil(retryAfterMs / 1000)
     const retryAfterSeconds = Math.min(Math.max(1, asked), MAX_RETRY_AFTER_SECONDS)

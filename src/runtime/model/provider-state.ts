@@ -14,8 +14,11 @@ interface ProviderState {
  */
 export function keepContent(content: AssistantContent, model: string): ProviderState | undefined {
   const wanted = content.some(({ type, providerOptions }) => type === 'reasoning' || providerOptions !== undefined)
-  return wanted && content.some(({ type }) => type === 'tool-call') ? { model, content } : undefined
+  return wanted && content.some(isCallToUs) ? { model, content } : undefined
 }
+
+/** What the provider ran itself comes with its result. */
+export const isCallToUs = (part: AssistantContent[number]) => part.type === 'tool-call' && part.providerExecuted !== true
 
 export function restoreContent(state: unknown, model: string): AssistantContent | undefined {
   // It comes from our own journal, where only keepContent writes it.

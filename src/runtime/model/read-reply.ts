@@ -1,8 +1,10 @@
 import type { LanguageModelV4StreamPart } from '@ai-sdk/provider'
 import { DomainError } from '~/platform/errors'
 import { endingOf } from '../file-ending'
+import { parseJson } from '../tools/parse-json'
+import { codeParts, executedContent } from './executed-code'
 import { ProviderFailure } from './provider-failure'
-import { type AssistantContent, keepContent } from './provider-state'
+import { type AssistantContent, isCallToUs, keepContent } from './provider-state'
 import type { FilePart, ModelDelta, ModelReply } from './types'
 
 /** Text, reasoning and tool arguments together, in UTF-16 units: far more than any model writes in one step. */
@@ -36,6 +38,12 @@ export async function readReply(
   }
   const failed = (error: unknown) =>
     new ProviderFailure(error, { streamed: length > 0 || content.some(({ type }) => type === 'tool-call') })
+  const addExecuted = (part: Part<'tool-call'> | Part<'tool-result'>) => {
+    const executed = executedContent(part)
+    if (executed === undefined) return
+    grow(JSON.stringify(executed).length)
+    content.push(executed)
+  }
 
   for (;;) {
     const { done, value: part } = await reader.read().catch((error: unknown) => {
@@ -74,6 +82,10 @@ export async function readReply(
         grow(part.delta.length)
         break
       case 'tool-call': {
+        if (part.providerExecuted === true) {
+          addExecuted(part)
+          break
+        }
         const call: AssistantContent[number] = {
           type: 'tool-call',
           toolCallId: part.toolCallId,
@@ -84,6 +96,9 @@ export async function readReply(
         keepMetadata(call, part)
         break
       }
+      case 'tool-result':
+        addExecuted(part)
+        break
       case 'file': {
         if (part.data.type !== 'data') break
         const data = typeof part.data.data === 'string' ? part.data.data : Buffer.from(part.data.data).toString('base64')
@@ -114,23 +129,20 @@ function keepMetadata(block: AssistantContent[number], { providerMetadata }: Pic
 }
 
 function parseArgs({ toolName, input }: Part<'tool-call'>): Record<string, unknown> {
-  const refuse = (cause?: unknown) =>
-    new DomainError('upstream-error', `The model called ${toolName} with arguments that are no JSON object.`, { cause })
-  let args: unknown
-  try {
-    args = input.trim() === '' ? {} : JSON.parse(input)
-  } catch (error) {
-    throw refuse(error)
-  }
-  if (typeof args !== 'object' || args === null || Array.isArray(args)) throw refuse()
+  const args = input.trim() === '' ? {} : parseJson(input)
+  if (typeof args !== 'object' || args === null || Array.isArray(args))
+    throw new DomainError('upstream-error', `The model called ${toolName} with arguments that are no JSON object.`)
   return args as Record<string, unknown>
 }
 
 function toReply(content: AssistantContent, { finishReason, usage }: Part<'finish'>, model: string): ModelReply {
   const text = content.map((part) => (part.type === 'text' ? part.text : '')).join('')
   const toolCalls = content.flatMap((part) =>
-    part.type === 'tool-call' ? [{ callId: part.toolCallId, name: part.toolName, args: part.input as Record<string, unknown> }] : [],
+    part.type === 'tool-call' && isCallToUs(part)
+      ? [{ callId: part.toolCallId, name: part.toolName, args: part.input as Record<string, unknown> }]
+      : [],
   )
+  const code = codeParts(content)
   const providerState = keepContent(content, model)
   return {
     text,
@@ -143,6 +155,7 @@ function toReply(content: AssistantContent, { finishReason, usage }: Part<'finis
     },
     // Some servers end a tool call with a reason of their own.
     finishReason: toolCalls.length > 0 && finishReason.unified === 'other' ? 'tool-calls' : finishReason.unified,
+    ...(code.length === 0 ? {} : { code }),
     ...(providerState === undefined ? {} : { providerState }),
   }
 }

@@ -73,10 +73,16 @@ export interface ToolCall {
 /** Never empty. Reasoning is for watching; it is no part of the reply's text. */
 export type ModelDelta = { type: 'text'; text: string } | { type: 'reasoning'; text: string }
 
+export type CodePart =
+  | { executable_code: { language: string; code: string } }
+  | { code_execution_result: { outcome: string; output: string } }
+
 export interface ModelReply {
   text: string
   /** What it made besides. */
   files?: FilePart[]
+  /** What it ran on its provider's side, in order, and what came of it. Nobody is to answer that. */
+  code?: CodePart[]
   toolCalls: ToolCall[]
   /** Zero where the provider says nothing. `inputTokens` includes the cached, `outputTokens` the reasoning ones. */
   usage: { inputTokens: number; outputTokens: number; cachedInputTokens: number; reasoningTokens: number }

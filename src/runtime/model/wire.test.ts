@@ -129,6 +129,36 @@ test('token counts are not asked of a provider that refuses the question', async
   expect(seen.map(({ body }) => body.stream_options)).toEqual([undefined, { include_usage: true }])
 })
 
+describe('code that Gemini runs by itself', () => {
+  const executableCode = { language: 'PYTHON', code: 'print(6 * 7)' }
+  const codeExecutionResult = { outcome: 'OUTCOME_OK', output: '42\n' }
+  const code = [{ executable_code: executableCode }, { code_execution_result: codeExecutionResult }]
+
+  test('is no call to us, and is a part of the reply', async () => {
+    const { client } = serve(() =>
+      sse(gemini.parts([{ executableCode }]), gemini.parts([{ codeExecutionResult }, { text: 'It is 42.' }], 'STOP')),
+    )
+    const { reply } = await collect(client, requestOf({ model: gemini.model, messages: hello, tools: [getWeather] }))
+    expect(reply).toMatchObject({ text: 'It is 42.', toolCalls: [], code, finishReason: 'stop' })
+    expect(reply.providerState).toBeUndefined()
+  })
+
+  test('goes back in its place with the result of a call to us', async () => {
+    const call = { functionCall: { name: 'get_weather', args: { city: 'Rome' } }, thoughtSignature: 'c2lnbmVk' }
+    const { client, seen } = serve(
+      () => sse(gemini.parts([{ executableCode }, { codeExecutionResult }, call], 'STOP')),
+      () => sse(gemini.parts([{ text: 'Sunny.' }], 'STOP')),
+    )
+    const request = requestOf({ model: gemini.model, messages: hello, tools: [getWeather] })
+    const { reply } = await collect(client, request)
+    expect(reply.toolCalls.map(({ name }) => name)).toEqual(['get_weather'])
+    await collect(client, { ...request, messages: answerTo(reply) })
+    const [, sent, answered] = (seen[1]?.body.contents ?? []) as { parts: object[] }[]
+    expect(sent?.parts).toMatchObject([{ executableCode }, { codeExecutionResult }, call])
+    expect(answered?.parts).toHaveLength(1)
+  })
+})
+
 describe('what a provider wants back is sent back with the tool results', () => {
   test("Gemini's thought signature, in place", async () => {
     const { client, seen } = serve(

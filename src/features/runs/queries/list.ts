@@ -49,6 +49,17 @@ export async function findRun(db: Db, reach: Reach, id: string) {
   return run
 }
 
+/** The run that a queued one waits behind, where that waits for somebody itself: by then nobody knows when its turn will come. */
+export async function findEarlierThatWaits(db: Db, runId: string): Promise<string | undefined> {
+  const rows = await db.execute<{ id: string }>(sql`
+    select earlier.id from ${runs} earlier
+    join ${runs} on ${runs.sessionId} = earlier.session_id and ${runs.clientId} = earlier.client_id
+    where ${runs.id} = ${runId} and ${runs.status} = 'queued' and earlier.status in ('waiting', 'needs_reconcile')
+      and earlier.waiting_for->>'reason' <> 'delay' and (earlier.wake_at is null or earlier.wake_at > now())
+    limit 1`)
+  return rows[0]?.id
+}
+
 export async function findUsage(db: Db, runId: string) {
   const [usage] = await db.select(sumOf).from(usageRecords).where(eq(usageRecords.runId, runId))
   return usage ?? NO_USAGE

@@ -30,10 +30,11 @@ export interface NewRun {
 }
 
 const seconds = (value: number | Placeholder) => sql`make_interval(secs => ${value})`
-/** The session does nothing else, and nobody came before. */
+/** The session does nothing else; and of those that have not begun, nobody came before. When they came says nothing about one that has. */
 const ITS_TURN = sql`not exists (
   select 1 from ${runs} other where other.client_id = ${runs.clientId} and other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
-  and ${isOpen(sql`other.status`)} and (other.status <> 'queued' or (other.created_at, other.id) < (${runs.createdAt}, ${runs.id}))
+  and ${isOpen(sql`other.status`)}
+  and (other.status <> 'queued' or (${runs.status} = 'queued' and (other.created_at, other.id) < (${runs.createdAt}, ${runs.id})))
 )`
 
 const lockedSession = builtOnce((db) =>
@@ -140,8 +141,9 @@ export async function claimRun(
       leaseToken: sql`${runs.leaseToken} + 1`,
       leaseUntil: sql`now() + ${seconds(leaseSeconds)}`,
       startedAt: sql`coalesce(${runs.startedAt}, now())`,
-      // Waiting is not running: it does not use up the run's time.
-      deadlineAt: sql`${runs.deadlineAt} + coalesce(now() - ${runs.waitingSince}, interval '0')`,
+      // Waiting is not running: neither for something nor for its turn does it use up the run's time.
+      deadlineAt: sql`${runs.deadlineAt} + case when ${runs.startedAt} is null then now() - ${runs.createdAt}
+        else coalesce(now() - ${runs.waitingSince}, interval '0') end`,
       waitingFor: null,
       waitingSince: null,
       wakeAt: null,
