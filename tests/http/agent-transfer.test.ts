@@ -115,7 +115,7 @@ test('a copy of an agent that the client has stays that agent; masks of secrets 
   const copy = { id: known.id, name: 'known', type: 'llm', model: 'demo/echo', config: {} }
   const tool = { name: 't', method: 'GET', endpoint: 'https://api.example.com/', headers: { key: '__secret__:abcd' } }
   const { body } = await upload(app.ada, {
-    name: 'user',
+    name: 'parent',
     type: 'llm',
     model: 'demo/echo',
     config: { sub_agents: [copy], custom_tools: { http_tools: [tool] } },

@@ -189,11 +189,15 @@ describe('answers without measure', () => {
     const server = startFake([{ name: 'look' }])
     started.push(server)
     const open = await openFor([{ url: server.url }])
-    const structuredContent = { rows: [{ id: 7 }] }
-    for (const [text, expected] of [
-      ['1 row', ['1 row', JSON.stringify(structuredContent)]],
-      [JSON.stringify(structuredContent, null, 2), [JSON.stringify(structuredContent, null, 2)]],
+    const rows = { rows: [{ id: 7 }] }
+    for (const [text, structuredContent, isRepeated] of [
+      ['1 row', rows, false],
+      [JSON.stringify(rows, null, 2), rows, true],
+      ['kept', { content: 'kept' }, true],
+      ['5', { result: 5 }, true],
+      ['5', { result: 5, unit: 'm' }, false],
     ] as const) {
+      const expected = isRepeated ? [text] : [text, JSON.stringify(structuredContent)]
       server.answer = (message) =>
         message.method === 'tools/call' ? reply(message, { content: [{ type: 'text', text }], structuredContent }) : undefined
       expect(await call(open, 'look')).toMatchObject({ result: { content: expected.map((text) => ({ type: 'text', text })) } })

@@ -25,14 +25,18 @@ export async function toAnswer(
     blocks.push(file === undefined ? toBlock(block) : await keepBlock(file, tool, ++count, keep))
   }
   // Most servers repeat structured content as text, for those who read only that; of some the text is a mere summary.
-  if (
-    structuredContent !== undefined &&
-    !blocks.some((block) => 'text' in block && Bun.deepEquals(parseJson(block.text), structuredContent))
-  )
+  if (structuredContent !== undefined && !blocks.some((block) => 'text' in block && repeats(block.text, structuredContent)))
     blocks.push({ type: 'text', text: JSON.stringify(structuredContent) })
   if (isError !== true) return { result: { content: blocks } }
   const message = blocks.flatMap((block) => ('text' in block ? [block.text] : [])).join('\n')
   return toolError(message === '' ? 'The tool failed without a word.' : message)
+}
+
+/** Whole, or alone in an object, as texts and numbers must be put to be structured content. */
+function repeats(text: string, structured: object | null): boolean {
+  const values: unknown[] = Object.values(structured ?? {})
+  const said = parseJson(text)
+  return [structured, ...(values.length === 1 ? values : [])].some((value) => value === text || Bun.deepEquals(value, said))
 }
 
 interface SentFile {
