@@ -1,4 +1,4 @@
-import type { AssistantMessage, FilePart, ModelMessage, ModelReply, ToolMessage, UserMessage } from './model/types'
+import type { AssistantMessage, FilePart, ModelMessage, ModelReply, ToolCall, ToolMessage, UserMessage } from './model/types'
 import type { AgentEvent, Part, RunInput } from './types'
 
 /** The history as the model reads it: what other agents said is told to it as the user's words, so that roles keep alternating. */
@@ -14,6 +14,38 @@ export function toMessages(history: AgentEvent[], self: string): ModelMessage[] 
 
 /** It tells about the way, and is no part of the conversation: no answer, and nothing that a model hears. */
 export const isAside = ({ actions }: Pick<AgentEvent, 'actions'>) => actions?.report === true || actions?.notice !== undefined
+
+/**
+ * A history as providers take it, who refuse any other: it begins with the user, and each call has its result behind it. Neither is so where the history is
+ * cut off at its beginning, where a turn ended in the middle of a call, or where another branch spoke between the two.
+ */
+export function wellFormed(messages: ModelMessage[]): ModelMessage[] {
+  const spoken = messages.filter(({ role }) => role !== 'tool')
+  const whole = spoken[0]?.role === 'assistant' ? [EARLIER] : []
+  for (const message of spoken) {
+    whole.push(message)
+    if (message.role !== 'assistant') continue
+    const calls = message.parts.filter((part) => part.type === 'tool-call')
+    if (calls.length > 0) whole.push({ role: 'tool', parts: resultsOf(calls, messages.slice(messages.indexOf(message) + 1)) })
+  }
+  return whole
+}
+
+const EARLIER: ModelMessage = { role: 'user', parts: [{ type: 'text', text: '[What was said before is not shown.]' }] }
+
+/** Of these calls, in their order, from what follows them. */
+function resultsOf(calls: ToolCall[], following: ModelMessage[]): ToolMessage['parts'] {
+  const next = following.findIndex(({ role }) => role === 'assistant')
+  const results = following
+    .slice(0, next === -1 ? undefined : next)
+    .flatMap((message): ToolMessage['parts'] => (message.role === 'tool' ? message.parts : []))
+  return calls.map(({ callId, name }, index) => {
+    const own = results[index]?.callId === callId ? results[index] : results.find((result) => result.callId === callId)
+    return own ?? { type: 'tool-result', callId, name, result: CUT_OFF, isError: true }
+  })
+}
+
+const CUT_OFF = { error: 'cut_off', message: 'The turn ended before the call did; what came of it is unknown.' }
 
 /** A model answers somebody: where its own words came last, it is told to go on. */
 export const toBeAnswered = (messages: ModelMessage[]): ModelMessage[] =>

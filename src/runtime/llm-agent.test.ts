@@ -3,7 +3,7 @@ import { DomainError } from '~/platform/errors'
 import { RunPaused } from './pause'
 import { compileOutputSchema } from './structured-output'
 import { createMemoryRun, heardBy, llm, member, parrot, scriptedModel, shortly, tool } from './testing'
-import type { Agent } from './types'
+import type { Agent, AgentEvent, Part } from './types'
 
 const events = async (agent: Agent, text = 'hi', options = {}) => {
   const run = createMemoryRun(text, options)
@@ -63,6 +63,48 @@ test('an answer that was cut off says so, and one that was cut off before its fi
     const [said] = await events(ending('', reason))
     expect(said?.actions).toBeUndefined()
   }
+})
+
+test('a history that is cut off, or in which a call has no result, is sent in the form that providers take', async () => {
+  const by = (author: string, ...parts: Part[]): AgentEvent => ({ author, content: { role: author === 'user' ? 'user' : 'model', parts } })
+  const call = (id: string) => ({ function_call: { id, name: 'look', args: {} } })
+  const result = (id: string, says: string) => ({ function_response: { id, name: 'look', response: { says } } })
+  const sent = async (...history: AgentEvent[]) => {
+    const model = scriptedModel(() => 'ok')
+    await events(llm(model), 'hi', { history })
+    return model.requests[0]?.messages.map(({ role, parts }) =>
+      [
+        role,
+        ...parts.map((part) => (part.type === 'text' ? part.text : part.type === 'tool-result' ? JSON.stringify(part.result) : part.type)),
+      ].join(' '),
+    )
+  }
+  const unknown = expect.stringMatching(/^tool .*cut_off/)
+  expect(await sent(by('guide', result('a', 'sun')), by('guide', { text: 'Sunny.' }))).toEqual([
+    'user [What was said before is not shown.]',
+    'assistant Sunny.',
+    'user hi',
+  ])
+  expect(await sent(by('user', { text: 'weather?' }), by('guide', call('a')))).toEqual([
+    'user weather?',
+    'assistant tool-call',
+    unknown,
+    'user hi',
+  ])
+  expect(
+    await sent(
+      by('user', { text: 'weather?' }),
+      by('guide', call('a'), call('b')),
+      by('other', { text: 'Me too.' }),
+      by('guide', result('b', 'rain'), result('a', 'sun')),
+    ),
+  ).toEqual([
+    'user weather?',
+    'assistant tool-call tool-call',
+    'tool {"says":"sun"} {"says":"rain"}',
+    'user [other] said: Me too.',
+    'user hi',
+  ])
 })
 
 test('a transfer hands the conversation to a sub-agent, which answers', async () => {

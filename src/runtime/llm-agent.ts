@@ -1,6 +1,6 @@
 import { DomainError } from '~/platform/errors'
 import { callTools } from './call-tools'
-import { artifactDelta, filePart, replyParts, toBeAnswered, toMessages, userEvent } from './conversation'
+import { artifactDelta, filePart, replyParts, toBeAnswered, toMessages, userEvent, wellFormed } from './conversation'
 import { type Persona, systemPrompt } from './instruction'
 import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
 import type { FilePart, ModelClient, ModelMessage, ModelReply } from './model/types'
@@ -47,7 +47,7 @@ interface Talk {
 async function* converse(agent: LlmAgent, deps: LlmDeps, talk: Talk): AsyncGenerator<SaidEvent, void> {
   const { context, tools } = talk
   const asked: AgentEvent = { author: 'user', ...userEvent(context.input) }
-  const messages = toBeAnswered(toMessages([...context.history, asked, ...context.turn], agent.name))
+  const messages = toBeAnswered(wellFormed(toMessages([...context.history, asked, ...context.turn], agent.name)))
   for (let turn = 1; turn <= context.limits.maxSteps; turn++) {
     const reply = await askModel(agent, deps, { ...talk, key: `model:${turn}`, messages })
     refuseSilence(reply)
