@@ -38,18 +38,25 @@ async function shellBlocks(section: string): Promise<string> {
   return [...text.slice(start, end).matchAll(/```bash\n(.*?)```/gs)].map(([, code]) => code).join('\n')
 }
 
-test("the README's curl tour works as it is written, from the sign-up to the audit log", async () => {
-  const address = `${crypto.randomUUID()}@example.com`
-  const tour = (await shellBlocks('A tour with curl'))
-    .replaceAll('http://localhost:8000', server.url())
-    .replaceAll('ada@example.com', address)
-  const script = `set -euo pipefail\n${tour.replaceAll('YOUR-ADMIN-PASSWORD', 'a password for the tour').replaceAll('admin@evoai.com', 'readme@example.com')}`
-  const run = Bun.spawn(['bash', '-c', script], { stdout: 'pipe', stderr: 'pipe' })
-  const [out, err, code] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text(), run.exited])
-  expect(`${code} ${err}`).toBe('0 ')
-  expect(out).toContain('Email verified successfully')
-  expect(out).toContain('event: run-finished')
-  expect(out).toContain('"response":"Echo: What is new?"')
-  expect(out).toContain('"author":"user"')
-  expect(out).toContain('"action":"login"')
-}, 60_000)
+const hasCurl = Bun.which('curl') !== null
+if (!hasCurl) console.warn("curl is not installed: the README's tour is skipped")
+
+test.skipIf(!hasCurl)(
+  "the README's curl tour works as it is written, from the sign-up to the audit log",
+  async () => {
+    const address = `${crypto.randomUUID()}@example.com`
+    const tour = (await shellBlocks('A tour with curl'))
+      .replaceAll('http://localhost:8000', server.url())
+      .replaceAll('ada@example.com', address)
+    const script = `set -euo pipefail\n${tour.replaceAll('YOUR-ADMIN-PASSWORD', 'a password for the tour').replaceAll('admin@evoai.com', 'readme@example.com')}`
+    const run = Bun.spawn(['bash', '-c', script], { stdout: 'pipe', stderr: 'pipe' })
+    const [out, err, code] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text(), run.exited])
+    expect(`${code} ${err}`).toBe('0 ')
+    expect(out).toContain('Email verified successfully')
+    expect(out).toContain('event: run-finished')
+    expect(out).toContain('"response":"Echo: What is new?"')
+    expect(out).toContain('"author":"user"')
+    expect(out).toContain('"action":"login"')
+  },
+  60_000,
+)
