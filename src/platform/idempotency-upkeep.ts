@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
-import { systemClock } from './clock'
 import type { Db } from './db'
 import { idempotencyKeys } from './idempotency-table'
+import { keepSweeping } from './keep-sweeping'
 import type { Log } from './log'
 
 /** A request that comes again by its key is known for so long. */
@@ -20,13 +20,11 @@ export const createIdempotencyUpkeep = ({ db, log }: { db: Db; log: Log }) => ({
   },
 
   /** Sweeps until `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const forgotten = await this.sweep().catch((error) => {
-        log.warn('old Idempotency-Keys are left for later', { error })
-        return 0
-      })
-      if (forgotten < BATCH) await systemClock.sleep(PAUSE_MS, signal).catch(() => undefined) // aborted: the loop ends
-    }
+  run(signal: AbortSignal): Promise<void> {
+    return keepSweeping(() => this.sweep(), signal, {
+      batch: BATCH,
+      pauseMs: PAUSE_MS,
+      failed: (error) => log.warn('old Idempotency-Keys are left for later', { error }),
+    })
   },
 })

@@ -1,5 +1,5 @@
-import { systemClock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
+import { keepSweeping } from '~/platform/keep-sweeping'
 import type { Log } from '~/platform/log'
 import type { Objects } from './objects'
 import { listDoomed, spareObjects } from './queries'
@@ -18,13 +18,11 @@ export const createObjectRemover = ({ db, objects, log }: { db: Db; objects: Obj
     return keys.length
   },
 
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const removed = await this.sweep().catch((error) => {
-        log.warn('objects of deleted files are left for later', { error })
-        return 0
-      })
-      if (removed < BATCH) await systemClock.sleep(PAUSE_MS, signal).catch(() => undefined) // aborted: the loop ends
-    }
+  run(signal: AbortSignal): Promise<void> {
+    return keepSweeping(() => this.sweep(), signal, {
+      batch: BATCH,
+      pauseMs: PAUSE_MS,
+      failed: (error) => log.warn('objects of deleted files are left for later', { error }),
+    })
   },
 })
