@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import { HandedOver, OutcomeUnknown, RunPaused } from '~/runtime/pause'
 import { inheritLog } from './inherited-log'
@@ -68,9 +69,6 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
     runLog?.close()
   }
 }
-
-/** A timer holds 24 days at most. */
-const MAX_TIMER_MS = 2 ** 31 - 1
 
 function atDeadline(ms: number, act: () => void): () => void {
   if (ms > MAX_TIMER_MS) return () => {}

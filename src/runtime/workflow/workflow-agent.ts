@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import { textOf } from '../conversation'
 import type { LoadMember, Member } from '../member'
@@ -155,9 +156,6 @@ async function* runAgent(
     clearTimeout(timer)
   }
 }
-
-/** What a timer can hold, which is longer than any run lasts. */
-const MAX_TIMER_MS = 2 ** 31 - 1
 
 function decide(node: WorkflowNode, flow: Flow, { sessionId, turn }: RunContext): { report: string; handle: string } {
   const said = turn.map((event) => `${event.author}: ${textOf(event)}`)
