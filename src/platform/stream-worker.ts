@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from './clock'
 import type { Database } from './db'
+import { createGathering } from './gathering'
 import { createHardStop } from './hard-stop'
 import type { Log } from './log'
 import { type ConsumerGroup, type Delivery, isGroupLost, joinGroup } from './outbox/consumer-group'
@@ -48,6 +49,8 @@ export interface StreamWorkerSettings {
 /** How long a stopping worker waits for the jobs in hand unless told. */
 export const SETTLE_MS = 10_000
 const BLOCK_MS = 1000
+/** Jobs whose entries one call of Redis settles. */
+const ACKNOWLEDGED_AT_ONCE = 256
 
 export function createStreamWorker(settings: StreamWorkerSettings): StreamWorker {
   return { run: (signal) => runWorker(settings, signal) }
@@ -140,6 +143,15 @@ function createSettle(
   { database, kind, handle, maxDeliveries = 5, clock = systemClock }: StreamWorkerSettings,
   { group, log, signal, hardStop: deadline }: Settling,
 ) {
+  /** Jobs end many at a time: what is settled while Redis is told goes with the next call. */
+  const acknowledge = createGathering<string[], void>({
+    most: ACKNOWLEDGED_AT_ONCE,
+    async work(entryIds) {
+      await group.acknowledge(entryIds.flat())
+      return entryIds.map(() => undefined)
+    },
+  })
+
   const bury = async ({ fields, count, entryId }: Delivery, outboxId: string | null, reason: string) => {
     log.error('entry set aside as dead letter', { entry: entryId, outbox_id: outboxId, deliveries: count, reason })
     await buryLetter(database, { kind, outboxId, entry: { entry_id: entryId, fields: fields.join(' ') }, reason })
@@ -164,14 +176,14 @@ function createSettle(
       const reason = reasons.get(id)
       if (reason !== undefined) await patient(() => bury(delivery, id, reason))
     }
-    await group.acknowledge(batch.map(({ delivery }) => delivery.entryId))
+    await acknowledge(batch.map(({ delivery }) => delivery.entryId))
   }
 
   async function onFailure({ id, delivery }: Known, error: unknown) {
     log.warn('entry failed', { entry: delivery.entryId, outbox_id: id, deliveries: delivery.count, error })
     if (delivery.count < maxDeliveries) return
     await patient(() => bury(delivery, id, `failed ${delivery.count} times: ${String(error)}`))
-    await group.acknowledge([delivery.entryId])
+    await acknowledge([delivery.entryId])
   }
 
   async function settle(deliveries: Delivery[]): Promise<void> {
@@ -184,7 +196,7 @@ function createSettle(
       }
       const reason = id === undefined ? 'not an outbox id' : `taken over ${delivery.count - 1} times: its workers died or never ended`
       await patient(() => bury(delivery, id ?? null, reason))
-      await group.acknowledge([delivery.entryId])
+      await acknowledge([delivery.entryId])
     }
     if (batch.length > 0) await workOn(batch)
   }
