@@ -25,13 +25,18 @@ const folder = mkdtempSync(join(tmpdir(), 'evo-redis-faults-'))
 const settings = { dataDir: folder, port: await findFreePort(), password: 'only-for-tests', persistent: false }
 const url = embeddedRedisUrl(settings)
 let server: Launched
+let isUp = false
+/** What fails at once takes a part of it, what waits for an answer not twice as long, on a busy machine too. */
+const COMMAND_MS = 200
 
 async function startRedis() {
   server = await bringUpRedis({ ...settings, binary: await findRedis({ mayInstall: true, log: silentLog }) })
+  isUp = true
 }
 
 /** Everything it held is gone. */
 async function killRedis() {
+  isUp = false
   server.kill('SIGKILL')
   await server.exited
 }
@@ -45,6 +50,10 @@ async function freeze() {
 const thaw = () => process.kill(-server.pid, 'SIGCONT')
 
 beforeAll(startRedis)
+/** What fails half way is told once, and not by the tests behind it. */
+beforeEach(async () => {
+  if (!isUp) await startRedis()
+})
 afterAll(async () => {
   await killRedis()
   rmSync(folder, { recursive: true, force: true })
@@ -59,7 +68,7 @@ async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; outcome: 
 describe('requests', () => {
   let redis: RedisStore
   beforeEach(async () => {
-    redis = createRedis({ url, keyPrefix: 'faults:', commandTimeoutMs: 200, name: 'faults', log: silentLog })
+    redis = createRedis({ url, keyPrefix: 'faults:', commandTimeoutMs: COMMAND_MS, name: 'faults', log: silentLog })
     await redis.ready(2000)
   })
   afterEach(() => redis.close())
@@ -69,7 +78,7 @@ describe('requests', () => {
     await until(() => !redis.available, 1000)
     const { ms, outcome } = await timed(() => redis.run((connection) => connection.get('a')))
     expect(outcome).toBeInstanceOf(RedisUnavailable)
-    expect(ms).toBeLessThan(20)
+    expect(ms).toBeLessThan(COMMAND_MS / 2)
     await startRedis()
     await until(() => redis.available, 5000)
     expect(await redis.run((connection) => connection.get('a'))).toBeNull()
@@ -90,7 +99,7 @@ describe('requests', () => {
       const fresh = createRedis({
         url,
         keyPrefix: 'faults:',
-        commandTimeoutMs: 200,
+        commandTimeoutMs: COMMAND_MS,
         name: 'faults',
         log: createLog({ level: 'info', write: (line) => lines.push(line) }),
       })
@@ -112,10 +121,10 @@ describe('requests', () => {
       const first = await Promise.all(Array.from({ length: 3 }, () => timed(() => redis.run((connection) => connection.get('a')))))
       for (const { ms, outcome } of first) {
         expect(outcome).toBeInstanceOf(RedisUnavailable)
-        expect(ms).toBeLessThan(250)
+        expect(ms).toBeLessThan(2 * COMMAND_MS)
       }
       expect(redis.available).toBe(false)
-      expect((await timed(() => redis.run((connection) => connection.get('a')))).ms).toBeLessThan(20)
+      expect((await timed(() => redis.run((connection) => connection.get('a')))).ms).toBeLessThan(COMMAND_MS / 2)
       await Bun.sleep(1500)
       expect(redis.available).toBe(false)
     } finally {
@@ -132,7 +141,7 @@ describe('requests', () => {
     try {
       // It is silent at first, then says that it is busy.
       await until(async () => (await own.ping().catch((error: Error) => error.message)).startsWith('BUSY '), 5000)
-      const fresh = createRedis({ url, keyPrefix: 'faults:', commandTimeoutMs: 200, name: 'fresh', log: silentLog })
+      const fresh = createRedis({ url, keyPrefix: 'faults:', commandTimeoutMs: COMMAND_MS, name: 'fresh', log: silentLog })
       for (const store of [redis, fresh])
         for (let i = 0; i < 4; i++)
           expect((await timed(() => store.run((connection) => connection.get('a')))).outcome).toBeInstanceOf(RedisUnavailable)
@@ -169,7 +178,7 @@ describe('requests', () => {
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     const { ms, outcome } = await blocked
     expect(outcome).toBeInstanceOf(RedisUnavailable)
-    expect(ms).toBeLessThan(260)
+    expect(ms).toBeLessThan(2 * COMMAND_MS)
     await until(() => redis.available, 5000)
     expect(await redis.run((connection) => connection.get('faults:counted'))).toBe('1')
     admin.disconnect()
@@ -284,8 +293,7 @@ describe('the outbox', () => {
     const before = await request(5)
     await killRedis()
     await until(() => !world.redis.available, 1000)
-    const { ms } = await timed(async () => relay.publish([{ id: Bun.randomUUIDv7(), kind: 'audit' }]))
-    expect(ms).toBeLessThan(5)
+    expect(relay.publish([{ id: Bun.randomUUIDv7(), kind: 'audit' }])).toBeUndefined()
     const meanwhile = await request(10)
     await Bun.sleep(2000)
     await startRedis()
