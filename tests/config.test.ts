@@ -149,6 +149,8 @@ test.each([
   ['EVO_ROLE', 'both'],
   ['DEBUG', 'perhaps'],
   ['API_URL', 'localhost:8000'],
+  ['API_URL', 'https://api.example.com/?tenant=1'],
+  ['APP_URL', 'https://app.example.com/#/home'],
   ['OPENAI_BASE_URL', 'ftp://x'],
   ['ADMIN_EMAIL', 'nobody'],
   ['EMAIL_FROM', 'Evo <a@b>'],

@@ -97,9 +97,10 @@ export class Reader {
     return this.read(name, doc, fallback, parse, expected, extra)
   }
 
+  /** What paths are appended to. */
   url<T extends string | undefined>(name: string, doc: string, fallback: T, extra?: Extra): string | T {
-    const parse = (raw: string) => (/^https?:\/\//i.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined)
-    return this.read<string | T>(name, doc, fallback, parse, 'an http or https URL', extra)
+    const parse = (raw: string) => (/^https?:\/\/[^?#]+$/i.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined)
+    return this.read<string | T>(name, doc, fallback, parse, 'an http or https URL without a query or fragment', extra)
   }
 
   email<T extends string | undefined>(name: string, doc: string, fallback: T, extra?: Extra): string | T {

@@ -41,7 +41,7 @@ export function readServer(read: Reader) {
     ),
     drainSeconds: read.integer(
       'SHUTDOWN_DRAIN_SECONDS',
-      'How long readiness answers 503 before the listener closes, so that a load balancer notices.',
+      'Of that, how long readiness answers 503 before the listener closes, so that a load balancer notices.',
       production ? 5 : 0,
       0,
       300,
