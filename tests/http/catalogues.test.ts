@@ -61,6 +61,8 @@ describe('MCP servers', () => {
     expect((await remote({ url: 'http://10.0.0.1/sse' })).body.type).toEndWith('/url-not-allowed')
     expect((await remote({ url: 'https://mcp.example.com/sse', headers: { host: 'x' } })).body.type).toEndWith('/validation-failed')
     expect((await remote({ url: 'https://mcp.example.com/sse', headers: { list: [1] } })).status).toBe(422)
+    for (const config_json of [{}, { headers: {} }, { url: null }])
+      expect(await refused({ name: 'r', config_type: 'sse', config_json, tools: [] })).toBe('422 /config_json/url')
   })
 
   test('MCP-11, defect 33: whoever is no admin sees names and placeholders, but no values', async () => {

@@ -8,10 +8,11 @@ import { stdioFaults } from '~/runtime/mcp/stdio-rules'
  */
 export function checkServer(
   configJson: Record<string, unknown>,
-  { outbound, commands }: { outbound: Outbound; commands: readonly string[] },
+  { outbound, commands, configType }: { outbound: Outbound; commands: readonly string[]; configType?: string | undefined },
 ) {
   const { url, headers, command = 'npx', args = [], env = {} } = configJson
-  if (url !== undefined && url !== null) {
+  const isRemote = configType === 'sse' && configJson.command === undefined
+  if (isRemote || (url !== undefined && url !== null)) {
     if (typeof url !== 'string' || url === '') throw invalid('/config_json/url', 'required', 'URL is required')
     checkField('/config_json/url', () => outbound.check(url))
     if (headers !== undefined && headers !== null) outbound.checkHeaders(textsOf(headers, 'headers'), '/config_json/headers')

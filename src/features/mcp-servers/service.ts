@@ -62,7 +62,7 @@ export function createMcpServerService({ db, write, secrets, outbound, discoverT
     before?: Record<string, unknown>,
   ) => {
     const clear = restoreConfig(secrets, contextOf(id), config_json, before)
-    checkServer(clear, { outbound, commands })
+    checkServer(clear, { outbound, commands, configType: config_type })
     return {
       name,
       description: description ?? null,
