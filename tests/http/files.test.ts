@@ -200,4 +200,23 @@ describe.each([
     expect(sizes).toEqual([before + 2, before + 2, before + 1])
     expect(await (await download(agentId, 'once.txt')).text()).toBe('kept')
   })
+
+  test('an object that the store does not let go is put off, and those behind it go', async () => {
+    const { objects: store, db } = app.services
+    if (store === undefined) return
+    await db.execute("insert into doomed_objects (key, due_at) select 'stuck-' || n, now() - interval '1 day' from generate_series(1, 4) n")
+    await db.execute("insert into doomed_objects (key) values ('behind')")
+    const removed: string[] = []
+    const remove = async (key: string) => {
+      if (key.startsWith('stuck-')) throw new Error('Access Denied')
+      removed.push(key)
+    }
+    const remover = createObjectRemover({ db, objects: { ...store, remove }, log: silentLog })
+    await expect(remover.sweep()).rejects.toThrow('3 objects')
+    expect(removed).toEqual([])
+    await expect(remover.sweep()).rejects.toThrow('1 objects')
+    expect(removed).toContain('behind')
+    expect(await remover.sweep()).toBe(0)
+    await db.execute("delete from doomed_objects where key like 'stuck-%'")
+  })
 })

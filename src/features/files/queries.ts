@@ -100,6 +100,12 @@ export const doomObjects = (db: Db, keys: string[], afterSeconds: number) =>
 
 export const spareObjects = (db: Db, keys: string[]) => db.delete(doomedObjects).where(inArray(doomedObjects.key, keys))
 
+export const putOffObject = (db: Db, key: string, seconds: number) =>
+  db
+    .update(doomedObjects)
+    .set({ dueAt: sql`now() + make_interval(secs => ${seconds})` })
+    .where(eq(doomedObjects.key, key))
+
 export async function listDoomed(db: Db, limit: number): Promise<string[]> {
   const rows = await db
     .select({ key: doomedObjects.key })
