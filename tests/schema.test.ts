@@ -3,8 +3,13 @@ import { join } from 'node:path'
 import { Glob } from 'bun'
 import { sql as drizzleSql, is } from 'drizzle-orm'
 import { getTableConfig, type PgColumn, PgDialect, PgTable } from 'drizzle-orm/pg-core'
+import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { listApprovals } from '~/features/approvals/queries'
+import { listImpersonations } from '~/features/impersonation/queries'
 import { isOpen } from '~/features/runs/table'
+import { lockActiveAdmins } from '~/features/users/queries'
+import type { Db } from '~/platform/db'
 import { services } from './support/services'
 
 /** What the migrations made, held against the Drizzle tables and against the rules that no column may forget. */
@@ -137,26 +142,61 @@ test("every client's rows are found by an index", () => {
   expect(slow).toEqual(['outbox']) // nobody asks for a client's: rows are taken by age and state
 })
 
-test('whether a session is busy is told by the runs that have not ended, however many have', async () => {
-  const { sql: busy } = new PgDialect().sqlToQuery(isOpen(drizzleSql`status`))
+/** How PostgreSQL finds the answer once `fill` has made the tables large; nothing of it stays. */
+async function planOf(fill: string, { sql: text, params }: { sql: string; params: unknown[] }): Promise<string> {
   let plan = ''
   await sql
     .begin(async (tx) => {
-      await tx`set local session_replication_role = replica` // without sessions and agents to belong to
-      await tx`insert into runs (id, client_id, agent_id, session_id, status, input, trace_id, deadline_at)
-        select gen_random_uuid(), ${CLIENT}, ${CLIENT}, 'session-' || n % 10, 'succeeded', '{}', '', now() from generate_series(1, 2000) n`
-      await tx`analyze runs`
-      const lines = await tx.unsafe(`explain select 1 from runs where client_id = '${CLIENT}' and session_id = 'session-1' and ${busy}`)
+      await tx`set local session_replication_role = replica` // rows without others to belong to
+      await tx.unsafe(fill)
+      await tx`analyze`
+      const lines = await tx.unsafe(`explain ${text}`, params as never[])
       plan = lines.map((line) => line['QUERY PLAN']).join('\n')
       throw ROLLBACK
     })
     .catch((error: unknown) => {
       if (error !== ROLLBACK) throw error
     })
-  expect(plan).toContain('runs_open_idx')
-})
+  return plan
+}
 const CLIENT = '0199c000-0000-7000-8000-000000000001'
 const ROLLBACK = new Error('nothing of it shall stay')
+const PAGE = { skip: 0, limit: 20 }
+/** Never asked: it only writes statements. */
+const writing = drizzle.mock() as unknown as Db
+
+test.each([
+  {
+    what: 'whether a session is busy is told by the runs that have not ended, however many have',
+    index: 'runs_open_idx',
+    fill: `insert into runs (id, client_id, agent_id, session_id, status, input, trace_id, deadline_at)
+      select gen_random_uuid(), '${CLIENT}', '${CLIENT}', 'session-' || n % 10, 'succeeded', '{}', '', now() from generate_series(1, 2000) n`,
+    query: new PgDialect().sqlToQuery(
+      drizzleSql`select 1 from runs where client_id = ${CLIENT} and session_id = 'session-1' and ${isOpen(drizzleSql`status`)}`,
+    ),
+  },
+  {
+    what: 'a page of approvals is read in its order, not sorted out of all',
+    index: 'approvals_newest_idx',
+    fill: `insert into approvals (id, client_id, run_id, agent_id, step_key, agent, tool, arguments, expires_at, created_at)
+      select gen_random_uuid(), '${CLIENT}', gen_random_uuid(), '${CLIENT}', '', '', '', '{}', now(), now() - n * interval '1 minute' from generate_series(1, 2000) n`,
+    query: listApprovals(writing, { clientId: CLIENT, agentId: null }, { ...PAGE, state: undefined, runId: undefined }).toSQL(),
+  },
+  {
+    what: 'impersonations are found among all sign-ins by an index of their own',
+    index: 'auth_sessions_impersonations_idx',
+    fill: `insert into auth_sessions (id, user_id, user_agent, address, expires_at) select gen_random_uuid(), '${CLIENT}', '', '', now() from generate_series(1, 2000)`,
+    query: listImpersonations(writing, PAGE).toSQL(),
+  },
+  {
+    what: 'the admins are found among all users by an index of their own',
+    index: 'users_admin_idx',
+    fill: `insert into users (id, client_id, role, email, name, password_hash) select gen_random_uuid(), '${CLIENT}', 'member', n || '@example.com', '', '' from generate_series(1, 2000) n`,
+    query: lockActiveAdmins(writing).toSQL(),
+  },
+])('$what', async ({ index, fill, query }) => {
+  expect(await planOf(fill, query)).toContain(index)
+})
 
 test('defect 57: what an event did is JSON; bytes are hashes, sealed keys and the pieces of files', () => {
   expect(columns.filter(({ table, name }) => table === 'events' && name === 'actions').map(describeColumn)).toEqual([

@@ -5,7 +5,6 @@ import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
-import type { Impersonation } from './schema'
 
 const actors = alias(users, 'actors')
 
@@ -32,7 +31,7 @@ export const insertImpersonation = (
 ) => db.insert(authSessions).values({ ...session, expiresAt: sql`now() + ${seconds} * interval '1 second'` })
 
 /** Newest first. */
-export const listImpersonations = (db: Db, { skip, limit }: Page): Promise<Impersonation[]> =>
+export const listImpersonations = (db: Db, { skip, limit }: Page) =>
   db
     .select({
       id: authSessions.id,
@@ -51,6 +50,8 @@ export const listImpersonations = (db: Db, { skip, limit }: Page): Promise<Imper
     .from(authSessions)
     .innerJoin(users, eq(users.id, authSessions.userId))
     .innerJoin(actors, eq(actors.id, authSessions.actorUserId))
+    // What the join says too, but not to the index that holds no other sign-ins.
+    .where(isNotNull(authSessions.actorUserId))
     .orderBy(desc(authSessions.createdAt), desc(authSessions.id))
     .offset(skip)
     .limit(limit)

@@ -79,15 +79,18 @@ export async function deleteBudget(db: Db, clientId: string, scope: BudgetScope,
 /** Whether the client has what the budget is for. */
 export async function hasScope(db: Db, clientId: string, scope: BudgetScope, scopeId: string): Promise<boolean> {
   if (scope === 'client') return scopeId === clientId
+  if (scope === 'agent' && !UUID.test(scopeId)) return false
   const rows =
     scope === 'agent'
       ? await db
           .select({ id: agents.id })
           .from(agents)
-          .where(and(eq(agents.clientId, clientId), sql`${agents.id}::text = ${scopeId}`))
+          .where(and(eq(agents.clientId, clientId), eq(agents.id, scopeId)))
       : await db
           .select({ id: sessions.id })
           .from(sessions)
           .where(and(eq(sessions.clientId, clientId), eq(sessions.id, scopeId)))
   return rows.length > 0
 }
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

@@ -142,8 +142,11 @@ export async function setLocale(db: Db, id: string, locale: Locale): Promise<Use
 export const replaceHash = (db: Db, id: string, before: string, passwordHash: string) =>
   db.update(users).set({ passwordHash, passwordIsImported: false }).where(sql`${users.id} = ${id} and ${users.passwordHash} = ${before}`)
 
+/** No parameter: the index holds nobody else. */
+const isAdmin = sql`${users.isAdmin}`
+
 export async function hasAdmin(db: Db): Promise<boolean> {
-  const [row] = await db.select({ id: users.id }).from(users).where(eq(users.isAdmin, true)).limit(1)
+  const [row] = await db.select({ id: users.id }).from(users).where(isAdmin).limit(1)
   return row !== undefined
 }
 
@@ -152,13 +155,13 @@ export const listAdmins = (db: Db, { skip, limit, after }: Page) =>
   db
     .select({ ...view, at: momentOf(users.createdAt) })
     .from(users)
-    .where(and(eq(users.isAdmin, true), behind(after, { by: users.createdAt, id: users.id })))
+    .where(and(isAdmin, behind(after, { by: users.createdAt, id: users.id })))
     .orderBy(asc(users.createdAt), asc(users.id))
     .offset(skip)
     .limit(limit)
 
 export async function countAdmins(db: Db): Promise<number> {
-  const [row] = await db.select({ total: count() }).from(users).where(eq(users.isAdmin, true))
+  const [row] = await db.select({ total: count() }).from(users).where(isAdmin)
   return row?.total ?? 0
 }
 
@@ -167,7 +170,7 @@ export const lockActiveAdmins = (tx: Db) =>
   tx
     .select({ id: users.id })
     .from(users)
-    .where(and(eq(users.isAdmin, true), eq(users.isActive, true)))
+    .where(and(isAdmin, eq(users.isActive, true)))
     .orderBy(asc(users.id))
     .for('no key update')
 

@@ -129,7 +129,8 @@ export const listSessionsOf = (
       and(
         eq(sessions.clientId, clientId),
         eq(sessions.agentId, agentId),
-        externalId === undefined ? undefined : eq(sessions.externalId, externalId),
+        // By the key that is made of the two, also in an agent of many sessions.
+        externalId === undefined ? undefined : eq(sessions.id, `${externalId}_${agentId}`),
       ),
     )
     .orderBy(desc(sessions.updatedAt), asc(sessions.id))

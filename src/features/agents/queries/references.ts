@@ -13,6 +13,9 @@ export interface FoundReferences {
   tools: { id: string; name: string; environments: Record<string, string> }[]
 }
 
+/** Of what a definition names; nothing else becomes an id, which finds its agent by the index. */
+const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+
 const uuids = (ids: string[]) => sql`${bareArray(ids)}::uuid[]`
 
 /** What exists of the ids in question, in one statement: agents with all that they lead to, as far as one more than `MAX_REACHED`, and entries of the catalogues. */
@@ -29,7 +32,8 @@ export async function findReferences(
       select id, name, agent_targets(type, config) as targets from agents where client_id = ${clientId} and id = any(${uuids(agentIds)})
       union
       select a.id, a.name, agent_targets(a.type, a.config)
-      from reached r join agents a on a.client_id = ${clientId} and a.id::text = any(r.targets)
+      from reached r cross join unnest(r.targets) as target
+      join agents a on a.client_id = ${clientId} and a.id = case when target ~ ${UUID} then target::uuid end
     )
     select
       (select coalesce(json_agg(found), '[]') from (select id, name, targets from reached limit ${MAX_REACHED + 1}) found) as agents,
