@@ -168,6 +168,19 @@ describe('answers without measure', () => {
     await open.close()
   })
 
+  test('a stream that ends without an answer is a tool error at once, and leaves the connection to the next call', async () => {
+    const { open, server } = await misbehaving(() => new Response(': ping\n\n', { headers: { 'content-type': 'text/event-stream' } }))
+    expect(await call(open, 'look')).toMatchObject({
+      error: 'tool_execution_error',
+      problem: 'upstream-error',
+      message: 'The MCP server ended the stream without an answer.',
+    })
+    server.answer = undefined
+    expect(textOf(await call(open, 'look'))).toBe('look was called')
+    expect(server.seen.filter(({ message }) => message.method === 'initialize')).toHaveLength(1)
+    await open.close()
+  })
+
   test('an answer that is of no use is told as what it is, and leaves the connection to the next call', async () => {
     const server = startFake([{ name: 'look' }])
     started.push(server)

@@ -10,7 +10,7 @@ import { DomainError } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import type { KeepFile } from '../tools/tool'
 import { toAnswer } from './answer'
-import { isBroken, isSessionLost, toFailure } from './failure'
+import { failAtStreamEnd, isBroken, isSessionLost, toFailure } from './failure'
 import { createGuardedFetch } from './guarded-fetch'
 import { hasExited, type RunnerTransport } from './runner-transport'
 import type { McpServer, McpTool, RemoteServer, StdioServer } from './types'
@@ -138,7 +138,7 @@ interface Line {
 const streamable = ({ outbound, callTimeoutMs, maxAgeMs, maxBytes }: DialDeps, server: RemoteServer): Line => {
   const guard = createGuardedFetch({ outbound, server, streams: false, timeoutMs: callTimeoutMs, streamMs: maxAgeMs, maxBytes })
   const transport = new StreamableHTTPClientTransport(new URL(server.url), { fetch: guard.fetch, requestInit: { redirect: 'error' } })
-  return { transport, takeFault: guard.takeFault }
+  return { transport: failAtStreamEnd(transport), takeFault: guard.takeFault }
 }
 
 const sse = ({ outbound, callTimeoutMs, maxAgeMs, maxBytes }: DialDeps, server: RemoteServer): Line => {
