@@ -132,6 +132,7 @@ const LAYERS: Rule[] = [
       'features/chat/service -> features/runs/event-stream': 'a chat answers with the events of its run',
       'features/chat/service -> features/runs/log-event': 'a chat answers with the events of its run',
       'features/chat/service -> features/sessions/event-view': 'a chat answers with events: a shape',
+      'features/chat/socket -> features/runs/log-event': 'a chat says again what its run waits for',
       'features/chat/socket-face -> features/runs/event-stream': 'a chat shows the events of its run',
       'features/chat/socket-face -> features/runs/log-event': 'a chat shows the events of its run',
       'features/chat/socket-face -> features/sessions/event-view': 'a chat answers with events: a shape',

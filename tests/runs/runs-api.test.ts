@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { openChat } from '../support/chat-socket'
 import { readEvents } from '../support/events'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
@@ -128,6 +129,31 @@ test('a run behind one that waits for consent says so, and has its whole time wh
   await app.ada.call('POST', `/api/v1/approvals/${wanted.id}/decision`, { decision: 'reject' })
   expect(await ended(second.body.id)).toMatchObject({ status: 'succeeded', result: { response: 'Echo: and me?' } })
   await until(async () => (await app.ada.call('GET', `/api/v1/runs/?session_id=behind_${id}&status=succeeded`)).body.length === 3)
+})
+
+test('over a socket too: who writes behind a turn that waits for consent is told again, and a fresh token is taken meanwhile', async () => {
+  const id = await booker()
+  const authorization = { type: 'authorization', token: app.ada.token }
+  for (const deltas of [false, true]) {
+    const chat = await openChat(`${app.url}/api/v1/chat/ws/${id}/socket-${deltas}?deltas=${deltas}`, authorization)
+    const waits = (frame: object) => /run-waiting|waits for a decision/.test(JSON.stringify(frame))
+    chat.send({ message: '/tool book {"seats": 2}' })
+    await chat.until(waits)
+    const before = chat.frames.length
+    chat.send({ message: 'and me?' })
+    await chat.until(waits, before)
+    chat.send({ ...authorization, token: 'a.b.c' })
+    expect(JSON.stringify(await chat.until((frame) => !waits(frame) && frame.turn_complete !== true, before))).toContain('invalid-token')
+    expect(await chat.closed).toMatchObject({ code: 1008 })
+    const again = await openChat(`${app.url}/api/v1/chat/ws/${id}/socket-${deltas}?deltas=${deltas}`, authorization)
+    again.send({ message: 'still me' })
+    await again.until(waits)
+    const [run] = (await app.ada.call('GET', `/api/v1/runs/?session_id=socket-${deltas}_${id}&status=waiting`)).body
+    const [wanted] = await pendingOf(run.id)
+    await app.ada.call('POST', `/api/v1/approvals/${wanted.id}/decision`, { decision: 'reject' })
+    await again.until((frame) => JSON.stringify(frame).includes('Echo: still me'))
+    again.socket.close()
+  }
 })
 
 test('a run that has begun goes on before one that has not, whichever was sent first', async () => {

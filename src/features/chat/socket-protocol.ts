@@ -10,7 +10,8 @@ Frames are JSON texts.
 
 1. The first frame says who you are, within 5 s: \`{"type":"authorization","token":"<access token>"}\` or \`{"type":"authorization","api_key":"<agent key>"}\`.
    There is no answer; a refusal closes the connection with 1008. Messages may follow at once. The same frame, sent again, renews a token before it expires.
-2. \`{"message":"text","files":[{"filename","content_type","data"}]}\` is a turn. One turn is taken at a time, later ones wait.
+2. \`{"message":"text","files":[{"filename","content_type","data"}]}\` is a turn. One turn is taken at a time, later ones wait; when the one before them waits
+   for somebody, such as for an approval, that is said again.
 3. Each event of the turn comes whole: \`{"message":{…},"turn_complete":false}\`; the turn ends with \`{"message":"","turn_complete":true}\`, also when it failed:
    the text of the failure is then an event, with the problem in \`error\`.
 
@@ -43,6 +44,21 @@ export function readFrame(raw: string | Uint8Array): ClientFrame {
   }
   return { kind: 'message', message: readMessage(frame) }
 }
+
+/** Undefined for a frame that is none; one that is broken is told of in its turn. */
+export function readRenewal(raw: string | Uint8Array): Extract<ClientFrame, { kind: 'authorization' }> | undefined {
+  if (typeof raw !== 'string' || raw.length > MAX_RENEWAL || !raw.includes('"authorization"')) return undefined
+  try {
+    const frame = readFrame(raw)
+    return frame.kind === 'authorization' ? frame : undefined
+  } catch (error) {
+    if (error instanceof DomainError) return undefined
+    throw error
+  }
+}
+
+/** Tokens are short; a long text that speaks of authorization is not read twice. */
+const MAX_RENEWAL = 16_384
 
 /** Keys that nobody knows are let through, and files that lack one are skipped, as the web frontend expects. */
 function readMessage(frame: object): ChatMessage {

@@ -1,4 +1,5 @@
 import type { ServerWebSocket } from 'bun'
+import { type LogEvent, needsSomebody } from '~/features/runs/log-event'
 import { inRequestScope } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
 import { type CallerDeps, identify } from '~/platform/http/agent-caller'
@@ -8,7 +9,7 @@ import { isPassing } from '~/platform/passing-failure'
 import type { Origin, Principal } from '~/platform/principal'
 import type { ChatService } from './service'
 import { logEntries, type SocketFace, wholeEvents } from './socket-face'
-import { type ClientFrame, readFrame } from './socket-protocol'
+import { type ClientFrame, readFrame, readRenewal } from './socket-protocol'
 import { createSender, ReaderTooSlow, type Sender, SocketClosed } from './socket-sender'
 
 export interface Conversation {
@@ -39,7 +40,7 @@ export const CLOSE = { policy: 1008, tooLarge: 1009, failed: 1011, restart: 1012
 
 /**
  * One connection: Bun calls `open`, `message`, `drain` and `close`. A class, because an idle one should cost little.
- * One frame is worked on at a time; the ones behind it wait, within bounds.
+ * One frame is worked on at a time; the ones behind it wait, within bounds. Only a fresh token is taken at once: a turn may outlast the old one.
  */
 export class ChatSocket {
   private ws: ServerWebSocket<unknown> | undefined
@@ -49,6 +50,8 @@ export class ChatSocket {
   private waiting: (string | Uint8Array)[] = []
   private waitingBytes = 0
   private isWorking = false
+  /** What the turn in hand waits for, until it goes on. */
+  private pause: { entry: LogEvent; runId: string } | undefined
   private brokenInARow = 0
   private timer: ReturnType<typeof setTimeout> | undefined
   private leaving: AbortController | undefined
@@ -87,9 +90,12 @@ export class ChatSocket {
       void this.refuseFlood()
       return
     }
+    const renewal = this.isWorking && this.admittedAt !== undefined ? readRenewal(raw) : undefined
+    if (renewal !== undefined) return void inRequestScope(() => this.renew(renewal)).catch((error) => this.failed(error))
     this.waiting.push(raw)
     this.waitingBytes += bytes
     if (!this.isWorking) void this.work()
+    else if (this.pause !== undefined) void this.showAgain(this.pause)
   }
 
   drain() {
@@ -153,12 +159,26 @@ export class ChatSocket {
     await this.show(entries, runId)
   }
 
-  private async show(entries: AsyncIterable<Parameters<SocketFace['entry']>[0] | undefined>, runId: string) {
-    for await (const entry of entries) {
-      if (this.hasEnded) return
-      // Quiet: Bun pings by itself.
-      if (entry === undefined) continue
+  private async show(entries: AsyncIterable<LogEvent | undefined>, runId: string) {
+    try {
+      for await (const entry of entries) {
+        if (this.hasEnded) return
+        // Quiet: Bun pings by itself.
+        if (entry === undefined) continue
+        this.pause = needsSomebody(entry) ? { entry, runId } : undefined
+        for (const frame of this.face.entry(entry, runId)) await this.sender?.send(frame)
+      }
+    } finally {
+      this.pause = undefined
+    }
+  }
+
+  /** To whoever writes while the turn in hand waits for somebody: their message waits with it. */
+  private async showAgain({ entry, runId }: { entry: LogEvent; runId: string }) {
+    try {
       for (const frame of this.face.entry(entry, runId)) await this.sender?.send(frame)
+    } catch (error) {
+      await this.failed(error)
     }
   }
 
