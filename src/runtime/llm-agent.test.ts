@@ -120,6 +120,18 @@ test('a transfer hands the conversation to a sub-agent, which answers', async ()
   expect((await events(llm(lost, { subAgents: [parrot('a')] }))).at(-1)?.content.parts[0]?.text).toBe('sorry')
 })
 
+test('sub-agents of one name are told apart', async () => {
+  const twins = ['first', 'second', 'third'].map((word) => ({ ...parrot(word), name: 'twin' }))
+  const offered: unknown[] = []
+  const model = scriptedModel(({ tools }) => {
+    offered.push(...tools.map(({ inputSchema }) => inputSchema))
+    return [{ call: 'transfer_to_agent', args: { agent_name: 'twin_3' } }]
+  })
+  const said = await events(llm(model, { subAgents: [...twins, parrot('twin_2')] }))
+  expect(offered).toMatchObject([{ properties: { agent_name: { enum: ['twin', 'twin_3', 'twin_4', 'twin_2'] } } }])
+  expect(said.map(shortly).at(-1)).toBe('second: heard [guide,guide]')
+})
+
 test('defect 63: tool sources are opened for the turn and closed after it, also when it fails or waits; what is missing is told', async () => {
   let open = 0
   const source = (problems: string[]) => ({

@@ -3,6 +3,7 @@ import { callTools } from './call-tools'
 import { artifactDelta, filePart, replyParts, toBeAnswered, toMessages, userEvent, wellFormed } from './conversation'
 import { type Persona, systemPrompt } from './instruction'
 import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
+import { toldApart } from './member'
 import type { FilePart, ModelClient, ModelMessage, ModelReply } from './model/types'
 import { adviceOnSchema, checkOutput, type OutputSchema } from './structured-output'
 import type { KeepFile } from './tools/tool'
@@ -25,7 +26,8 @@ export interface LlmDeps {
 }
 
 /** Asks the model, does what it asks for, and asks again until it has answered. */
-export function llmAgent(agent: LlmAgent, deps: LlmDeps): Agent {
+export function llmAgent(definition: LlmAgent, deps: LlmDeps): Agent {
+  const agent = { ...definition, subAgents: toldApart(definition.subAgents) }
   return async function* run(context) {
     const tools = await openTools(agent, context)
     try {
