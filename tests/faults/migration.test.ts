@@ -3,17 +3,12 @@ import postgres from 'postgres'
 import { silentLog } from '~/platform/log'
 import { migrate, migrationNames } from '../../db/migrate'
 import { outcomeOf } from '../security/transport/row'
-import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
-import { services } from '../support/services'
+import { startSideBySide } from '../support/side-by-side'
 import { startApp, type TestApp } from '../support/start-app'
 
 setDefaultTimeout(30_000)
 
-/** Locks that one session holds against another need a native server: the one given or our own. */
-const isPossible = services.kind === 'native' || findPostgresPrograms() !== undefined
-const own = services.kind === 'pglite' && isPossible ? await startNativePostgres() : undefined
-const server = own?.url ?? services.databaseUrl
-if (!isPossible) console.warn('PostgreSQL is not installed: what a migration does to those who serve is skipped')
+const { databaseUrl: server, isPossible, stop } = await startSideBySide('what a migration does to those who serve')
 
 const name = `evo_migration_${process.pid}`
 const databaseUrl = Object.assign(new URL(server), { pathname: name }).href
@@ -27,7 +22,7 @@ afterAll(async () => {
   await app?.close()
   if (isPossible) await admin`drop database ${admin(name)} with (force)`
   await admin.end()
-  await own?.stop()
+  await stop()
 })
 
 test.skipIf(!isPossible)('defect 72: of replicas that start together one migrates, and the others find it done', async () => {

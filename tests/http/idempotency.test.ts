@@ -6,17 +6,12 @@ import { silentLog } from '~/platform/log'
 import { createServices } from '~/processes/services'
 import { migrate } from '../../db/migrate'
 import { withSurface } from '../security/transport/row'
-import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
-import { services } from '../support/services'
+import { startSideBySide } from '../support/side-by-side'
 import { startApp, type TestApp } from '../support/start-app'
 
 setDefaultTimeout(30_000)
 
-/** A request that waits for another needs sessions that run side by side: a native server, the one given or our own. */
-const isPossible = services.kind === 'native' || findPostgresPrograms() !== undefined
-const native = services.kind === 'pglite' && isPossible ? await startNativePostgres() : undefined
-const databaseUrl = native?.url ?? services.databaseUrl
-if (!isPossible) console.warn('PostgreSQL is not installed: what becomes of two requests at the same time is skipped')
+const { databaseUrl, isPossible, stop } = await startSideBySide('what becomes of two requests at the same time')
 
 let app: TestApp
 beforeAll(async () => {
@@ -25,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await app.close()
-  await native?.stop()
+  await stop()
 })
 
 const FOLDERS = '/api/v1/agents/folders'

@@ -3,18 +3,13 @@ import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import { silentLog } from '~/platform/log'
 import { migrate } from '../../db/migrate'
-import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
-import { services } from '../support/services'
+import { startSideBySide } from '../support/side-by-side'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 
-/** Requests that do the same thing at the same time need sessions that run side by side: a native server, the one given or our own. */
-const isPossible = services.kind === 'native' || findPostgresPrograms() !== undefined
-const own = services.kind === 'pglite' && isPossible ? await startNativePostgres() : undefined
-const databaseUrl = own?.url ?? services.databaseUrl
-if (!isPossible) console.warn('PostgreSQL is not installed: whether limits hold for parallel requests is skipped')
+const { databaseUrl, isPossible, stop } = await startSideBySide('whether limits hold for parallel requests')
 
 let app: TestApp
 let locker: postgres.Sql
@@ -32,7 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await app.close()
   await locker.end()
-  await own?.stop()
+  await stop()
 })
 
 const rpc = (method: string, params: object) =>

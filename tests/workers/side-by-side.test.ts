@@ -12,18 +12,13 @@ import { outbox } from '~/platform/outbox/table'
 import { system } from '~/platform/principal'
 import { migrate } from '../../db/migrate'
 import { composing } from '../support/mail-settings'
-import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
-import { services } from '../support/services'
+import { startSideBySide } from '../support/side-by-side'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
 
-/** Workers that decide about the same row at the same time need sessions that run side by side: a native server, the one given or our own. */
-const isPossible = services.kind === 'native' || findPostgresPrograms() !== undefined
-const own = services.kind === 'pglite' && isPossible ? await startNativePostgres() : undefined
-const databaseUrl = own?.url ?? services.databaseUrl
-if (!isPossible) console.warn('PostgreSQL is not installed: what several workers do about one row is skipped')
+const { databaseUrl, isPossible, stop } = await startSideBySide('what several workers do about one row')
 
 let app: TestApp
 let locker: postgres.Sql
@@ -35,7 +30,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await app.close()
   await locker.end()
-  await own?.stop()
+  await stop()
 })
 
 const WORKERS = 3
