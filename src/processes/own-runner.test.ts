@@ -13,10 +13,12 @@ const SECRETS = {
 const runnerOf = (env: Record<string, string>) => withRunner(loadConfig(env), env)
 
 test('a runner of our own starts in production, is known to the others alone, and gets none of their secrets', async () => {
-  const { env, runnerEnv } = await runnerOf({ ...SECRETS, NODE_ENV: 'production', PATH: '/bin', MCP_STDIO_COMMANDS: 'npx' })
+  const machine = { PATH: '/bin', NODE_EXTRA_CA_CERTS: '/etc/authorities.pem' }
+  const { env, runnerEnv } = await runnerOf({ ...SECRETS, ...machine, NODE_ENV: 'production', MCP_STDIO_COMMANDS: 'npx' })
   const runner = loadConfig(runnerEnv ?? {})
   expect(runner).toMatchObject({ role: 'runner', host: '127.0.0.1', mcp: { commands: ['npx'] } })
   expect(env).toMatchObject({ MCP_RUNNER_URL: `http://127.0.0.1:${runner.port}`, MCP_RUNNER_TOKEN: runner.mcp.runnerToken })
+  expect(runnerEnv).toMatchObject(machine)
   for (const secret of [...Object.values(SECRETS), 'hunter2']) expect(JSON.stringify(runnerEnv)).not.toContain(secret)
 })
 

@@ -23,6 +23,7 @@ export async function withRunner({ role, mcp }: Config, env: Env): Promise<{ env
 const PASSED = [
   'PATH',
   'TMPDIR',
+  'NODE_EXTRA_CA_CERTS',
   'NODE_ENV',
   'LOG_LEVEL',
   'DEBUG',

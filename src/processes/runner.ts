@@ -27,6 +27,7 @@ export async function runRunner({ host, port, mcp, limits }: Config, { log }: { 
   const commands = createCommands({
     allowedCommands: mcp.commands,
     path: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    authorities: process.env.NODE_EXTRA_CA_CERTS,
     maxCommands: mcp.maxCommands,
     maxSeconds: mcp.commandSeconds,
     maxRssBytes: mcp.commandMegabytes * 1024 * 1024,

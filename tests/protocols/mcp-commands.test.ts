@@ -40,9 +40,10 @@ let runner: Awaited<ReturnType<typeof startRunner>>
 const folder = mkdtempSync(join(tmpdir(), 'evo-files-'))
 /** Runners of other tests clear up in the system's own. */
 const TMPDIR = mkdtempSync(join(tmpdir(), 'evo-runners-'))
+const AUTHORITIES = join(folder, 'authorities.pem')
 
 beforeAll(async () => {
-  runner = await startRunner(scripts, { TMPDIR, MCP_STDIO_MEMORY_MB: '150', MCP_STDIO_MAX: '4' })
+  runner = await startRunner(scripts, { TMPDIR, NODE_EXTRA_CA_CERTS: AUTHORITIES, MCP_STDIO_MEMORY_MB: '150', MCP_STDIO_MAX: '4' })
   app = await startApp({ ...runner.env, TOOL_TIMEOUT_MS: '5000', MCP_CONNECT_TIMEOUT_MS: '4000' })
 })
 afterAll(async () => {
@@ -129,7 +130,9 @@ test('MCP-05, defect 32: a command sees its own variables, and none of ours or o
   const seen = JSON.parse(textOf(await call(open, 'go')) ?? '{}') as Record<string, string>
   await Promise.all([open.close(), other.close()])
   expect(seen.GREETING).toBe('hi')
-  expect(Object.keys(seen).toSorted()).toEqual(['EVO_MCP_COMMAND', 'GREETING', 'HOME', 'LANG', 'NO_UPDATE_NOTIFIER', 'PATH', 'TMPDIR'])
+  const ofTheMachine = ['HOME', 'LANG', 'NODE_EXTRA_CA_CERTS', 'NO_UPDATE_NOTIFIER', 'PATH', 'TMPDIR']
+  expect(Object.keys(seen).toSorted()).toEqual(['EVO_MCP_COMMAND', 'GREETING', ...ofTheMachine].toSorted())
+  expect(seen.NODE_EXTRA_CA_CERTS).toBe(AUTHORITIES)
   for (const secret of [runner.token, app.config.access.jwtSecret, app.config.database.url])
     expect(JSON.stringify(seen)).not.toContain(secret)
 })

@@ -9,6 +9,8 @@ export interface CommandOptions extends StdioConfig {
   folder: string
   home: string
   path: string
+  /** A file of certificates that it may trust besides the usual ones, as whoever fetches packages through a proxy must. */
+  authorities: string | undefined
   output: OutputLimits
   /** A message of the command. Nothing more is read from it until this settles. */
   onMessage(text: string): Promise<void> | void
@@ -31,17 +33,26 @@ const MAX_ERROR_BYTES = 4 * 1024 * 1024
 const GRACE_MS = 300
 
 /**
- * Starts a command in a process group of its own, with an environment that holds nothing of ours, and reads it no faster than its messages are
+ * Starts a command in a process group of its own, with an environment that holds no secret of ours, and reads it no faster than its messages are
  * taken. It ends, with its children, when told so, when it writes what it may not, or when we die.
  */
-export function startCommand({ command, args, env, folder, home, path, output, onMessage, onEnd }: CommandOptions): Command {
+export function startCommand({ command, args, env, folder, home, path, authorities, output, onMessage, onEnd }: CommandOptions): Command {
   const mark = crypto.randomUUID()
   const [executable, ...words] = withoutNode(command, args, path)
   const child = spawn(executable, words, {
     cwd: folder,
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: path, HOME: home, TMPDIR: folder, LANG: 'C.UTF-8', NO_UPDATE_NOTIFIER: '1', ...env, [MARK]: mark },
+    env: {
+      PATH: path,
+      HOME: home,
+      TMPDIR: folder,
+      LANG: 'C.UTF-8',
+      NO_UPDATE_NOTIFIER: '1',
+      NODE_EXTRA_CA_CERTS: authorities,
+      ...env,
+      [MARK]: mark,
+    },
   })
   const { pid } = child
   const watch = pid === undefined ? undefined : watchOver(pid, mark)

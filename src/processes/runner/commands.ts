@@ -11,6 +11,8 @@ export interface CommandsOptions {
   allowedCommands: readonly string[]
   /** Where commands are looked for. */
   path: string
+  /** See the command's. */
+  authorities: string | undefined
   maxCommands: number
   maxSeconds: number
   /** Of one command with all that it has started. */
@@ -52,7 +54,16 @@ function isAlive(pid: number): boolean {
 }
 
 /** The commands that run here, each within its limits. */
-export function createCommands({ allowedCommands, path, maxCommands, maxSeconds, maxRssBytes, maxMessageBytes, log }: CommandsOptions) {
+export function createCommands({
+  allowedCommands,
+  path,
+  authorities,
+  maxCommands,
+  maxSeconds,
+  maxRssBytes,
+  maxMessageBytes,
+  log,
+}: CommandsOptions) {
   const running = new Map<Command, { startedAt: number }>()
   let starting = 0
   removeLeftOvers(log)
@@ -108,6 +119,7 @@ export function createCommands({ allowedCommands, path, maxCommands, maxSeconds,
         folder,
         home,
         path,
+        authorities,
         output: {
           lineBytes: maxMessageBytes,
           junkBytes: JUNK_BYTES,
