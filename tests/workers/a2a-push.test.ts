@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
 import { createPushWorker } from '~/features/a2a/worker'
 import { silentLog } from '~/platform/log'
 import { startApp, type TestApp } from '../support/start-app'
@@ -120,6 +121,24 @@ test('the status is the answer, whatever is said besides; a redirect is not foll
   const { body } = await rpc('message/send', { message: message('hello'), pushNotificationConfig: { webhookUrl: url() } })
   expect(await settled(body.result.id)).toEqual({ state: 'sent', attempts: 2, outcome: '200' })
   expect(notices).toHaveLength(2)
+})
+
+test("a config that was sealed when the reference's word for its scheme was kept is shown with it", async () => {
+  const { clientId } = app.ada
+  const { body } = await rpc('message/send', { message: message('hello') })
+  const taskId: string = body.result.id
+  const pushNotificationConfig = { url: url(), authentication: { type: 'bearer', token: 'sEcret' } }
+  const { body: set } = await rpc('tasks/pushNotificationConfig/set', { taskId, pushNotificationConfig })
+  await settled(taskId)
+  const { db, secrets } = app.services
+  const old = { url: url(), headers: { authorization: 'Bearer sEcret' }, shown: { type: 'bearer' } }
+  const sealed = await secrets.seal(db, clientId, `a2a_push_configs:${taskId}:default`, JSON.stringify(old))
+  await db.execute(sql`update a2a_push_configs set sealed = ${sealed} where run_id = ${taskId}`)
+  const { body: shown } = await rpc('tasks/pushNotificationConfig/get', { taskId })
+  expect(shown.result.pushNotificationConfig).toEqual(set.result.pushNotificationConfig)
+  expect(shown.result.pushNotificationConfig.authentication).toEqual({ type: 'bearer', schemes: ['bearer'] })
+  const { body: official } = await rpc('GetTaskPushNotificationConfig', { taskId, id: 'default' }, '1.0')
+  expect(official.result.authentication).toEqual({ scheme: 'bearer' })
 })
 
 test('nobody is told before the task is over, and who asks later is told at once', async () => {

@@ -12,7 +12,7 @@ import type { Owner } from './queries/tasks'
 const MAX_CONFIGS = 10
 const contextOf = (runId: string, id: string) => `a2a_push_configs:${runId}:${id}`
 
-/** As it is sealed. */
+/** As it is sealed. In rows of old what is shown has the reference's word, `type`, for `scheme`. */
 const Sealed = Type.Object({
   url: Type.String(),
   token: Type.Optional(Type.String()),
@@ -63,7 +63,8 @@ export async function openPush(
   { clientId, runId, id, sealed }: { clientId: string; runId: string; id: string; sealed: string },
 ): Promise<PushTarget> {
   const opened: Static<typeof Sealed> = Value.Parse(Sealed, JSON.parse(await secrets.open(db, clientId, contextOf(runId, id), sealed)))
-  return { id, ...opened }
+  const { type, ...shown } = opened.shown
+  return { id, ...opened, shown: type === undefined ? shown : { ...shown, scheme: type } }
 }
 
 export const tokenHeader = (token: string | undefined): Record<string, string> =>
