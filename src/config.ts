@@ -63,7 +63,11 @@ function readAll(read: Reader) {
 
 type Settings = ReturnType<typeof readAll>
 
-function checkTogether(read: Reader, { access, mcp }: Settings) {
+function checkTogether(read: Reader, { access, mcp, drainSeconds, shutdownGraceSeconds }: Settings) {
+  if (drainSeconds >= shutdownGraceSeconds && read.raw('SHUTDOWN_DRAIN_SECONDS') !== undefined)
+    read.faults.push(
+      `SHUTDOWN_DRAIN_SECONDS must be less than the ${shutdownGraceSeconds} of SHUTDOWN_GRACE_SECONDS, of which it is a part`,
+    )
   if (mcp.runnerUrl !== undefined && mcp.runnerToken === undefined)
     read.faults.push('MCP_RUNNER_URL needs MCP_RUNNER_TOKEN, the same as the runner has')
   const { adminInitialPassword: password, passwordMinLength } = access

@@ -246,6 +246,15 @@ test.each([
   }
 })
 
+test('a drain that was asked for leaves something of the grace time; the default is cut to what there is', () => {
+  for (const drain of ['10', '300'])
+    expect(complaints({ SHUTDOWN_GRACE_SECONDS: '10', SHUTDOWN_DRAIN_SECONDS: drain })).toEqual([
+      'SHUTDOWN_DRAIN_SECONDS must be less than the 10 of SHUTDOWN_GRACE_SECONDS, of which it is a part',
+    ])
+  expect(complaints({ SHUTDOWN_GRACE_SECONDS: '10', SHUTDOWN_DRAIN_SECONDS: '9' })).toEqual([])
+  expect(complaints({ ...PRODUCTION, SHUTDOWN_GRACE_SECONDS: '2' })).toEqual([])
+})
+
 test('no complaint holds a secret', () => {
   const secret = 'hunter22'
   const env = {
