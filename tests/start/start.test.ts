@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
+import { startSideBySide } from '../support/side-by-side'
 import { until } from '../support/until'
 import { type RunningServer, startServer } from './running-server'
 
@@ -16,7 +17,11 @@ const servers: RunningServer[] = []
 afterEach(() => {
   for (const server of servers.splice(0)) for (const { pid } of server.processes()) killNow(pid)
 })
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const native = await startSideBySide('whether a start waits for a database that takes no changes')
+afterAll(async () => {
+  await native.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
 
 function start(env: Record<string, string> = {}) {
   const server = startServer({ EVO_DATA_DIR: dataDir, ...env })
@@ -230,6 +235,28 @@ test('an unreachable database is given up after 5 s, whether it refuses, hangs u
   await stop(container)
   hangingUp.close()
   silent.close()
+})
+
+test.skipIf(!native.isPossible)('a database that answers, but takes no changes yet, is waited for', async () => {
+  const name = `evo_standby_${process.pid}`
+  const admin = postgres(native.databaseUrl, { max: 1, onnotice: () => undefined })
+  try {
+    await admin`create database ${admin(name)}`
+    await admin`alter database ${admin(name)} set default_transaction_read_only = on`
+    const DATABASE_URL = Object.assign(new URL(native.databaseUrl), { pathname: name }).href
+    const server = start({ DATABASE_URL, EVO_DATA_DIR: join(folder, 'standby') })
+    await until(() => server.out().includes('not ready yet') || server.err() !== '', 60_000)
+    expect(server.err()).toBe('')
+    expect(server.out()).toContain('read-only')
+    await admin`alter database ${admin(name)} reset default_transaction_read_only`
+    await server.ready()
+    expect(server.out()).toContain('generated just now')
+    expect((await fetch(`${server.url()}/readyz`)).status).toBe(200)
+    await stop(server)
+  } finally {
+    await admin`drop database if exists ${admin(name)} with (force)`
+    await admin.end()
+  }
 })
 
 test('a worker container does nothing before its database is prepared', async () => {
