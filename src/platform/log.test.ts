@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { shortestOf } from '../../tests/support/shortest-of'
 import { createLog, redactText } from './log'
 
 const logged = (fields: Record<string, unknown>, pretty = false) => {
@@ -88,16 +89,11 @@ test('what is no secret stays readable', () => {
 })
 
 test('hostile values cost little and break no line', () => {
-  const started = performance.now()
-  for (const text of [
-    '://a:'.repeat(4000),
-    'a'.repeat(1_000_000),
-    'password='.repeat(2000),
-    '-----BEGIN '.repeat(2000),
-    'eyJ'.repeat(5000),
-  ])
-    logged({ text })
-  expect(performance.now() - started).toBeLessThan(200)
+  const hostile = ['://a:'.repeat(4000), 'a'.repeat(1_000_000), 'password='.repeat(2000), '-----BEGIN '.repeat(2000), 'eyJ'.repeat(5000)]
+  const logAll = () => {
+    for (const text of hostile) logged({ text })
+  }
+  expect(shortestOf(3, logAll)).toBeLessThan(200)
   const circle: Record<string, unknown> = { bytes: new Uint8Array(1_000_000), big: 10n, when: new Date(0), nothing: undefined }
   circle.self = circle
   expect(logged(circle).length).toBeLessThan(2000)

@@ -430,9 +430,11 @@ describe('F-15: the pool is exhausted by slow queries', () => {
       const slow = Array.from({ length: 2 }, () => timed(() => database.db.execute(sql`select pg_sleep(2.5)`)))
       await Bun.sleep(200)
       const waiting = Array.from({ length: 200 }, () => timed(() => read(database.db)))
-      const { error: refused, ms } = await timed(() => read(database.db))
-      expect(refused?.problem).toBe('overloaded')
-      expect(ms).toBeLessThan(500)
+      const last = timed(() => read(database.db))
+      // Refused by no timer: whoever waits for one is still waiting.
+      const refused = await Promise.race([last, ...waiting])
+      expect(refused).toBe(await last)
+      expect(refused.error?.problem).toBe('overloaded')
       expect(await database.ping(1000)).toBe('ok')
       for (const { error, ms: waited } of await Promise.all(waiting)) {
         expect(error?.problem).toBe('overloaded')
@@ -440,7 +442,7 @@ describe('F-15: the pool is exhausted by slow queries', () => {
         expect(waited).toBeLessThan(2000)
       }
       for (const { error } of await Promise.all(slow)) expect(error).toBeUndefined()
-      expect(await untilSuccess(() => read(database.db), 1000)).toBeLessThan(1000)
+      expect(await untilSuccess(() => read(database.db), 5000)).toBeLessThan(5000)
     },
     20_000,
   )

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { DomainError } from '~/platform/errors'
 import { silentLog } from '~/platform/log'
 import { createOutbound } from '~/platform/outbound'
+import { shortestOf } from '../../../tests/support/shortest-of'
 import { checkHttpTool, createHttpTool, type HttpToolSpec } from './http-tool'
 import { type Answer, call, fakes, order, run, weather } from './testing'
 
@@ -76,13 +77,13 @@ describe('what is sent', () => {
   })
 
   test('placeholders are found in linear time', () => {
-    const started = performance.now()
-    checkHttpTool(
-      { ...weather, headers: { 'X-A': '{'.repeat(8000) } },
-      { check: () => new URL('https://x.example'), checkHeaders() {} },
-      '',
-    )
-    expect(performance.now() - started).toBeLessThan(100)
+    const check = () =>
+      checkHttpTool(
+        { ...weather, headers: { 'X-A': '{'.repeat(8000) } },
+        { check: () => new URL('https://x.example'), checkHeaders() {} },
+        '',
+      )
+    expect(shortestOf(3, check)).toBeLessThan(100)
   })
 
   test.each([
