@@ -169,3 +169,27 @@ test('it is for the owner, and a foreign contact is as absent as an unknown one'
     expect(await app.bob.call('POST', `/api/v1/contacts/${id}/erase`)).toMatchObject({ status: 404, body: { detail: 'Contact not found' } })
   expect((await app.ada.call('GET', `/api/v1/contacts/${contactId}`)).status).toBe(200)
 })
+
+test('who has talked a lot, to a client that was told a lot, is erased within the deadline of a statement', async () => {
+  const { db } = app.services
+  const { clientId } = app.ada
+  const agentId = await makeAgent()
+  const contactId = await makeContact('talkative', 'make-talkative')
+  await app.ada.call('POST', `/api/v1/chat/${agentId}/talkative`, { message: 'hello' })
+  await db.execute(sql`
+    insert into runs (id, client_id, agent_id, session_id, status, input, trace_id, deadline_at, finished_at)
+    select gen_random_uuid(), ${clientId}, ${agentId}, ${`talkative_${agentId}`}, 'succeeded', '{}', '', now(), now() from generate_series(1, 5000)`)
+  const { id: webhookId } = (
+    await app.ada.call('POST', `/api/v1/clients/${clientId}/webhooks/`, { url: 'https://93.184.216.34/', events: ['agent.changed'] })
+  ).body
+  await db.execute(sql`
+    insert into webhook_deliveries (id, client_id, webhook_id, event, payload, state)
+    select gen_random_uuid(), ${clientId}, ${webhookId}, 'run.finished', jsonb_build_object('data', jsonb_build_object('run_id', told)), 'sent'
+    from (select id as told from runs where session_id = ${`talkative_${agentId}`} union all select gen_random_uuid() from generate_series(1, 5000)) told`)
+  expect(await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).toMatchObject({
+    status: 200,
+    body: { removed: { runs: 5001 } },
+  })
+  const [left] = await db.execute(sql`select count(*)::int as n from webhook_deliveries where webhook_id = ${webhookId}`)
+  expect(left).toEqual({ n: 5000 })
+})

@@ -1,4 +1,4 @@
-import { and, eq, inArray, or, sql } from 'drizzle-orm'
+import { and, eq, inArray, or, type SQL, sql } from 'drizzle-orm'
 import { auditLogs } from '~/features/audit/table'
 import { contacts } from '~/features/contacts/table'
 import { runs } from '~/features/runs/table'
@@ -95,29 +95,27 @@ export async function removeSessions(db: Db, clientId: string, sessionIds: strin
   }
 }
 
+/** Each row asks a hash of the ids, however many there are. Without `is true` PostgreSQL would make it a join, and that may go through all of them for each row. */
+const isOneOf = (text: SQL, ids: string[]) => sql`(${text} in (select unnest(${sql.param(ids)}::text[]))) is true`
+
 /** JSON that holds one of these ids as a whole string. */
-const mentions = (column: string, ids: string[]) => {
-  const strings = sql.param(ids.map((id) => JSON.stringify(id)))
-  return sql`exists (select from unnest(${strings}::text[]) as id where position(id in ${sql.raw(column)}::text) > 0)`
-}
+const mentions = (column: string, ids: string[]) => sql`exists (
+  select from jsonb_path_query(${sql.raw(column)}, 'strict $.** ? (@.type() == "string")') as said where ${isOneOf(sql`said #>> '{}'`, ids)}
+)`
 
 /** What was to be told or repeated, and holds one of these ids. */
 export async function removeCopies(db: Db, clientId: string, ids: string[]) {
   const deliveries = await db.execute(sql`delete from webhook_deliveries where client_id = ${clientId} and ${mentions('payload', ids)}`)
   // Keyed by the caller, of any kind: an id of ours is in no other client's answer.
-  const keys = await db.execute(sql`delete from idempotency_keys where response->>'id' = any(${sql.param(ids)}::text[])`)
+  const keys = await db.execute(sql`delete from idempotency_keys where ${isOneOf(sql`response->>'id'`, ids)}`)
   return { webhook_deliveries: deliveries.count, idempotency_keys: keys.count }
 }
 
 /** What stays is a bill, and the fact that something was done: the chain of the audit log holds without its personal part. */
 export async function emptyRecords(db: Db, clientId: string, { sessionIds, ids }: { sessionIds: string[]; ids: string[] }) {
-  const gone = sql.param(sessionIds)
-  const usage = await db.execute(
-    sql`update usage_records set session_id = 'erased' where client_id = ${clientId} and session_id = any(${gone}::text[])`,
-  )
-  await db.execute(
-    sql`update budget_reservations set session_id = 'erased' where client_id = ${clientId} and session_id = any(${gone}::text[])`,
-  )
+  const isGone = isOneOf(sql`session_id`, sessionIds)
+  const usage = await db.execute(sql`update usage_records set session_id = 'erased' where client_id = ${clientId} and ${isGone}`)
+  await db.execute(sql`update budget_reservations set session_id = 'erased' where client_id = ${clientId} and ${isGone}`)
   // First: behind a worker that is writing these entries down, so that the next statement sees them.
   const waiting = await db.execute(sql`
     update ${outbox} set payload = payload || '{"resource_id":null,"details":null,"ip_address":null,"user_agent":null}'
@@ -125,7 +123,7 @@ export async function emptyRecords(db: Db, clientId: string, { sessionIds, ids }
   const logged = await db.execute(sql`
     update ${auditLogs} set resource_id = null, details = null, ip_address = null, user_agent = null, salt = null, erased_at = clock_timestamp()
     where client_id = ${clientId} and erased_at is null
-      and (resource_id = any(${sql.param(ids)}::text[]) or ${mentions('details', ids)})`)
+      and (${isOneOf(sql`resource_id`, ids)} or ${mentions('details', ids)})`)
   return { usage_records: usage.count, audit_logs: logged.count, outbox: waiting.count }
 }
 
