@@ -172,10 +172,7 @@ export async function updateAgent(db: Db, id: string, change: Partial<typeof age
   return updated as AgentRow
 }
 
-export async function deleteAgent(db: Db, reach: Reach, id: string): Promise<{ clientId: string; name: string } | undefined> {
-  const [deleted] = await db.delete(agents).where(within(reach, id)).returning({ clientId: agents.clientId, name: agents.name })
-  return deleted
-}
+export const deleteAgent = (db: Db, id: string) => db.delete(agents).where(eq(agents.id, id))
 
 /** By its own key or, where that is enough, by the one of its share link. */
 export async function findAgentByKey(

@@ -62,6 +62,7 @@ export function createAgentService({
   drafts,
   tools,
   definitions,
+  deleteSessionsOf,
   apiUrl,
 }: {
   db: Db
@@ -71,6 +72,7 @@ export function createAgentService({
   drafts: Drafts
   tools: Pick<ToolService, 'bind'>
   definitions: DefinitionCache
+  deleteSessionsOf(tx: Db, owner: { clientId: string; agentId: string }): Promise<void>
   apiUrl: string
 }) {
   const owners = new Map<string, string>()
@@ -234,13 +236,15 @@ export function createAgentService({
       const reach = authorizeReach(principal, 'write', 'agents')
       return write(principal, async (unit) => {
         const { tx, audit, notify } = unit
-        const before = ifMatch ? await lockAgent(tx, reach, id) : undefined
-        if (before !== undefined) checkIfMatch(ifMatch, etagOf(before))
-        const gone = await deleteAgent(tx, reach, id)
+        const gone = await lockAgent(tx, reach, id)
         if (gone === undefined) throw notFound('Agent')
-        audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId: gone.clientId, details: { name: gone.name } })
-        notify({ type: 'agent.changed', clientId: gone.clientId, data: { agent_id: id, change: 'delete' } })
-        await forgetAgent(unit, { clientId: gone.clientId, id })
+        if (ifMatch) checkIfMatch(ifMatch, etagOf(gone))
+        const { client_id: clientId, name } = gone
+        await deleteSessionsOf(tx, { clientId, agentId: id })
+        await deleteAgent(tx, id)
+        audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId, details: { name } })
+        notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'delete' } })
+        await forgetAgent(unit, { clientId, id })
       })
     },
 

@@ -60,6 +60,15 @@ export async function deleteSession(db: Db, reach: Reach, id: string): Promise<{
   return deleted
 }
 
+const BATCH = 100
+
+/** All of them with what hangs on them, in batches: how many there are must not decide whether a statement ends in time. For a transaction. */
+export async function deleteSessionsOf(tx: Db, owner: SessionOwner): Promise<void> {
+  const some = tx.select({ id: sessions.id }).from(sessions).where(owned(owner)).limit(BATCH)
+  for (let gone = BATCH; gone === BATCH; )
+    gone = (await tx.execute(sql`delete from ${sessions} where ${sessions.id} = any(array(${some}))`)).count
+}
+
 /** The newest of them, oldest first. */
 export async function listEvents(
   db: Db,

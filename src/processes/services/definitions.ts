@@ -11,6 +11,7 @@ import { createFolderService } from '~/features/folders/service'
 import { createMcpServerService } from '~/features/mcp-servers/service'
 import { createMcpToolService } from '~/features/mcp-tools/service'
 import { createProviderKeyService } from '~/features/provider-keys/service'
+import { deleteSessionsOf } from '~/features/sessions/queries'
 import { createToolService } from '~/features/tools/service'
 import type { DiscoverTools } from '~/runtime/mcp/types'
 import { createCheckKey } from '~/runtime/model/check-key'
@@ -37,7 +38,7 @@ export function createDefinitions(
     startsCommands: config.mcp.stdio && config.mcp.runnerUrl !== undefined,
   })
   const drafts = createDrafts({ db, outbound })
-  const agents = createAgentService({ db, write, secrets, outbound, drafts, tools, definitions, apiUrl: config.apiUrl })
+  const agents = createAgentService({ db, write, secrets, outbound, drafts, tools, definitions, deleteSessionsOf, apiUrl: config.apiUrl })
   const findWarnings = createFindWarnings({
     outbound,
     prices,

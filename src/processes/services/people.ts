@@ -14,6 +14,7 @@ import { createMachineKeyService } from '~/features/machine-keys/service'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
 import { createSecondFactorService } from '~/features/second-factors/service'
+import { deleteSessionsOf } from '~/features/sessions/queries'
 import { createRefreshTokens } from '~/features/sign-ins/refresh-token'
 import { createSignInService } from '~/features/sign-ins/service'
 import { createUserService } from '~/features/users/service'
@@ -87,7 +88,7 @@ export function createPeople(
     signIns,
     secondFactors,
     users,
-    clients: createClientService({ db, write, users, hashNewPassword, signOut }),
+    clients: createClientService({ db, write, users, hashNewPassword, signOut, deleteSessionsOf }),
     members: createMemberService({
       db,
       write,
