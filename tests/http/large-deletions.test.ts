@@ -2,13 +2,14 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import { startApp, type TestApp } from '../support/start-app'
 
-/** Removing one session takes 10 ms here, so removing all of them in one statement would take longer than a statement may. */
+/** Here it takes 10 ms to remove a session or to change a mail's row, so one statement for all of them would take longer than a statement may. */
 let app: TestApp
 beforeAll(async () => {
   app = await startApp({ DATABASE_STATEMENT_TIMEOUT_MS: '2000' })
   await app.services.db.execute(sql`
-    create function be_slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.01); return old; end'`)
+    create function be_slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.01); return coalesce(new, old); end'`)
   await app.services.db.execute(sql`create trigger slow before delete on sessions for each row execute function be_slow()`)
+  await app.services.db.execute(sql`create trigger slow before update on deliveries for each row execute function be_slow()`)
 })
 afterAll(async () => {
   await app.services.db.execute(sql`drop function be_slow cascade`)
@@ -16,6 +17,7 @@ afterAll(async () => {
 })
 
 const SESSIONS = 250
+const MAILS = 250
 
 async function makeAgentOf(clientId: string): Promise<string> {
   const draft = { client_id: clientId, name: 'guide', type: 'llm', model: 'demo/echo', config: {} }
@@ -38,8 +40,15 @@ test('an agent can be deleted, however many sessions it has', async () => {
   expect(await countSessions()).toBe(SESSIONS)
 })
 
-test('a client can be deleted, however many sessions it has', async () => {
+test('a client can be deleted, however many sessions it has and mails it was sent', async () => {
+  const { clientId, userId } = app.bob
   await makeAgentOf(app.ada.clientId)
-  expect((await app.admin.call('DELETE', `/api/v1/clients/${app.bob.clientId}`)).status).toBe(204)
+  await app.services.db.execute(sql`
+    insert into deliveries (id, outbox_id, client_id, user_id, template, recipient, subject, state, provider)
+    select gen_random_uuid(), gen_random_uuid(), ${clientId}, ${userId}, 'welcome', 'bob@example.com', 'Welcome', 'sent', 'smtp'
+    from generate_series(1, ${MAILS}::int)`)
+  expect((await app.admin.call('DELETE', `/api/v1/clients/${clientId}`)).status).toBe(204)
   expect(await countSessions()).toBe(SESSIONS)
+  const [kept] = await app.services.db.execute(sql`select count(*)::int as n from deliveries where client_id is null and user_id is null`)
+  expect(kept).toEqual({ n: MAILS })
 })

@@ -20,9 +20,10 @@ interface Deps {
   hashNewPassword: HashNewPassword
   signOut: SignOut
   deleteSessionsOf(tx: Db, owner: { clientId: string }): Promise<void>
+  detachDeliveries(tx: Db, clientId: string): Promise<void>
 }
 
-export const createClientService = ({ db, write, users, hashNewPassword, signOut, deleteSessionsOf }: Deps) => ({
+export const createClientService = ({ db, write, users, hashNewPassword, signOut, deleteSessionsOf, detachDeliveries }: Deps) => ({
   /** A client and its first owner, who gets a mail to confirm the address. @throws DomainError `conflict`: an admin may know what exists. */
   async create(principal: UserPrincipal, { name, email, password }: NewClient): Promise<Client> {
     authorize(principal, 'write', { kind: 'platform' })
@@ -96,6 +97,7 @@ export const createClientService = ({ db, write, users, hashNewPassword, signOut
       const { tx, audit } = unit
       const sessions = await users.signOutClient(unit, clientId)
       await deleteSessionsOf(tx, { clientId })
+      await detachDeliveries(tx, clientId)
       const client = await deleteClient(tx, clientId)
       if (client === undefined) throw notFound('Client')
       audit({ action: 'delete', resourceType: 'client', resourceId: clientId, details: { name: client.name, email: client.email } })

@@ -11,6 +11,7 @@ import { createClientService } from '~/features/clients/service'
 import { createImpersonationService } from '~/features/impersonation/service'
 import { createMachineKeyring } from '~/features/machine-keys/keyring'
 import { createMachineKeyService } from '~/features/machine-keys/service'
+import { detachDeliveries } from '~/features/mail/queries/deliveries'
 import { createInvitationLinks } from '~/features/members/invitation-links'
 import { createMemberService } from '~/features/members/service'
 import { createSecondFactorService } from '~/features/second-factors/service'
@@ -88,7 +89,7 @@ export function createPeople(
     signIns,
     secondFactors,
     users,
-    clients: createClientService({ db, write, users, hashNewPassword, signOut, deleteSessionsOf }),
+    clients: createClientService({ db, write, users, hashNewPassword, signOut, deleteSessionsOf, detachDeliveries }),
     members: createMemberService({
       db,
       write,

@@ -108,3 +108,16 @@ export async function deleteSuppression(tx: Db, email: string): Promise<boolean>
     .returning({ email: emailSuppressions.email })
   return gone.length > 0
 }
+
+const BATCH = 100
+
+/**
+ * What was mailed to a client stays, and forgets it with its people: before they are deleted, for each of them would change the rows again. In batches: how
+ * many there are must not decide whether a statement ends in time. For a transaction.
+ */
+export async function detachDeliveries(tx: Db, clientId: string): Promise<void> {
+  const some = tx.select({ id: deliveries.id }).from(deliveries).where(eq(deliveries.clientId, clientId)).limit(BATCH)
+  for (let done = BATCH; done === BATCH; )
+    done = (await tx.execute(sql`update ${deliveries} set client_id = null, user_id = null where ${deliveries.id} = any(array(${some}))`))
+      .count
+}
