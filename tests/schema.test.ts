@@ -5,8 +5,10 @@ import { sql as drizzleSql, is } from 'drizzle-orm'
 import { getTableConfig, type PgColumn, PgDialect, PgTable } from 'drizzle-orm/pg-core'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { lockReferrers } from '~/features/agents/queries'
 import { listApprovals } from '~/features/approvals/queries'
 import { listImpersonations } from '~/features/impersonation/queries'
+import { listDead } from '~/features/queues/queries'
 import { isOpen } from '~/features/runs/table'
 import { lockActiveAdmins } from '~/features/users/queries'
 import type { Db } from '~/platform/db'
@@ -193,6 +195,19 @@ test.each([
     index: 'users_admin_idx',
     fill: `insert into users (id, client_id, role, email, name, password_hash) select gen_random_uuid(), '${CLIENT}', 'member', n || '@example.com', '', '' from generate_series(1, 2000) n`,
     query: lockActiveAdmins(writing).toSQL(),
+  },
+  {
+    what: 'who names an agent is found without reading all agents of its client',
+    index: 'agents_targets_idx',
+    fill: `insert into agents (client_id, name, type, config, key_hash, encrypted_key)
+      select '${CLIENT}', 'guide', 'sequential', jsonb_build_object('sub_agents', jsonb_build_array(gen_random_uuid())), n::text::bytea, '' from generate_series(1, 2000) n`,
+    query: lockReferrers(writing, CLIENT, CLIENT, 501).toSQL(),
+  },
+  {
+    what: 'dead letters are found among all that were replayed',
+    index: 'dead_letters_open_idx',
+    fill: `insert into dead_letters (id, queue, entry, reason, replayed_at) select gen_random_uuid(), 'email', '{}', '', now() from generate_series(1, 2000)`,
+    query: listDead(writing, 'email', PAGE).toSQL(),
   },
 ])('$what', async ({ index, fill, query }) => {
   expect(await planOf(fill, query)).toContain(index)

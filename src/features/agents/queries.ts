@@ -154,7 +154,7 @@ export async function lockAgent(db: Db, reach: Reach, id: string): Promise<Agent
 }
 
 /** Those of a client that name an agent, locked in the order of their ids. `agent_targets` knows where agents are named. */
-export const lockReferrers = (db: Db, clientId: string, id: string, limit: number): Promise<AgentRow[]> =>
+export const lockReferrers = (db: Db, clientId: string, id: string, limit: number) =>
   db
     .select(view)
     .from(agents)
