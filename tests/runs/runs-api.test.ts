@@ -193,6 +193,19 @@ test('COST-03: a run that has used its time is stopped within two seconds, and k
   expect((await app.ada.call('GET', `/api/v1/sessions/late_${id}/messages`)).body).toHaveLength(1)
 })
 
+test("an agent's own time bounds its runs, whichever way they came in", async () => {
+  const id = await agentOf({ config: { run_timeout_seconds: 1 } })
+  const message = `/slow 500\n${'word '.repeat(20)}`
+  const chat = (externalId: string, headers = {}) => app.ada.call('POST', `/api/v1/chat/${id}/${externalId}`, { message }, headers)
+  const ways = await Promise.all([
+    begin(id, { message }),
+    chat('at-once'),
+    chat('by-key', { 'idempotency-key': 'own-time' }),
+    begin(id, { message: '/slow 500\none two three', timeout_seconds: 60 }),
+  ])
+  expect(ways.map(({ status }) => status)).toEqual([504, 504, 504, 200])
+})
+
 const booker = () =>
   agentOf({
     config: {
