@@ -104,8 +104,10 @@ const mentions = (column: string, ids: string[]) => {
 /** What was to be told or repeated, and holds one of these ids. */
 export async function removeCopies(db: Db, clientId: string, ids: string[]) {
   const deliveries = await db.execute(sql`delete from webhook_deliveries where client_id = ${clientId} and ${mentions('payload', ids)}`)
-  // Keyed by the caller, of any kind: an id of ours is in no other client's answer.
-  const keys = await db.execute(sql`delete from idempotency_keys where response->>'id' = any(${sql.param(ids)}::text[])`)
+  // Keyed by the caller, of any kind: an id of ours is in no other client's answer. An approval's names its run.
+  const keys = await db.execute(
+    sql`delete from idempotency_keys where array[response->>'id', response->>'run_id'] && ${sql.param(ids)}::text[]`,
+  )
   return { webhook_deliveries: deliveries.count, idempotency_keys: keys.count }
 }
 
