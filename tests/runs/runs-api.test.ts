@@ -41,6 +41,15 @@ const ended = async (id: string) => {
   return runOf(id)
 }
 
+test('an external id that none can have is refused where it was sent', async () => {
+  const id = await agentOf()
+  for (const external_id of ['', 'a b', 'x'.repeat(129)])
+    expect(await begin(id, { external_id })).toMatchObject({
+      status: 422,
+      body: { errors: [{ pointer: '/external_id', code: 'invalid' }] },
+    })
+})
+
 test('a run is waited for, watched, or left to the background', async () => {
   const id = await agentOf()
   const waited = await begin(id, { message: 'one' })
