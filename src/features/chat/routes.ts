@@ -62,7 +62,7 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
           security: [{ bearer: [] }, { agentKey: [] }],
           parameters: [idempotencyKey],
           responses: {
-            ...problemsOf(502, 504),
+            ...problemsOf(402, 502, 504),
             200: {
               description: 'The whole answer, or the stream of events',
               content: {
