@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
 import { gemini, openai, serveRaw, sse } from '../support/raw-provider'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 let app: TestApp
 let answers: Array<() => Response> = []
@@ -22,9 +23,9 @@ afterAll(async () => {
   await provider.stop()
 })
 
-async function ask(model: string) {
+async function ask(model: string, config: object = {}) {
   const { call, clientId } = app.ada
-  const agent = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'odd', type: 'llm', model, config: {} })
+  const agent = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'odd', type: 'llm', model, config })
   const answer = await call('POST', `/api/v1/chat/${agent.body.id}/somebody`, { message: 'hello' })
   const { body: history } = await call('GET', `/api/v1/sessions/somebody_${agent.body.id}/messages`)
   return { answer, history }
@@ -38,6 +39,22 @@ test('a call of a tool whose name nothing can have is answered, and the run goes
     expect(answer).toMatchObject({ status: 200, body: { response: 'Done.' } })
     expect(history[2].content.parts[0].function_response.response).toMatchObject({ error: 'unknown_tool' })
   }
+})
+
+test('arguments that no database takes are asked about, searched for and resumed with like any others', async () => {
+  const odd = JSON.stringify({ query: 'nul \u0000 and half \ud800' })
+  answers = [() => sse(openai.call('load_memory', odd), openai.end('tool_calls'), '[DONE]')]
+  expect((await ask('openai-compatible/any', { load_memory: true })).answer).toMatchObject({ status: 200, body: { response: 'Done.' } })
+
+  answers = [() => sse(openai.call('load_memory', odd), openai.end('tool_calls'), '[DONE]')]
+  const { answer } = await ask('openai-compatible/any', { load_memory: true, require_approval: ['load_memory'] })
+  expect(answer.status).toBe(409)
+  const [wanted] = (await app.ada.call('GET', '/api/v1/approvals/?state=pending')).body
+  expect(wanted.arguments).toEqual({ query: 'nul \ufffd and half \ufffd' })
+  await app.ada.call('POST', `/api/v1/approvals/${wanted.id}/decision`, { decision: 'approve' })
+  const runOf = async () => (await app.ada.call('GET', `/api/v1/runs/${wanted.run_id}`)).body
+  await until(async () => (await runOf()).finished_at !== null)
+  expect(await runOf()).toMatchObject({ status: 'succeeded', result: { response: 'Done.' } })
 })
 
 test('code that Gemini ran by itself is shown with its result', async () => {
