@@ -1,4 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
+import { asStored } from '~/features/runs/as-stored'
+import { jsonText } from '~/features/runs/queries/owned'
 import { gemini, openai, serveRaw, sse } from '../support/raw-provider'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
@@ -55,6 +58,12 @@ test('arguments that no database takes are asked about, searched for and resumed
   const runOf = async () => (await app.ada.call('GET', `/api/v1/runs/${wanted.run_id}`)).body
   await until(async () => (await runOf()).finished_at !== null)
   expect(await runOf()).toMatchObject({ status: 'succeeded', result: { response: 'Done.' } })
+})
+
+test('a step gives at once what PostgreSQL will give of it later', async () => {
+  const odd = { where: 1, at: [{ b: 'nul \u0000', aa: null, a: '\ud800' }], 10: 'ten', 9: 'nine', é: 2, zz: 3, '😀': 4, '\uffee\u00ff': 5 }
+  const [row] = await app.services.db.execute<{ value: unknown }>(sql`select ${jsonText(odd)}::text::jsonb as value`)
+  expect(JSON.stringify(asStored(odd))).toBe(JSON.stringify(row?.value))
 })
 
 test('code that Gemini ran by itself is shown with its result', async () => {

@@ -258,6 +258,24 @@ test('a tool that needs consent waits for it, and is called with what was allowe
   expect(audited.map(({ payload }) => payload.action)).toContain('approve')
 })
 
+test('a call that was made before the wait counts as made, in whatever order its arguments were given', async () => {
+  calls = []
+  const endpoint = `http://127.0.0.1:${tool.port}`
+  const note = {
+    name: 'note',
+    method: 'POST',
+    endpoint: `${endpoint}/note`,
+    parameters: { body_params: { where: { type: 'string' }, at: { type: 'integer' } } },
+  }
+  const book = { name: 'book', method: 'POST', endpoint: `${endpoint}/book`, require_approval: true }
+  const id = await agentOf({ config: { custom_tools: { http_tools: [note, book] } } })
+  const { body } = await begin(id, { message: '/tool note {"where": "there", "at": 7}\n/tool book {}' })
+  expect(body.waiting_for).toMatchObject({ reason: 'approval', tool: 'book' })
+  expect((await app.ada.call('POST', `/api/v1/runs/${body.id}/approve`, { decision: 'approve' })).status).toBe(200)
+  expect(await ended(body.id)).toMatchObject({ status: 'succeeded', error: null })
+  expect(calls.map(({ url }) => url)).toEqual(['/note', '/book'])
+})
+
 test('over A2A a task that waits for consent says so, and once that was given it is followed to its end', async () => {
   const id = await booker()
   const rpc = (method: string, params: object) => app.ada.call('POST', `/api/v1/a2a/${id}`, { jsonrpc: '2.0', id: 1, method, params })

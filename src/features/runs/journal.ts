@@ -4,8 +4,9 @@ import { DomainError } from '~/platform/errors'
 import type { FilePart, ModelReply } from '~/runtime/model/types'
 import { HandedOver, OutcomeUnknown } from '~/runtime/pause'
 import type { Step, StepSpec } from '~/runtime/types'
+import { asStored } from './as-stored'
 import type { Persist } from './persist'
-import { asStored, type OwnedRun } from './queries/owned'
+import type { OwnedRun } from './queries/owned'
 import { listSteps, saveStep } from './queries/steps'
 import type { RunLog } from './run-log'
 import type { ShownText } from './shown-text'
@@ -70,7 +71,6 @@ async function perform<T>(
     pieces.emit(delta)
   }
   const step = { idempotencyKey: `${run.id}:${spec.key}`, signal, emit, maxOutputTokens: hold?.maxOutputTokens, keep: keepFile }
-  // What follows from it, keys and inputs of other steps among it, is then the same at every execution.
   const result = await work(step).then(asStored, async (error) => {
     // A call that failed before it said anything costs nothing; of one that broke off, nobody knows.
     await hold?.release({ wasHeard })

@@ -65,12 +65,6 @@ export const asJson = (value: unknown) => (value === undefined || value === null
 
 export const jsonText = (value: unknown): string => storable(JSON.stringify(value))
 
-/** As jsonb will give it back. */
-export function asStored<T>(value: T): T {
-  const json = JSON.stringify(value)
-  return json?.includes('\\u') ? JSON.parse(storable(json)) : value
-}
-
 /** jsonb takes neither NUL nor lone surrogates, and a tool may answer with both. JSON.stringify writes them as escapes, and whole pairs as they are. */
 const storable = (json: string) =>
   json.includes('\\u') ? json.replace(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/gi, '$1\ufffd') : json
