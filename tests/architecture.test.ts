@@ -83,7 +83,7 @@ const DIRECTIONS: Rule[] = [
   },
 ]
 
-const RUNTIME_MAY_USE = new Set(['platform/clock', 'platform/errors', 'platform/log', 'platform/secret-texts'])
+const RUNTIME_MAY_USE = new Set(['platform/clock', 'platform/errors', 'platform/log', 'platform/secret-texts', 'platform/unless-aborted'])
 
 const LAYERS: Rule[] = [
   {

@@ -1,6 +1,7 @@
 import { type Config, ConfigError, loadConfig } from '~/config'
 import { systemClock } from '~/platform/clock'
 import { createLog, type Log, redactText } from '~/platform/log'
+import { unlessAborted } from '~/platform/unless-aborted'
 import { banner } from './banner'
 import { startEmbeddedServices } from './embedded-services'
 import { createFamily, type Family } from './family'
@@ -194,12 +195,3 @@ async function isPassing(error: unknown): Promise<boolean> {
 
 /** Drivers quote URLs with their passwords, and break lines. */
 const oneLine = (text: string) => redactText(text).replace(/\s*\n\s*/g, ' ')
-
-/** Rejects with the signal's reason when it aborts first. */
-function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const abortion = new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-  return Promise.race([work, abortion])
-}

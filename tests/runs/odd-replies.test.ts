@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
+import { sql } from 'drizzle-orm'
+import { asStored } from '~/features/runs/as-stored'
+import { jsonText } from '~/features/runs/queries/owned'
 import { gemini, openai, serveRaw, sse } from '../support/raw-provider'
 import { startApp, type TestApp } from '../support/start-app'
+import { until } from '../support/until'
 
 let app: TestApp
 let answers: Array<() => Response> = []
@@ -22,9 +26,9 @@ afterAll(async () => {
   await provider.stop()
 })
 
-async function ask(model: string) {
+async function ask(model: string, config: object = {}) {
   const { call, clientId } = app.ada
-  const agent = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'odd', type: 'llm', model, config: {} })
+  const agent = await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'odd', type: 'llm', model, config })
   const answer = await call('POST', `/api/v1/chat/${agent.body.id}/somebody`, { message: 'hello' })
   const { body: history } = await call('GET', `/api/v1/sessions/somebody_${agent.body.id}/messages`)
   return { answer, history }
@@ -38,6 +42,28 @@ test('a call of a tool whose name nothing can have is answered, and the run goes
     expect(answer).toMatchObject({ status: 200, body: { response: 'Done.' } })
     expect(history[2].content.parts[0].function_response.response).toMatchObject({ error: 'unknown_tool' })
   }
+})
+
+test('arguments that no database takes are asked about, searched for and resumed with like any others', async () => {
+  const odd = JSON.stringify({ query: 'nul \u0000 and half \ud800' })
+  answers = [() => sse(openai.call('load_memory', odd), openai.end('tool_calls'), '[DONE]')]
+  expect((await ask('openai-compatible/any', { load_memory: true })).answer).toMatchObject({ status: 200, body: { response: 'Done.' } })
+
+  answers = [() => sse(openai.call('load_memory', odd), openai.end('tool_calls'), '[DONE]')]
+  const { answer } = await ask('openai-compatible/any', { load_memory: true, require_approval: ['load_memory'] })
+  expect(answer.status).toBe(409)
+  const [wanted] = (await app.ada.call('GET', '/api/v1/approvals/?state=pending')).body
+  expect(wanted.arguments).toEqual({ query: 'nul \ufffd and half \ufffd' })
+  await app.ada.call('POST', `/api/v1/approvals/${wanted.id}/decision`, { decision: 'approve' })
+  const runOf = async () => (await app.ada.call('GET', `/api/v1/runs/${wanted.run_id}`)).body
+  await until(async () => (await runOf()).finished_at !== null)
+  expect(await runOf()).toMatchObject({ status: 'succeeded', result: { response: 'Done.' } })
+})
+
+test('a step gives at once what PostgreSQL will give of it later', async () => {
+  const odd = { where: 1, at: [{ b: 'nul \u0000', aa: null, a: '\ud800' }], 10: 'ten', 9: 'nine', é: 2, zz: 3, '😀': 4, '\uffee\u00ff': 5 }
+  const [row] = await app.services.db.execute<{ value: unknown }>(sql`select ${jsonText(odd)}::text::jsonb as value`)
+  expect(JSON.stringify(asStored(odd))).toBe(JSON.stringify(row?.value))
 })
 
 test('code that Gemini ran by itself is shown with its result', async () => {

@@ -41,6 +41,15 @@ const ended = async (id: string) => {
   return runOf(id)
 }
 
+test('an external id that none can have is refused where it was sent', async () => {
+  const id = await agentOf()
+  for (const external_id of ['', 'a b', 'x'.repeat(129)])
+    expect(await begin(id, { external_id })).toMatchObject({
+      status: 422,
+      body: { errors: [{ pointer: '/external_id', code: 'invalid' }] },
+    })
+})
+
 test('a run is waited for, watched, or left to the background', async () => {
   const id = await agentOf()
   const waited = await begin(id, { message: 'one' })
@@ -193,6 +202,19 @@ test('COST-03: a run that has used its time is stopped within two seconds, and k
   expect((await app.ada.call('GET', `/api/v1/sessions/late_${id}/messages`)).body).toHaveLength(1)
 })
 
+test("an agent's own time bounds its runs, whichever way they came in", async () => {
+  const id = await agentOf({ config: { run_timeout_seconds: 1 } })
+  const message = `/slow 500\n${'word '.repeat(20)}`
+  const chat = (externalId: string, headers = {}) => app.ada.call('POST', `/api/v1/chat/${id}/${externalId}`, { message }, headers)
+  const ways = await Promise.all([
+    begin(id, { message }),
+    chat('at-once'),
+    chat('by-key', { 'idempotency-key': 'own-time' }),
+    begin(id, { message: '/slow 500\none two three', timeout_seconds: 60 }),
+  ])
+  expect(ways.map(({ status }) => status)).toEqual([504, 504, 504, 200])
+})
+
 const booker = () =>
   agentOf({
     config: {
@@ -234,6 +256,24 @@ test('a tool that needs consent waits for it, and is called with what was allowe
     "select payload from outbox where payload->>'resource_type' = 'approval'",
   )
   expect(audited.map(({ payload }) => payload.action)).toContain('approve')
+})
+
+test('a call that was made before the wait counts as made, in whatever order its arguments were given', async () => {
+  calls = []
+  const endpoint = `http://127.0.0.1:${tool.port}`
+  const note = {
+    name: 'note',
+    method: 'POST',
+    endpoint: `${endpoint}/note`,
+    parameters: { body_params: { where: { type: 'string' }, at: { type: 'integer' } } },
+  }
+  const book = { name: 'book', method: 'POST', endpoint: `${endpoint}/book`, require_approval: true }
+  const id = await agentOf({ config: { custom_tools: { http_tools: [note, book] } } })
+  const { body } = await begin(id, { message: '/tool note {"where": "there", "at": 7}\n/tool book {}' })
+  expect(body.waiting_for).toMatchObject({ reason: 'approval', tool: 'book' })
+  expect((await app.ada.call('POST', `/api/v1/runs/${body.id}/approve`, { decision: 'approve' })).status).toBe(200)
+  expect(await ended(body.id)).toMatchObject({ status: 'succeeded', error: null })
+  expect(calls.map(({ url }) => url)).toEqual(['/note', '/book'])
 })
 
 test('over A2A a task that waits for consent says so, and once that was given it is followed to its end', async () => {

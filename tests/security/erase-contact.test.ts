@@ -93,6 +93,20 @@ const makeSlowAgent = () => {
 const startRun = (agentId: string, externalId: string) =>
   app.ada.call('POST', `/api/v1/agents/${agentId}/runs`, { message: WORD, external_id: externalId, mode: 'background' })
 
+test('nor does the answer to a decision that may be repeated, with what the agent wanted to do', async () => {
+  const tool = { name: 'book', method: 'POST', endpoint: 'https://93.184.216.34/', require_approval: true }
+  const parameters = { body_params: { name: { type: 'string' } } }
+  const agentId = await makeAgent({ name: 'booker', config: { custom_tools: { http_tools: [{ ...tool, parameters }] } } })
+  const contactId = await makeContact('decided', 'make-decided')
+  const asked = { message: `/tool book {"name": "${WORD}"}`, external_id: 'decided' }
+  const run = await app.ada.call('POST', `/api/v1/agents/${agentId}/runs`, asked)
+  expect(run.body.waiting_for).toMatchObject({ reason: 'approval' })
+  const decision = ['POST', `/api/v1/runs/${run.body.id}/approve`, { decision: 'reject' }] as const
+  expect((await app.ada.call(...decision, { 'idempotency-key': 'decide' })).body.arguments).toEqual({ name: WORD })
+  expect((await app.ada.call('POST', `/api/v1/contacts/${contactId}/erase`)).status).toBe(200)
+  expect(await placesOf([WORD])).toEqual([])
+})
+
 test('a run in hand is cancelled first', async () => {
   const agentId = await makeSlowAgent()
   const contactId = await makeContact('in-hand', 'make-slow')

@@ -29,7 +29,7 @@ beforeAll(async () => {
       return answer instanceof Response ? answer : new Response(null, { status: answer })
     },
   })
-  app = await startApp({ OUTBOUND_ALLOW: `127.0.0.1:${hook.port}` })
+  app = await startApp({ OUTBOUND_ALLOW: '127.0.0.1' })
   const { call, clientId } = app.ada
   agent = (await call('POST', '/api/v1/agents/', { client_id: clientId, name: 'echo', type: 'llm', model: 'demo/echo', config: {} })).body
   const { secrets, outbound, clock, stores } = app.services
@@ -155,6 +155,27 @@ test('nobody is told before the task is over, and who asks later is told at once
   })
   await until(() => notices.length === 2, 5000)
   expect((await rpc('tasks/pushNotificationConfig/get', { taskId })).body.result.pushNotificationConfig.url).toBe(url())
+})
+
+test('a webhook that is replaced while its former address is being told is told too', async () => {
+  const told = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
+  const slow = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    async fetch() {
+      told.resolve()
+      await release.promise
+      return new Response(null, { status: 204 })
+    },
+  })
+  const { body } = await rpc('message/send', { message: message('hi'), pushNotificationConfig: { url: `${slow.url}former` } })
+  await told.promise
+  await rpc('tasks/pushNotificationConfig/set', { taskId: body.result.id, pushNotificationConfig: { url: url() } })
+  release.resolve()
+  await until(() => notices.length === 1, 10_000)
+  expect(await settled(body.result.id)).toMatchObject({ state: 'sent' })
+  await slow.stop(true)
 })
 
 test('a task that needs somebody on its way is told of then, once, and again when it is over', async () => {

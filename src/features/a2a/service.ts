@@ -6,6 +6,7 @@ import type { RunService } from '~/features/runs/service'
 import { authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
+import { EXTERNAL_ID } from '~/platform/external-id'
 import { isMoment, type Position } from '~/platform/keyset'
 import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
@@ -174,7 +175,6 @@ const MAX_NAME = 512
 const MAX_HOPS = 8
 /** Of the files that one task is shown with. */
 const MAX_FILE_BYTES = 16_777_216
-const EXTERNAL_ID = /^[A-Za-z0-9.:@+-]{1,128}$/
 
 /** Where the page before ended. @throws DomainError `validation-failed` */
 function positionOf(after: string | undefined): Position | undefined {

@@ -10,6 +10,7 @@ const AHEAD: Ahead = {
   active: 0,
   history: [],
   newest: null,
+  ownSeconds: null,
   agent: Promise.resolve(async function* () {}),
 }
 

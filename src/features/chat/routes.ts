@@ -6,7 +6,7 @@ import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
-import { choice, Uuid } from '~/platform/http/schema'
+import { choice, ExternalId, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import type { Foresight } from './foresight'
 import { ChatAnswer, ChatMessage } from './schema'
@@ -19,7 +19,7 @@ interface Deps extends CallerDeps {
   foresight: Foresight
 }
 
-const Params = t.Object({ agent_id: Uuid, external_id: t.String({ minLength: 1, maxLength: 128 }) })
+const Params = t.Object({ agent_id: Uuid, external_id: ExternalId })
 const Query = t.Object({
   stream: t.Optional(choice(['true', 'false'], { description: 'Answer with server-sent events as they come.' })),
   on_disconnect: t.Optional(choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves.' })),
@@ -62,7 +62,7 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
           security: [{ bearer: [] }, { agentKey: [] }],
           parameters: [idempotencyKey],
           responses: {
-            ...problemsOf(502, 504),
+            ...problemsOf(402, 502, 504),
             200: {
               description: 'The whole answer, or the stream of events',
               content: {
@@ -75,10 +75,6 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
       },
     )
 
-const SocketParams = t.Object({
-  agent_id: Uuid,
-  external_id: t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$', error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -' }),
-})
 const SocketQuery = t.Object({
   deltas: t.Optional(choice(['true', 'false'], { description: 'Send each entry of the event log as it comes, pieces of text included.' })),
   on_disconnect: t.Optional(choice(['continue', 'cancel'], { description: 'What happens to the run in hand when the client leaves.' })),
@@ -108,7 +104,7 @@ export const chatSocketRoutes = ({ sockets }: { sockets: ChatSockets }) =>
       throw new DomainError('malformed-request', 'The upgrade to a WebSocket failed.')
     },
     {
-      params: SocketParams,
+      params: Params,
       query: SocketQuery,
       detail: {
         summary: 'Talk to an agent over a WebSocket',

@@ -1,5 +1,6 @@
 import { type Static, t } from 'elysia'
-import { GivenId, SOME_ID, text, Uuid } from '~/platform/http/schema'
+import { EXTERNAL_ID_RULE } from '~/platform/external-id'
+import { ExternalId, GivenId, SOME_ID, text, Uuid } from '~/platform/http/schema'
 
 export const Contact = t.Object(
   {
@@ -17,13 +18,7 @@ export type Contact = Static<typeof Contact>
 export const NewContact = t.Object(
   {
     client_id: GivenId,
-    ext_id: t.Optional(
-      t.Nullable(
-        t.Union([t.Literal(''), t.String({ pattern: '^[A-Za-z0-9.:@+-]{1,128}$' })], {
-          error: 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -',
-        }),
-      ),
-    ),
+    ext_id: t.Optional(t.Nullable(t.Union([t.Literal(''), ExternalId], { error: EXTERNAL_ID_RULE }))),
     name: t.Optional(t.Nullable(text({ maxLength: 200 }))),
     meta: t.Optional(t.Nullable(t.Record(t.String({ maxLength: 200 }), t.Unknown(), { maxProperties: 200 }))),
   },

@@ -106,8 +106,9 @@ const mentions = (column: string, ids: string[]) => sql`exists (
 /** What was to be told or repeated, and holds one of these ids. */
 export async function removeCopies(db: Db, clientId: string, ids: string[]) {
   const deliveries = await db.execute(sql`delete from webhook_deliveries where client_id = ${clientId} and ${mentions('payload', ids)}`)
-  // Keyed by the caller, of any kind: an id of ours is in no other client's answer.
-  const keys = await db.execute(sql`delete from idempotency_keys where ${isOneOf(sql`response->>'id'`, ids)}`)
+  // Keyed by the caller, of any kind: an id of ours is in no other client's answer. An approval's names its run.
+  const named = sql`${isOneOf(sql`response->>'id'`, ids)} or ${isOneOf(sql`response->>'run_id'`, ids)}`
+  const keys = await db.execute(sql`delete from idempotency_keys where ${named}`)
   return { webhook_deliveries: deliveries.count, idempotency_keys: keys.count }
 }
 

@@ -4,6 +4,7 @@ import { DomainError } from '~/platform/errors'
 import type { FilePart, ModelReply } from '~/runtime/model/types'
 import { HandedOver, OutcomeUnknown } from '~/runtime/pause'
 import type { Step, StepSpec } from '~/runtime/types'
+import { asStored } from './as-stored'
 import type { Persist } from './persist'
 import type { OwnedRun } from './queries/owned'
 import { listSteps, saveStep } from './queries/steps'
@@ -70,7 +71,7 @@ async function perform<T>(
     pieces.emit(delta)
   }
   const step = { idempotencyKey: `${run.id}:${spec.key}`, signal, emit, maxOutputTokens: hold?.maxOutputTokens, keep: keepFile }
-  const result = await work(step).catch(async (error) => {
+  const result = await work(step).then(asStored, async (error) => {
     // A call that failed before it said anything costs nothing; of one that broke off, nobody knows.
     await hold?.release({ wasHeard })
     throw error

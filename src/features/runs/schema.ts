@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { SentFiles } from '~/features/files/schema'
 import { CursorQuery } from '~/platform/http/cursor'
-import { choice, PageQuery, Timestamp, text, Uuid } from '~/platform/http/schema'
+import { choice, ExternalId, PageQuery, Timestamp, text, Uuid } from '~/platform/http/schema'
 import { RUN_STATUSES } from './table'
 
 const Usage = t.Object(
@@ -88,7 +88,7 @@ export const NewRun = t.Object(
   {
     message: text({ maxLength: 200_000 }),
     files: t.Optional(t.Nullable(SentFiles)),
-    external_id: t.Optional(t.String({ maxLength: 128, description: 'Whose conversation it is; a new one without.' })),
+    external_id: t.Optional(t.String({ ...ExternalId, description: 'Whose conversation it is; a new one without.' })),
     mode: t.Optional(
       choice(['wait', 'stream', 'background'], {
         description:

@@ -26,7 +26,7 @@ interface Deps extends StartDeps {
   live: LiveLog
   heartbeatMs: number
   /** @throws DomainError `not-found` */
-  findAgent(reach: Reach, agentId: string): Promise<{ client_id: string; config: Record<string, unknown> }>
+  ownerOf(reach: Reach, agentId: string): Promise<string>
 }
 
 interface Watching {
@@ -38,7 +38,7 @@ interface Watching {
   untilItWaits?: boolean
 }
 
-export function createRunService({ db, live, heartbeatMs, findAgent, ...startDeps }: Deps) {
+export function createRunService({ db, live, heartbeatMs, ownerOf, ...startDeps }: Deps) {
   const { write, runner } = startDeps
   const start = createStart(startDeps)
 
@@ -77,8 +77,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
       agentId: string,
       { message, files, mode, on_busy, on_disconnect, ...run }: NewRun,
     ): Promise<{ runId: string }> {
-      const { client_id: clientId, config } = await findAgent(authorizeReach(principal, 'write', 'runs'), agentId)
-      const own = config.run_timeout_seconds
+      const clientId = await ownerOf(authorizeReach(principal, 'write', 'runs'), agentId)
       return start(principal, {
         clientId,
         agentId,
@@ -87,7 +86,7 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
         onDisconnect: on_disconnect ?? 'continue',
         onBusy: on_busy ?? 'enqueue',
         isBackground: mode === 'background',
-        timeoutSeconds: run.timeout_seconds ?? (typeof own === 'number' && own >= 1 ? Math.min(own, MAX_TIMEOUT_SECONDS) : undefined),
+        timeoutSeconds: run.timeout_seconds,
       })
     },
 
@@ -180,9 +179,6 @@ export function createRunService({ db, live, heartbeatMs, findAgent, ...startDep
     },
   }
 }
-
-/** A week. */
-const MAX_TIMEOUT_SECONDS = 604_800
 
 /** What a remote agent is said to have answered. */
 const remoteReply = (result: unknown): RemoteReply => ({

@@ -33,7 +33,8 @@ export interface StartDeps {
   runner: Runner
   files: FileKeeper
   leaseSeconds: number
-  timeoutSeconds: number
+  /** That a run may take where neither its request nor its agent says. */
+  usualSeconds: number
   concurrentPerClient: number
 }
 
@@ -42,18 +43,18 @@ export interface StartDeps {
  * model: what that takes is read before, and compared behind the session's lock with what is there then.
  * @throws DomainError `rate-limited` above the client's number of concurrent runs, `conflict` for a busy session that shall not wait
  */
-export function createStart({ write, runner, files, leaseSeconds, concurrentPerClient, ...settings }: StartDeps) {
+export function createStart({ write, runner, files, leaseSeconds, usualSeconds, concurrentPerClient }: StartDeps) {
   /** All but sure that the turn will be accepted: one that is refused after all has cost a call of the model. */
   const isLikely = ({ isIdle, active }: Ahead) => isIdle && active < concurrentPerClient / 2
 
   return async (principal: Principal, request: RunRequest): Promise<{ runId: string; sessionId: string }> => {
     const { clientId, agentId, externalId, input, onDisconnect, onBusy = 'enqueue', isBackground = false } = request
-    const timeoutSeconds = request.timeoutSeconds ?? settings.timeoutSeconds
+    const { timeoutSeconds = null } = request
     const sessionId = sessionIdOf(externalId, agentId)
     const id = Bun.randomUUIDv7()
     const { traceId } = principal.origin
     const row = { id, clientId, agentId, sessionId, externalId, caller: identityOf(principal), traceId, onDisconnect }
-    const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, isBackground }
+    const owned = { ...row, owner: runner.owner, leaseSeconds, timeoutSeconds, usualSeconds, isBackground }
     const prepared = await files.prepare(clientId, input.files)
     let kept = input
     const runOf = ({ createdAt, restMs }: { createdAt: Date; restMs: number }): OwnedRun => {
@@ -73,7 +74,8 @@ export function createStart({ write, runner, files, leaseSeconds, concurrentPerC
     // Not where an earlier request's answer may be the answer, or where files of its own are not to be seen before COMMIT.
     const mayBegin = !isBackground && prepared.length === 0 && principal.idempotency === undefined
     const ahead = mayBegin ? ((await request.ahead) ?? (await runner.lookAhead(row, concurrentPerClient))) : undefined
-    const begun = ahead && isLikely(ahead) ? runner.begin(runOf({ createdAt: ahead.at, restMs: timeoutSeconds * 1000 }), ahead) : undefined
+    const restMs = (timeoutSeconds ?? ahead?.ownSeconds ?? usualSeconds) * 1000
+    const begun = ahead && isLikely(ahead) ? runner.begin(runOf({ createdAt: ahead.at, restMs }), ahead) : undefined
     // The model is asked before this thread is busy with the transaction.
     if (begun !== undefined) await new Promise(setImmediate)
     const started = await write(principal, async ({ tx, audit }) => {

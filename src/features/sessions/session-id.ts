@@ -1,12 +1,11 @@
 import { DomainError, invalid } from '~/platform/errors'
+import { EXTERNAL_ID, EXTERNAL_ID_RULE } from '~/platform/external-id'
 
-/** Ids that end users' systems may choose; the web frontend splits session ids at an underscore. */
-const EXTERNAL_ID = /^[A-Za-z0-9.:@+-]{1,128}$/
 const AGENT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** @throws DomainError `validation-failed` for an external id that a new session cannot have. */
 export function sessionIdOf(externalId: string, agentId: string): string {
-  if (!EXTERNAL_ID.test(externalId)) throw invalid('/path/external_id', 'format', 'Must have 1 to 128 characters of A-Z a-z 0-9 . : @ + -')
+  if (!EXTERNAL_ID.test(externalId)) throw invalid('/path/external_id', 'format', EXTERNAL_ID_RULE)
   return `${externalId}_${agentId.toLowerCase()}`
 }
 

@@ -1,5 +1,6 @@
 import { Kind, type TSchema, TypeRegistry } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
+import { EXTERNAL_ID, EXTERNAL_ID_RULE } from '../external-id'
 import type { Position } from '../keyset'
 
 /** The canonical spelling only: `urn:uuid:` and braces are refused (PostgreSQL would take one and fail on the other). */
@@ -21,6 +22,8 @@ export const SOME_ID = '6b1f0f6e-5d0a-4a2e-9a54-3f8f0b1a7c11'
 /** The web frontend sends `""` where it means none. */
 export const OptionalId = t.Optional(t.Nullable(t.Union([GivenId, t.Literal('')])))
 export const idOrNull = (id: string | null | undefined): string | null => (id === undefined || id === '' ? null : id)
+
+export const ExternalId = t.String({ pattern: EXTERNAL_ID.source, error: EXTERNAL_ID_RULE })
 
 export const Email = t.String({ format: 'email', maxLength: 254, error: 'Must be an email address of at most 254 characters' })
 

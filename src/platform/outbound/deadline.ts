@@ -1,4 +1,5 @@
 import { DomainError } from '../errors'
+import { unlessAborted } from '../unless-aborted'
 
 export interface Deadline {
   /** Aborts with the problem `upstream-timeout`, or with the caller's own reason. */
@@ -20,13 +21,7 @@ export function startDeadline(timeoutMs: number, caller?: AbortSignal | null): D
   caller?.addEventListener('abort', onCaller, { once: true })
   return {
     signal,
-    bound: (work) =>
-      new Promise((resolve, reject) => {
-        const onAbort = () => reject(signal.reason)
-        if (signal.aborted) return onAbort()
-        signal.addEventListener('abort', onAbort, { once: true })
-        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-      }),
+    bound: (work) => unlessAborted(signal, work),
     stop() {
       clearTimeout(timer)
       caller?.removeEventListener('abort', onCaller)

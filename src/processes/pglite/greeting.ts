@@ -22,8 +22,6 @@ export interface Step {
   done?: { settings: Map<string, string> | undefined }
 }
 
-export type Greeting = ReturnType<typeof createGreeting>
-
 export const DATABASE = 'postgres'
 
 /**

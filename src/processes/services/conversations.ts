@@ -88,10 +88,10 @@ export function createConversations(
     runner,
     files,
     leaseSeconds: runSettings.leaseSeconds,
-    timeoutSeconds: runSettings.timeoutSeconds,
+    usualSeconds: runSettings.timeoutSeconds,
     concurrentPerClient: runSettings.concurrentPerClient,
     heartbeatMs: HEARTBEAT_MS,
-    findAgent: agents.find,
+    ownerOf: (reach, agentId) => agents.ownerOf(reach, agentId),
   })
   return {
     live,

@@ -8,13 +8,13 @@ import {
 } from '@modelcontextprotocol/client'
 import { DomainError } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
+import { unlessAborted } from '~/platform/unless-aborted'
 import type { KeepFile } from '../tools/tool'
 import { toAnswer } from './answer'
 import { failAtStreamEnd, isBroken, isSessionLost, toFailure } from './failure'
 import { createGuardedFetch } from './guarded-fetch'
 import { hasExited, type RunnerTransport } from './runner-transport'
 import type { McpServer, McpTool, RemoteServer, StdioServer } from './types'
-import { unlessAborted } from './unless-aborted'
 
 /** One server that is listening to us. */
 export interface Connection {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
+import { unlessAborted } from '~/platform/unless-aborted'
 import type { Connection, Dial } from './connection'
 import type { McpOwner, McpServer, McpTool } from './types'
-import { unlessAborted } from './unless-aborted'
 
 /** One run's hold on a connection. */
 export interface Lease {

@@ -1,5 +1,5 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
-import { getProvider, type Protocol } from './providers'
+import type { Protocol } from './providers'
 
 export interface ModelAddress {
   /** Only a label in errors. */
@@ -20,15 +20,6 @@ export async function loadModel(address: ModelAddress): Promise<LanguageModelV4>
   return create(address)
 }
 
-/**
- * Imports a provider's package ahead of its first call. Once per process: 30 to 60 ms and 13 to 17 MB for the first package, 7 to 15 ms and
- * 1 to 2 MB for each further one, because they share most of their weight.
- */
-export async function warm(provider: string): Promise<void> {
-  const { protocol } = getProvider(provider)
-  if (protocol !== 'demo') await importFactory(protocol)
-}
-
 type Factory = (address: ModelAddress) => LanguageModelV4
 
 const factories = new Map<Protocol, Factory>()
@@ -39,7 +30,10 @@ async function importFactory(protocol: ModelAddress['protocol']): Promise<Factor
   return factory
 }
 
-/** Imported on first use: a process that talks to no model stays small, and one that talks to Anthropic alone does not pay for the others. */
+/**
+ * Imported on first use: a process that talks to no model stays small, and one that talks to Anthropic alone does not pay for the others. The first takes
+ * 30 to 60 ms and 13 to 17 MB, each further one 7 to 15 ms and 1 to 2 MB, because they share most of their weight.
+ */
 const importers: Record<ModelAddress['protocol'], () => Promise<Factory>> = {
   // Chat Completions and not Responses: it is what every server behind an overridden base URL speaks.
   openai: async () => {

@@ -196,6 +196,7 @@ export const limits = table(
       keep: { loop: 'id' },
     }),
     row('POST /agents/{loop}/runs', 'ada', 402, 'out of tokens', body({ message: 'word '.repeat(1200) })),
+    row('POST /chat/{loop}/user-1', 'ada', 402, 'out of tokens', body({ message: 'word '.repeat(1200) })),
     row('POST /mcp-servers/', 'admin', 502, 'a server that is away, asked for its tools', {
       ...body({ name: 'away', config_type: 'sse', config_json: { url: 'http://127.0.0.1:9/' } }),
       changed: '500',

@@ -79,10 +79,13 @@ export async function takeDuePush(db: Db, { limit, leaseSeconds }: { limit: numb
   return rows.map(({ run_id, client_id, agent_id, ...row }) => ({ ...row, runId: run_id, clientId: client_id, agentId: agent_id }))
 }
 
-/** What an attempt came to: `retryInMs` says when to try again. What was told on the way is not the end of it. */
+/**
+ * What an attempt came to: `retryInMs` says when to try again. What was told on the way is not the end of it, and what became of an address that was
+ * replaced meanwhile says nothing about the next one.
+ */
 export async function settlePush(
   db: Db,
-  { runId, id, telling }: Pick<DuePush, 'runId' | 'id' | 'telling'>,
+  { runId, id, telling, sealed }: Pick<DuePush, 'runId' | 'id' | 'telling' | 'sealed'>,
   { state, outcome, retryInMs = 0 }: { state: 'pending' | 'sent' | 'failed'; outcome: string; retryInMs?: number },
 ): Promise<void> {
   await db
@@ -93,5 +96,5 @@ export async function settlePush(
       ...(state === 'pending' ? {} : { told: telling }),
       dueAt: sql`now() + make_interval(secs => ${retryInMs / 1000})`,
     })
-    .where(and(eq(a2aPushConfigs.runId, runId), eq(a2aPushConfigs.id, id)))
+    .where(and(eq(a2aPushConfigs.runId, runId), eq(a2aPushConfigs.id, id), eq(a2aPushConfigs.sealed, sealed)))
 }

@@ -7,6 +7,7 @@ import type { AgentEvent } from '~/runtime/types'
 import type { Spender } from '../budget-guard'
 import { isOpen, runs } from '../table'
 import { falling } from './budgets'
+import { ownSeconds } from './owned'
 
 /** How a session stands before a turn. */
 export interface Outlook {
@@ -22,27 +23,31 @@ export interface Outlook {
   history: AgentEvent[]
   /** The id of its last event. */
   newest: string | null
+  /** That the agent gives its runs; null where it does not say. */
+  ownSeconds: number | null
 }
 
-type Row = Pick<Outlook, 'at' | 'isFree' | 'isIdle' | 'active'> &
+type Row = Pick<Outlook, 'at' | 'isFree' | 'isIdle' | 'active' | 'ownSeconds'> &
   (({ id: string } & Required<Pick<AgentEvent, 'author' | 'content' | 'actions'>>) | { id: null })
 
 /** All in one statement, so that it shows one moment. */
 const outlook = sqlOnce<Row>(() => {
   const clientId = sql.placeholder('clientId')
+  const agentId = sql.placeholder('agentId')
   const sessionId = sql.placeholder('sessionId')
   const run = sql.placeholder('id')
   return sql`
     select now.*, said.id, said.author, said.content, said.actions
     from (
       select now() as at,
-        not exists (select 1 from ${budgets} b where ${falling({ clientId, agentId: sql.placeholder('agentId'), sessionId }, sql`b`)}) as "isFree",
+        not exists (select 1 from ${budgets} b where ${falling({ clientId, agentId, sessionId }, sql`b`)}) as "isFree",
         not exists (
           select 1 from ${runs} where client_id = ${clientId} and session_id = ${sessionId} and id <> ${run} and ${isOpen(sql`status`)}
         ) as "isIdle",
         (select count(*)::int from (
           select 1 from ${runs} where client_id = ${clientId} and status in ('queued', 'running') limit ${sql.placeholder('mostActive')}
-        ) busy) as active
+        ) busy) as active,
+        ${ownSeconds(clientId, agentId)} as "ownSeconds"
     ) now
     left join (
       select id, author, content, actions, position from ${events}
@@ -59,9 +64,9 @@ export async function readOutlook(
 ): Promise<Outlook> {
   const rows = await outlook(db, { id, clientId, agentId, sessionId, mostEvents, mostActive })
   // One row at least: without events it is all null.
-  const [{ at, isFree, isIdle, active, id: newest }] = rows as [Row, ...Row[]]
+  const [{ at, isFree, isIdle, active, ownSeconds, id: newest }] = rows as [Row, ...Row[]]
   const history = rows
     .flatMap((row) => (row.id === null ? [] : [{ author: row.author, content: row.content, actions: row.actions }]))
     .reverse()
-  return { at, isFree, isIdle, active, history, newest }
+  return { at, isFree, isIdle, active, history, newest, ownSeconds }
 }

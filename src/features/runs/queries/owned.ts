@@ -1,4 +1,5 @@
 import { type SQLWrapper, sql } from 'drizzle-orm'
+import { agents } from '~/features/agents/table'
 import type { RunInput } from '~/runtime/types'
 import { runs } from '../table'
 
@@ -25,6 +26,15 @@ export interface OwnedRun {
 
 /** Until its deadline. */
 export const restMs = () => sql<number>`(extract(epoch from ${runs.deadlineAt} - now()) * 1000)::float8`
+
+/** Seconds that an agent gives its runs; null where its config does not say. */
+export const ownSeconds = (clientId: SQLWrapper, agentId: SQLWrapper) => sql<number | null>`(
+  select least(greatest((a.config->>'run_timeout_seconds')::float8, 1), ${sql.raw(String(MAX_SECONDS))}) from ${agents} a
+  where a.client_id = ${clientId} and a.id = ${agentId} and jsonb_typeof(a.config->'run_timeout_seconds') = 'number'
+)`
+
+/** A week. What was not saved by us may say anything. */
+const MAX_SECONDS = 604_800
 
 export const owned = {
   id: runs.id,

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, type Placeholder, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, type SQLWrapper, sql } from 'drizzle-orm'
 import { agents } from '~/features/agents/table'
 import { events, sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
@@ -9,7 +9,7 @@ import type { AgentEvent, RunInput } from '~/runtime/types'
 import type { LogEvent, RunFailure } from '../log-event'
 import { isOpen, type RunStatus, runs, type Waiting } from '../table'
 import { insertLog, logOf } from './events'
-import { jsonOrNull, jsonPlaceholder, type OwnedRun, ours, oursToBe, owned, ownedBy, restMs } from './owned'
+import { jsonOrNull, jsonPlaceholder, type OwnedRun, ours, oursToBe, owned, ownedBy, ownSeconds, restMs } from './owned'
 
 export interface NewRun {
   id: string
@@ -24,12 +24,14 @@ export interface NewRun {
   onDisconnect: 'continue' | 'cancel'
   owner: string
   leaseSeconds: number
-  timeoutSeconds: number
+  /** Null: the agent's own, else the usual. */
+  timeoutSeconds: number | null
+  usualSeconds: number
   /** Left to whoever looks for unattended runs, instead of its owner. */
   isBackground: boolean
 }
 
-const seconds = (value: number | Placeholder) => sql`make_interval(secs => ${value})`
+const seconds = (value: number | SQLWrapper) => sql`make_interval(secs => ${value})`
 /** The session does nothing else; and of those that have not begun, nobody came before. When they came says nothing about one that has. */
 const ITS_TURN = sql`not exists (
   select 1 from ${runs} other where other.client_id = ${runs.clientId} and other.session_id = ${runs.sessionId} and other.id <> ${runs.id}
@@ -76,7 +78,7 @@ const newRun = builtOnce((db, isBackground: boolean) => {
       leaseOwner: sql.placeholder('owner'),
       leaseToken: 1,
       leaseUntil: sql`now() + ${isBackground ? sql`interval '0'` : seconds(sql.placeholder('leaseSeconds'))}`,
-      deadlineAt: sql`now() + ${seconds(sql.placeholder('timeoutSeconds'))}`,
+      deadlineAt: sql`now() + ${seconds(sql`coalesce(${sql.placeholder('timeoutSeconds')}, ${ownSeconds(client, agent)}, ${sql.placeholder('usualSeconds')})`)}`,
       startedAt: sql`case when ${starts} then now() end`,
     })
     .returning({
