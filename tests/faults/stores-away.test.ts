@@ -3,7 +3,8 @@ import postgres from 'postgres'
 import { findPostgresPrograms, startNativePostgres } from '../support/native-postgres'
 import { services } from '../support/services'
 import type { Passage } from '../support/tcp-proxy'
-import { describeOutcomes, eightTimes, type Outcome, oldestMs, seen, succeeded, Traffic } from '../support/traffic'
+import { call, describeOutcomes, eightTimes, type Outcome, oldestMs, seen, succeeded, Traffic } from '../support/traffic'
+import { until } from '../support/until'
 import { createVisitor, isAlive, isReady, newEmail, type Visitor } from '../support/visitor'
 import { startWholeServer, type WholeServer } from '../support/whole-server'
 
@@ -112,6 +113,22 @@ describe('a store goes away under a running server', () => {
     test('F-08, defect 73: refused: every request gets 503 in time, no process ends, a stream goes on after it, and work resumes', async () => {
       const refused = [() => world.proxy.refuse(), () => world.proxy.listen()] as const
       await duringFault(...refused, { forMs: 3000, withinMs: 2000 + SLACK_MS })
+    })
+
+    test('whoever waits for the end of a turn meanwhile is told that the turn goes on, and where its end can be read', async () => {
+      const { agentId, headers } = visitor
+      const asked = call('ask', `${world.url}/api/v1/chat/${agentId}/waiting`, {
+        json: { message: '/slow 200\none two three four' },
+        headers,
+      })
+      await until(async () => (await sql`select 1 from runs where agent_id = ${agentId} and status = 'running'`).length > 0)
+      await world.proxy.refuse()
+      const outcome = await asked.finally(() => world.proxy.listen())
+      expectUnavailable(outcome)
+      const runId = /run ([0-9a-f-]{36}) goes on/.exec(outcome.body.detail)?.[1]
+      expect(runId).toBeString()
+      const read = () => call('read', `${world.url}/api/v1/runs/${runId}`, { headers })
+      await until(async () => (await read()).body.status === 'succeeded', 20_000)
     })
 
     test('F-09: behind a proxy that accepts and closes: the same, and the server is not stormed', async () => {

@@ -345,6 +345,35 @@ test('what the SDK would bend is refused: bytes that are no base64, and lengths 
   expect([(await listed({})).artifacts ?? [], (await listed({ includeArtifacts: true })).artifacts]).toEqual([[], [expect.anything()]])
 })
 
+test('params of other types than the protocol has are refused as such, without a word of our code', async () => {
+  const send = async (version: string, part: unknown, more: object = {}, push?: object) => {
+    const [method, role, configuration] =
+      version === '1.0'
+        ? ['SendMessage', 'ROLE_USER', { taskPushNotificationConfig: push }]
+        : ['message/send', 'user', { pushNotificationConfig: push }]
+    const message = { kind: 'message', role, messageId: crypto.randomUUID(), parts: [part], ...more }
+    const call = { jsonrpc: '2.0', id: 1, method, params: { message, ...(push && { configuration }) } }
+    const headers = { 'x-api-key': agent.config.api_key, 'a2a-version': version }
+    return app.stranger('POST', `/api/v1/a2a/${agent.id}`, call, headers)
+  }
+  const url = 'https://example.com/'
+  const answers = [
+    await send('1.0', null),
+    await send('1.0', { raw: 5 }),
+    await send('1.0', { text: 'hi' }, {}, { url, authentication: { scheme: 5 } }),
+    await send('0.3', { kind: 'file' }),
+    await send('0.3', { kind: 'file', file: null }),
+    await send('0.3', { kind: 'file', file: { bytes: 5 } }),
+    await send('0.3', { kind: 'text', text: 'hi' }, { extensions: 5 }),
+    await send('0.3', { kind: 'text', text: 'hi' }, {}, { url, authentication: { schemes: [5] } }),
+    await send('0.3', { kind: 'text', text: 'hi' }, {}, { url, token: 5 }),
+  ]
+  for (const { status, body } of answers) {
+    expect({ status, body }).toMatchObject({ status: 200, body: { id: 1, error: { code: -32602 } } })
+    expect(body.error.message).not.toMatch(/evaluating|argument|Spread|toLowerCase/)
+  }
+})
+
 test('what is no matter of the protocol keeps its HTTP status, also where a stream was asked for', async () => {
   const strict = await startApp({ RATE_CHATS_PER_MINUTE: '2' })
   const { call, clientId } = strict.ada

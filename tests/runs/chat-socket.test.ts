@@ -211,6 +211,17 @@ test('WS-07, WS-09: what breaks a rule is told without being repeated, and ten t
   expect(JSON.stringify(ada.frames)).not.toContain('sEcret')
 })
 
+test('a place in the log is a whole number, also where a text would read as one', async () => {
+  const ada = await chat('places', asAda({ deltas: true }))
+  for (const place of [-1, 1.5, '-1', '1e0', '99999999999999999999', ' 1']) {
+    const from = ada.frames.length
+    ada.send({ type: 'resume', run_id: crypto.randomUUID(), last_event_id: place })
+    const { data } = await ada.until(({ type }) => type === 'error', from)
+    expect(data).toMatchObject({ status: 422, errors: [{ pointer: '/last_event_id' }] })
+    expect(data.detail).toStartWith('last_event_id: Expected integer')
+  }
+})
+
 test('what is wrong with a file of a frame is said with its pointer, as in REST', async () => {
   const file = { filename: 'a.txt', content_type: 'text/plain', data: btoa('hi') }
   const files = [file, { ...file, data: '!!' }, { ...file, filename: '../x' }]

@@ -153,7 +153,11 @@ test('a rotation gives a new secret, and leaves the former one its time', async 
   expect([(await readAgent(body.key)).status, (await readAgent(rotated.key)).status]).toEqual([401, 200])
   const { body: last } = await rotate({ overlap_seconds: 0 })
   expect([(await readAgent(again.key)).status, (await readAgent(last.key)).status]).toEqual([401, 200])
-  expect((await rotate({ overlap_seconds: 604_801 })).status).toBe(422)
+  for (const overlap of [604_801, -1, 1.5, '60', '1e0', '-1']) {
+    const refused = await rotate({ overlap_seconds: overlap })
+    expect(refused).toMatchObject({ status: 422, body: { errors: [{ pointer: '/overlap_seconds' }] } })
+    expect(refused.body.detail).toStartWith('overlap_seconds: Expected integer')
+  }
   const actions = (await auditedBy(app)).filter(({ resource_id }) => resource_id === body.id).map(({ action }) => action)
   expect(actions).toEqual(['create', 'rotate', 'rotate', 'rotate'])
 })

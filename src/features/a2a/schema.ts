@@ -3,7 +3,7 @@ import { type Static, t } from 'elysia'
 import { ChatMessage } from '~/features/chat/schema'
 import { SentFiles } from '~/features/files/schema'
 import { DomainError } from '~/platform/errors'
-import { SOME_ID } from '~/platform/http/schema'
+import { integer, SOME_ID } from '~/platform/http/schema'
 
 /**
  * The methods read their own parameters: they differ by dialect, and their errors are the protocol's. So is that of a request which is none: the types
@@ -84,7 +84,7 @@ export const HistoryRequest = t.Object(
     params: t.Object({
       contextId: t.Optional(t.String({ minLength: 1, maxLength: 512 })),
       external_id: t.Optional(t.String({ minLength: 1, maxLength: 512 })),
-      limit: t.Optional(t.Integer({ minimum: 1, maximum: 1000 })),
+      limit: t.Optional(integer({ minimum: 1, maximum: 1000 })),
     }),
   },
   { title: 'A2aHistoryRequest', examples: [{ jsonrpc: '2.0', id: 1, params: { contextId: SOME_ID, limit: 50 } }] },

@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { SentFiles } from '~/features/files/schema'
 import { SessionEvent } from '~/features/sessions/event-view'
-import { text, Uuid } from '~/platform/http/schema'
+import { integer, text, Uuid } from '~/platform/http/schema'
 
 export const ChatMessage = t.Object(
   {
@@ -35,5 +35,5 @@ export const Authorization = t.Object({
 export const Resumption = t.Object({
   type: t.Literal('resume'),
   run_id: Uuid,
-  last_event_id: t.Optional(t.Integer({ minimum: 0, maximum: 999_999_999_999_999 })),
+  last_event_id: t.Optional(integer({ minimum: 0, maximum: 999_999_999_999_999 })),
 })

@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { GivenMoment } from '~/platform/http/moment'
-import { choice, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, integer, Name, OptionalId, Timestamp, Uuid } from '~/platform/http/schema'
 import { SCOPES } from '~/platform/principal'
 
 const Scopes = t.Array(choice(SCOPES), { minItems: 1, maxItems: SCOPES.length, uniqueItems: true, description: 'All that it may do.' })
@@ -21,7 +21,7 @@ export const Rotation = t.Nullable(
   t.Object(
     {
       overlap_seconds: t.Optional(
-        t.Integer({ minimum: 0, maximum: 604_800, default: 3600, description: 'How long the former secret is still good.' }),
+        integer({ minimum: 0, maximum: 604_800, default: 3600, description: 'How long the former secret is still good.' }),
       ),
     },
     { examples: [{ overlap_seconds: 3600 }] },

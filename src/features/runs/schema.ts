@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { SentFiles } from '~/features/files/schema'
 import { CursorQuery } from '~/platform/http/cursor'
-import { choice, ExternalId, PageQuery, Timestamp, text, Uuid } from '~/platform/http/schema'
+import { choice, ExternalId, integer, PageQuery, Timestamp, text, Uuid } from '~/platform/http/schema'
 import { RUN_STATUSES } from './table'
 
 const Usage = t.Object(
@@ -102,7 +102,7 @@ export const NewRun = t.Object(
       choice(['continue', 'cancel'], { description: 'What happens to the run when the client leaves. Default: continue.' }),
     ),
     timeout_seconds: t.Optional(
-      t.Integer({
+      integer({
         minimum: 1,
         maximum: 604_800,
         description: 'How long it may run, waiting not counted. Default: the agent’s, else the server’s.',

@@ -4,6 +4,7 @@ import type { Db } from '~/platform/db'
 import { DomainError, invalid, notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import { type PartlyListed, type Position, pageFrom } from '~/platform/keyset'
+import { isPassing } from '~/platform/passing-failure'
 import type { Principal } from '~/platform/principal'
 import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
@@ -20,6 +21,16 @@ export type RunService = ReturnType<typeof createRunService>
 
 /** Beside heartbeats a stream outlives a fail-over of the database; a request without them is answered at once. */
 const STREAM_PATIENCE_MS = 30_000
+
+/** For whoever waits for its end and cannot be told: sent again, the message would be a second turn. */
+const goesOn = (runId: string, error: unknown): unknown =>
+  error instanceof DomainError && isPassing(error)
+    ? new DomainError(
+        error.problem,
+        `The message was taken, and run ${runId} goes on: GET /api/v1/runs/${runId} tells what comes of it. Repeat the request only with the same Idempotency-Key.`,
+        { retryAfterSeconds: error.retryAfterSeconds ?? 2, cause: error },
+      )
+    : error
 
 interface Deps extends StartDeps {
   db: Db
@@ -139,7 +150,7 @@ export function createRunService({ db, live, heartbeatMs, ownerOf, ...startDeps 
       } catch (error) {
         // It was us who could not go on.
         isSettled = true
-        throw error
+        throw streamed ? error : goesOn(runId, error)
       } finally {
         if (!isSettled && onDisconnect === 'cancel') await this.cancelOwn(principal, runId)
       }

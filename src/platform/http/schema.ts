@@ -1,4 +1,4 @@
-import { Kind, type TSchema, TypeRegistry } from '@sinclair/typebox'
+import { type IntegerOptions, Kind, type TSchema, Type, TypeRegistry } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 import { EXTERNAL_ID, EXTERNAL_ID_RULE } from '../external-id'
 import type { Position } from '../keyset'
@@ -85,6 +85,9 @@ export const Name = text({ minLength: 1, maxLength: 200 })
 /** A file of a form, read as text: the API document shows a form in place of JSON. */
 export const FormFile = t.Unsafe<{ name: string; text: string }>({ [Kind]: 'FormFile', type: 'string', format: 'binary' })
 TypeRegistry.Set('FormFile', (_schema, value) => typeof value === 'object' && value !== null && 'name' in value && 'text' in value)
+
+/** A number in JSON. Elysia's own `t.Integer` also lets texts through, `"1e0"` among them, and of a number out of range says only that it is no union. */
+export const integer = (options: IntegerOptions) => Type.Integer(options)
 
 /** Decimal digits only: Elysia's own numbers also take `0x10`, `1e2` and ` 5`. The API document shows an integer. */
 const digits = (pattern: string, shown: { minimum: number; maximum: number; default: number }) =>

@@ -34,7 +34,7 @@ export async function answerOfficially(
   const transport = version === '1.0' ? new JsonRpcTransportHandler(handler) : new LegacyJsonRpcTransportHandler(handler)
   // JSON-RPC lets a request leave out its params; the SDK refuses that before it looks at the method.
   const call = body.params === undefined ? { ...body, params: {} } : body
-  const answer = await transport.handle(call, new ServerCallContext({ requestedVersion: version }))
+  const answer = readable(await transport.handle(call, new ServerCallContext({ requestedVersion: version })), version)
   if (escaped !== undefined) throw escaped
   if (Symbol.asyncIterator in answer) {
     const events = inProtocol(answer, body, version)
@@ -42,6 +42,17 @@ export async function answerOfficially(
   }
   return version === '0.3' && STREAMS_03.has(String(body.method)) ? alone(answer) : answer
 }
+
+const INTERNAL = -32603
+
+/** What fails of ours escapes, so an internal error is the SDK's, over params of other types than it takes for granted, and its words tell of code. */
+function readable<A extends object>(answer: A, version: OfficialVersion): A {
+  if (!('error' in answer && (answer.error as { code?: unknown }).code === INTERNAL)) return answer
+  return { ...answer, error: toError(new RequestMalformedError('The params are not of the types that this method takes.'), version) }
+}
+
+const toError = (error: A2AError, version: OfficialVersion) =>
+  version === '1.0' ? JsonRpcTransportHandler.mapToJSONRPCError(error) : LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error)
 
 /** Clients of 0.3 take nothing but a stream for an answer to these, and so hear of a refusal as its only event. */
 const STREAMS_03 = new Set(['message/stream', 'tasks/resubscribe'])
@@ -65,8 +76,7 @@ async function* inProtocol(events: AsyncGenerator<object, void>, { id = null }: 
     yield* events
   } catch (error) {
     if (!(error instanceof A2AError)) throw error
-    const toError = version === '1.0' ? JsonRpcTransportHandler.mapToJSONRPCError : LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError
-    yield { jsonrpc: '2.0', id, error: toError(error) }
+    yield { jsonrpc: '2.0', id, error: toError(error, version) }
   }
 }
 

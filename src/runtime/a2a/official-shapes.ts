@@ -120,8 +120,10 @@ export function readMessage(message: Message | undefined, push: PushTarget | und
 }
 
 export function readPush(config: TaskPushNotificationConfig): PushTarget {
-  const { url, token, authentication } = config
+  const { url, token = '', authentication } = config
   const { scheme = '', credentials = '' } = authentication ?? {}
+  if (![url, token, scheme, credentials].every((value) => typeof value === 'string'))
+    throw refused('A push notification config is made of texts.')
   const isBearer = scheme.toLowerCase() === 'bearer' || scheme.toLowerCase() === 'basic'
   if (authentication !== undefined && !isBearer) throw refused('Push notifications can be authenticated with the schemes Bearer and Basic.')
   return {
