@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { inheritLog } from '~/features/runs/inherited-log'
+import { createLiveLog } from '~/features/runs/live-log'
 import type { LogEvent } from '~/features/runs/log-event'
+import type { OwnedRun } from '~/features/runs/queries/owned'
 import { silentLog } from '~/platform/log'
 import type { RedisStore } from '~/platform/redis'
 import { createServices } from '~/processes/services'
@@ -174,3 +177,31 @@ test.each([
   },
   40_000,
 )
+
+test.each([
+  ['whose last entry was stored as its process died', 'cut-off', -1],
+  ['whose log had left Redis while it waited', 'whole', -Infinity],
+] as const)('a run %s goes on behind a log without gaps, which whoever takes it over next finds', async (_, past, kept) => {
+  const own = await startApp()
+  const { db, clock, stores } = own.services
+  const { body: agent } = await own.ada.call('POST', '/api/v1/agents/', {
+    client_id: own.ada.clientId,
+    name: 'echo',
+    type: 'llm',
+    model: 'demo/echo',
+    config: {},
+  })
+  const { body: run } = await own.ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: 'one two three' })
+  const entries = await storedLog(own.services, run.id)
+  const lastStored = entries.length
+  const live = createLiveLog({ redis: stores.redis, log: silentLog })
+  const take = (leaseToken: number, how: OwnedRun['past']) =>
+    inheritLog({ db, live, clock, log: silentLog }, { id: run.id, leaseToken, past: how } as OwnedRun, new AbortController().signal)
+  await stores.redis.run((client) => client.del(logKey(stores.redis, run.id)))
+  if (kept === -1) await live.append({ id: run.id, leaseToken: 100 }, entries.slice(0, -1))
+  expect((await take(101, past)).lastSeq).toBe(lastStored)
+  await live.append({ id: run.id, leaseToken: 101 }, [{ seq: lastStored + 1, type: 'run-resumed', data: {} }])
+  expect((await take(102, 'cut-off')).lastSeq).toBe(lastStored + 1)
+  live.close()
+  await own.close()
+})

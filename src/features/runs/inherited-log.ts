@@ -51,6 +51,7 @@ export async function inheritLog(
       const unsaved = recalled?.filter(({ seq }) => seq > lastStored) ?? []
       const doubt = wasCutOff ? doubtAbout(recalled, lastStored) : undefined
       if (doubt !== undefined) log.warn(`${doubt}: what was shown of a run last may be shown again`, { run_id: run.id })
+      if (doubt === undefined && recalled !== undefined) await complete(live, run, past, recalled)
       const lastSeq = doubt === undefined ? (unsaved.at(-1)?.seq ?? lastStored) : lastStored + LEAP
       return { entries: [...past, ...unsaved], lastSeq, unsaved }
     }
@@ -63,6 +64,16 @@ function doubtAbout(recalled: LogEvent[] | undefined, lastStored: number): strin
   if (recalled === undefined) return 'redis is away'
   // Who has not even what is stored has lost its data, and who knows what besides.
   return lastStored > 0 && recalled.length === 0 ? 'redis has lost the log of a run' : undefined
+}
+
+/**
+ * Gives Redis the last stored entries where it has not got them: one may have been stored as the process died, or the log left Redis while the run waited.
+ * With a gap before the entries that come now, whoever takes the run over next would take its log for lost.
+ */
+async function complete(live: LiveLog, run: OwnedRun, past: LogEvent[], recalled: LogEvent[]) {
+  const lastRecalled = recalled.at(-1)?.seq ?? 0
+  const missing = past.slice(-OVERLAP).filter(({ seq }) => seq > lastRecalled)
+  if (missing.length > 0) await live.append(run, missing)
 }
 
 /** What lies in Redis behind `after`; undefined when it is not reached. */
