@@ -9,6 +9,7 @@ import type { OutboxKind } from './outbox/table'
 import { isPassing } from './passing-failure'
 import { createPause, type Pause, patiently } from './patience'
 import type { RedisStore } from './redis'
+import { UUID } from './uuid'
 
 /** An outbox id that no repetition will help, and why. */
 export interface Refusal {
@@ -209,8 +210,6 @@ interface Known {
   id: string
   delivery: Delivery
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 function outboxIdOf({ fields: [name, id, ...more] }: Delivery): string | undefined {
   return name === 'id' && id !== undefined && more.length === 0 && UUID.test(id) ? id : undefined

@@ -3,6 +3,7 @@ import { jwt } from '@elysiajs/jwt'
 import { decodeProtectedHeader } from 'jose'
 import { DomainError } from './errors'
 import { remember } from './remember'
+import { UUID } from './uuid'
 
 /** What an access token says. Rights and account state are looked up anew: these are only for a quick first check and for the log. */
 export interface AccessClaims {
@@ -135,7 +136,6 @@ function kidOf(token: string): string {
 }
 
 /** Ids have to be such: they go into queries. */
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const isId = (value: unknown): value is string => typeof value === 'string' && UUID.test(value)
 
 const isClaims = (claims: Record<string, unknown>): claims is Record<string, unknown> & AccessClaims =>

@@ -12,6 +12,7 @@ import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Write } from '~/platform/unit-of-work'
+import { UUID_IN_ANY_CASE } from '~/platform/uuid'
 import { type AgentTask, type AgentTasks, isOver, type NewTask } from '~/runtime/a2a/task'
 import { type AgentFacts, agentCard } from './card'
 import { createPushConfigs } from './push-configs'
@@ -60,7 +61,7 @@ export function createA2aService(deps: A2aDeps) {
       const { owner, agent } = await open(principal, agentId)
 
       const find = async (taskId: string): Promise<TaskRow> => {
-        const row = UUID.test(taskId) ? await findTask(db, owner, taskId) : undefined
+        const row = UUID_IN_ANY_CASE.test(taskId) ? await findTask(db, owner, taskId) : undefined
         if (row === undefined) throw notFound('Task')
         return row
       }
@@ -168,7 +169,6 @@ export function createA2aService(deps: A2aDeps) {
   }
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 /** Of what others call their conversations and messages. */
 const MAX_NAME = 512
 /** Of runs at the same time that go back to one request. */
@@ -180,7 +180,7 @@ const MAX_FILE_BYTES = 16_777_216
 function positionOf(after: string | undefined): Position | undefined {
   if (after === undefined) return undefined
   const [at = '', id = '', ...more] = after.split('_')
-  if (more.length > 0 || !isMoment(at) || !UUID.test(id))
+  if (more.length > 0 || !isMoment(at) || !UUID_IN_ANY_CASE.test(id))
     throw new DomainError('validation-failed', 'The page token is none of an earlier answer.')
   return { at, id }
 }

@@ -11,6 +11,7 @@ import type { Outbound } from '~/platform/outbound'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import type { Unit, Write } from '~/platform/unit-of-work'
+import { UUID_IN_ANY_CASE } from '~/platform/uuid'
 import { hashKey, ownKeyOf } from './agent-key'
 import { type CheckedAgent, checkAgent, type Draft } from './check-agent'
 import { checkReferences } from './check-references'
@@ -106,7 +107,7 @@ export function createAgentService({
   }
 
   const ownerByKey = async (id: string, key: string, { shared }: { shared: boolean }): Promise<{ clientId: string }> => {
-    const owner = UUID.test(id) ? await findAgentByKey(db, id, { keyHash: hashKey(key), shared }) : undefined
+    const owner = UUID_IN_ANY_CASE.test(id) ? await findAgentByKey(db, id, { keyHash: hashKey(key), shared }) : undefined
     if (owner === undefined) throw new DomainError('invalid-api-key', 'Invalid API key')
     return owner
   }
@@ -288,5 +289,3 @@ export function createAgentService({
 }
 
 const MAX_OWNERS = 10_000
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

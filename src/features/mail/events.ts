@@ -1,3 +1,4 @@
+import { UUID } from '~/platform/uuid'
 import type { DeliveryState, SUPPRESSIONS } from './table'
 
 /** One event of the provider, as it is kept. */
@@ -32,7 +33,6 @@ export function suppressionBy({ event, details }: MailEvent): (typeof SUPPRESSIO
   return /^bounced address/i.test(String(details.reason)) ? 'bounced' : undefined
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 /** Not kept: where a person read the mail and with what, and links, which may hold tokens. */
 const DROPPED = new Set(['ip', 'useragent', 'url', 'email', 'delivery_id', 'sg_event_id', 'event', 'timestamp'])
 const MAX_TEXT = 500

@@ -1,7 +1,6 @@
 import { DomainError, invalid } from '~/platform/errors'
 import { EXTERNAL_ID, EXTERNAL_ID_RULE } from '~/platform/external-id'
-
-const AGENT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+import { UUID_IN_ANY_CASE } from '~/platform/uuid'
 
 /** @throws DomainError `validation-failed` for an external id that a new session cannot have. */
 export function sessionIdOf(externalId: string, agentId: string): string {
@@ -13,6 +12,7 @@ export function sessionIdOf(externalId: string, agentId: string): string {
 export function parseSessionId(sessionId: string): { externalId: string; agentId: string } {
   const at = sessionId.lastIndexOf('_')
   const agentId = sessionId.slice(at + 1)
-  if (at < 1 || !AGENT_ID.test(agentId)) throw new DomainError('malformed-request', 'Invalid session ID. Expected format: app_name_user_id')
+  if (at < 1 || !UUID_IN_ANY_CASE.test(agentId))
+    throw new DomainError('malformed-request', 'Invalid session ID. Expected format: app_name_user_id')
   return { externalId: sessionId.slice(0, at), agentId: agentId.toLowerCase() }
 }

@@ -3,6 +3,7 @@ import { agents } from '~/features/agents/table'
 import { sessions } from '~/features/sessions/table'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
+import { UUID } from '~/platform/uuid'
 import type { UsageGroup } from './schema'
 import { type BudgetScope, budgets, usageRecords } from './table'
 
@@ -92,5 +93,3 @@ export async function hasScope(db: Db, clientId: string, scope: BudgetScope, sco
           .where(and(eq(sessions.clientId, clientId), eq(sessions.id, scopeId)))
   return rows.length > 0
 }
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { UUID_IN_ANY_CASE } from '../uuid'
 
 /**
  * Whose rows the statements of this request or run may touch, where the database enforces it (DATABASE_RLS=enforce). A second line: the first is the
@@ -9,7 +10,6 @@ interface Scope {
 }
 
 const scopes = new AsyncLocalStorage<Scope>()
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** For one request: nobody's as long as nobody has signed in. */
 export const inRequestScope = <T>(work: () => T): T => scopes.run({ clientId: undefined }, work)
@@ -27,6 +27,6 @@ export function bindTenant(clientId: string | null) {
 export function tenantPrelude(): string | undefined {
   const clientId = scopes.getStore()?.clientId
   if (clientId === undefined) return undefined
-  if (!UUID.test(clientId)) throw new Error('a tenant is named by a UUID')
+  if (!UUID_IN_ANY_CASE.test(clientId)) throw new Error('a tenant is named by a UUID')
   return `set local role evo_tenant; select set_config('evo.client_id', '${clientId}', true)`
 }

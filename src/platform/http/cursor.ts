@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { t } from 'elysia'
 import { invalid } from '../errors'
 import { isMoment, type Position } from '../keyset'
+import { UUID } from '../uuid'
 import { type Page, pageOf } from './schema'
 
 /** `cursor` of a list. Read it with `positionOf` or `cursorPageOf`. */
@@ -63,8 +64,6 @@ function textsOf(cursor: string): string[] {
     throw error
   }
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** PostgreSQL takes neither NUL nor half a character. */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()

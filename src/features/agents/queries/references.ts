@@ -2,6 +2,7 @@ import { type SQL, sql } from 'drizzle-orm'
 import { bareArray } from '~/platform/bare-array'
 import type { Db } from '~/platform/db'
 import { oneAtATime } from '~/platform/one-at-a-time'
+import { UUID } from '~/platform/uuid'
 
 /** More agents than these in one tree are refused, so that no check reads a whole client. */
 export const MAX_REACHED = 500
@@ -12,9 +13,6 @@ export interface FoundReferences {
   servers: { id: string; name: string; environments: Record<string, string> }[]
   tools: { id: string; name: string; environments: Record<string, string> }[]
 }
-
-/** Of what a definition names; nothing else becomes an id, which finds its agent by the index. */
-const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 
 const uuids = (ids: string[]) => sql`${bareArray(ids)}::uuid[]`
 
@@ -27,13 +25,14 @@ export async function findReferences(
   const catalogue = (table: SQL, ids: string[]) => sql`(
     select coalesce(json_agg(json_build_object('id', id, 'name', name, 'environments', environments)), '[]') from ${table} where id = any(${uuids(ids)})
   )`
+  // What a definition names may be anything; only what is an id becomes one, which finds its agent by the index.
   const [row] = await db.execute<FoundReferences & Record<string, unknown>>(sql`
     with recursive reached as (
       select id, name, agent_targets(type, config) as targets from agents where client_id = ${clientId} and id = any(${uuids(agentIds)})
       union
       select a.id, a.name, agent_targets(a.type, a.config)
       from reached r cross join unnest(r.targets) as target
-      join agents a on a.client_id = ${clientId} and a.id = case when target ~ ${UUID} then target::uuid end
+      join agents a on a.client_id = ${clientId} and a.id = case when target ~ ${UUID.source} then target::uuid end
     )
     select
       (select coalesce(json_agg(found), '[]') from (select id, name, targets from reached limit ${MAX_REACHED + 1}) found) as agents,

@@ -6,6 +6,7 @@ import { parseJson } from '~/platform/http/json-body'
 import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
+import { UUID } from '~/platform/uuid'
 import type { CheckedAgent, Draft } from '../check-agent'
 import { checkReferences } from '../check-references'
 import type { Config } from '../config-schemas'
@@ -27,7 +28,6 @@ interface Deps {
   folders: Pick<FolderService, 'get'>
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const CARD_SUFFIX = '/.well-known/agent.json'
 
 /** Agents to and from files, without secrets. */
