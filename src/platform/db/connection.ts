@@ -118,10 +118,14 @@ export class Connection {
     return this.users === 0
   }
 
-  /** How many more reads may go behind those that it carries: few, and only while answers keep coming. None when it carries none. */
+  /**
+   * How many more reads may go behind those that it carries: few, and only while answers keep coming. None when it carries none, nor behind a pooler: at the
+   * end of one statement PgBouncer gives the session away, and with it the answer to what it has passed on of the next (a statement with parameters and no
+   * name is sent in two parts, the first without a Sync).
+   */
   room(now: number): number {
     const isBrisk = now - this.answeredAt < BRISK_MS && now < this.retiresAt && !this.broken
-    return this.shared && this.users > 0 && isBrisk ? MAX_SHARERS - this.users : 0
+    return this.options.prepare && this.shared && this.users > 0 && isBrisk ? MAX_SHARERS - this.users : 0
   }
 
   /** To one caller alone, or `shared` between several who each read one thing. From now on it is their turn to say something. */
