@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eq } from 'drizzle-orm'
 import { users } from '~/features/users/table'
+import { linksTo } from '../support/mailed-links'
 import { auditedBy, mailsAskedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -60,6 +61,22 @@ test('JWT-10, defect 41: a deactivated user is out at once, and an admin lets th
   expect((await login()).status).toBe(200)
   // The old sign-in stays ended.
   expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(401)
+})
+
+test('defect 41: whoever was deactivated before they confirmed their address stays so, whatever they do about it', async () => {
+  const email = address()
+  const { body } = await app.admin.call('POST', '/api/v1/auth/register-admin', { email, password: 'Password@123', name: 'Mistyped' })
+  const [link = ''] = await linksTo(app, body.id, 'verify-email')
+  expect((await app.admin.call('DELETE', `/api/v1/admin/users/${body.id}`)).status).toBe(204)
+  const verify = (token: string) => app.stranger('POST', '/api/v1/auth/verify-email', { token })
+  expect((await verify(link)).body.type).toEndWith('/problems/invalid-one-time-token')
+  expect((await app.stranger('POST', '/api/v1/auth/resend-verification', { email })).status).toBe(200)
+  expect(await linksTo(app, body.id, 'verify-email')).toEqual([link])
+  expect(await rowOf(email)).toMatchObject({ isActive: false, emailVerified: false })
+  // Switched on again they are where they were.
+  expect((await app.admin.call('POST', `/api/v1/admin/users/${body.id}/activate`)).body).toMatchObject({ email_verified: false })
+  expect((await verify(link)).status).toBe(200)
+  expect((await app.stranger('POST', '/api/v1/auth/login', { email, password: 'Password@123' })).status).toBe(200)
 })
 
 test('JWT-10: rights are those of now: a role that is lost is lost within a second', async () => {
