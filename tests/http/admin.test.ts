@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { eq } from 'drizzle-orm'
+import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
+import { and, eq, isNull } from 'drizzle-orm'
+import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
 import { linksTo } from '../support/mailed-links'
 import { auditedBy, mailsAskedBy } from '../support/outbox'
@@ -77,6 +78,30 @@ test('defect 41: whoever was deactivated before they confirmed their address sta
   expect((await app.admin.call('POST', `/api/v1/admin/users/${body.id}/activate`)).body).toMatchObject({ email_verified: false })
   expect((await verify(link)).status).toBe(200)
   expect((await app.stranger('POST', '/api/v1/auth/login', { email, password: 'Password@123' })).status).toBe(200)
+})
+
+test('JWT-10: whoever is deactivated while they sign in is not signed in', async () => {
+  const person = await app.join(address(), app.ada.clientId, 'member')
+  const verify = spyOn(app.services.passwords, 'verify').mockImplementationOnce(async () => {
+    await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)
+    return true
+  })
+  const late = await app.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })
+  verify.mockRestore()
+  expect(late).toMatchObject({ status: 403, body: { detail: 'User account is inactive' } })
+  const alive = await app.services.db
+    .select({ id: authSessions.id })
+    .from(authSessions)
+    .where(and(eq(authSessions.userId, person.userId), isNull(authSessions.revokedAt)))
+  expect(alive).toEqual([])
+})
+
+test('JWT-10: an inactive account opens nothing, however it came to be so', async () => {
+  const person = await app.join(address(), app.ada.clientId, 'member')
+  expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(200)
+  await app.services.db.update(users).set({ isActive: false }).where(eq(users.id, person.userId))
+  await Bun.sleep(1000)
+  expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(401)
 })
 
 test('JWT-10: rights are those of now: a role that is lost is lost within a second', async () => {

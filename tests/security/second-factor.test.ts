@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { eq, sql } from 'drizzle-orm'
 import { Secret, TOTP } from 'otpauth'
+import { createSignIn } from '~/features/auth/sign-in'
 import { secondFactors } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
+import { systemOrigin } from '~/platform/principal'
 import { createSecrets } from '~/platform/secrets'
 import { createServices } from '~/processes/services'
 import { resealSecondFactors } from '../../db/reseal-second-factors'
@@ -150,6 +152,28 @@ test('a token of the second step is for one person, dies after five minutes, and
     )
   await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)
   expect(outcomeOf(await secondStep(token, device.code()))).toBe('403 account-inactive')
+})
+
+test('JWT-10: whoever is deactivated while their code is checked is not signed in', async () => {
+  const person = await newPerson()
+  await enrol(person)
+  const token = await tokenOf(person)
+  const { db, signIns, stores, write } = app.services
+  const { loginWithCode } = createSignIn({
+    db,
+    signIns,
+    write,
+    linkKey: stores.linkKeys[0],
+    checkPassword: () => Promise.reject(new Error('not asked for')),
+    async checkCode() {
+      await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)
+      return 'totp'
+    },
+  })
+  const actor = { kind: 'anonymous', origin: systemOrigin } as const
+  expect(await loginWithCode(actor, token, '123456').catch(({ problem }) => problem)).toBe('invalid-one-time-token')
+  const alive = sql`select id from auth_sessions where user_id = ${person.userId} and revoked_at is null`
+  expect([...(await db.execute(alive))]).toEqual([])
 })
 
 test('a token of the second step dies with the password that it was given for', async () => {

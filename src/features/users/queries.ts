@@ -129,12 +129,12 @@ export async function setPassword(
   return rows.length === 1
 }
 
-/** Whether the user still has that password. Until the transaction ends nobody sets another. */
+/** Whether the user is active and still has that password. Until the transaction ends nobody sets another, or switches them off. */
 export async function holdPassword(tx: Db, id: string, passwordHash: string): Promise<boolean> {
   const rows = await tx
     .select({ id: users.id })
     .from(users)
-    .where(and(eq(users.id, id), eq(users.passwordHash, passwordHash)))
+    .where(and(eq(users.id, id), eq(users.isActive, true), eq(users.passwordHash, passwordHash)))
     .for('share')
   return rows.length === 1
 }
