@@ -155,9 +155,12 @@ test('who is removed is refused from the next request on, and has to sign in aga
   expect(await look()).toBe(401)
   const signIn = async () => (await app.stranger('POST', '/api/v1/auth/login', { email: member.email, password: PASSWORD })).status
   expect(await signIn()).toBe(403)
+  const invite = async () => (await app.ada.call('POST', path('invitations'), { email: member.email, role: 'member' })).body.detail
+  expect(await invite()).toContain('is switched off')
   expect((await app.admin.call('POST', `/api/v1/admin/users/${member.userId}/activate`)).status).toBe(200)
   expect(await look()).toBe(401)
   expect(await signIn()).toBe(200)
+  expect(await invite()).toBe('This person is a member already.')
 })
 
 test('the last owner stays an owner, also when two owners remove each other at once', async () => {
