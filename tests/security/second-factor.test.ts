@@ -176,6 +176,19 @@ test('JWT-10: whoever is deactivated while their code is checked is not signed i
   expect([...(await db.execute(alive))]).toEqual([])
 })
 
+test('what was used long ago is forgotten: nobody leaves a row behind with each sign-in', async () => {
+  const person = await newPerson()
+  const { device } = await enrol(person)
+  for (let i = 0; i < 3; i++) {
+    expect((await secondStep(await tokenOf(person), device.code())).status).toBe(200)
+    await rest(person)
+    await app.services.db.execute(sql`update one_time_tokens set used_at = used_at - interval '2 days' where user_id = ${person.userId}`)
+  }
+  await tokenOf(person)
+  const rows = await app.services.db.execute(sql`select used_at from one_time_tokens where user_id = ${person.userId}`)
+  expect([...rows]).toEqual([{ used_at: null }])
+})
+
 test('a token of the second step dies with the password that it was given for', async () => {
   const person = await newPerson()
   const { device } = await enrol(person)
