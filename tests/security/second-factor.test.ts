@@ -189,6 +189,16 @@ test('what was used long ago is forgotten: nobody leaves a row behind with each 
   expect([...rows]).toEqual([{ used_at: null }])
 })
 
+test('a device that was never confirmed lets nobody in, not with the token of the one before it either', async () => {
+  const person = await newPerson()
+  const { device } = await enrol(person)
+  const token = await tokenOf(person)
+  await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}/second-factor`)
+  expect(outcomeOf(await secondStep(token, device.code()))).toBe('401 invalid-credentials')
+  const begun = await person.call('POST', '/api/v1/auth/mfa/totp', { current_password: PASSWORD })
+  expect(outcomeOf(await secondStep(token, deviceOf(begun.body.secret).code()))).toBe('401 invalid-credentials')
+})
+
 test('a token of the second step dies with the password that it was given for', async () => {
   const person = await newPerson()
   const { device } = await enrol(person)
