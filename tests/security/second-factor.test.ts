@@ -189,6 +189,17 @@ test('what was used long ago is forgotten: nobody leaves a row behind with each 
   expect([...rows]).toEqual([{ used_at: null }])
 })
 
+test('whoever takes away the device that their organisation asks for has to set up another one from the next request on', async () => {
+  const owner = await newPerson()
+  const { device } = await enrol(owner)
+  const security = `/api/v1/clients/${owner.clientId}/security`
+  expect((await owner.call('PUT', security, { require_second_factor: true })).status).toBe(200)
+  expect((await owner.call('GET', security)).status).toBe(200)
+  const proof = { current_password: PASSWORD, code: device.code() }
+  expect((await owner.call('DELETE', '/api/v1/auth/mfa/totp', proof)).status).toBe(204)
+  expect(outcomeOf(await owner.call('GET', security))).toBe('403 second-factor-required')
+})
+
 test('a device that was never confirmed lets nobody in, not with the token of the one before it either', async () => {
   const person = await newPerson()
   const { device } = await enrol(person)
