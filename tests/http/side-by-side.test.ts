@@ -152,9 +152,13 @@ test.skipIf(!isPossible)('of calls that ask a budget for its last dollar at the 
     where id = ${taskId}`
   const [row] = await app.services.db.select(owned).from(runs).where(eq(runs.id, taskId))
   const run = { ...row, past: 'whole' } as OwnedRun
-  const answers = await besideEachOther('budgets', () =>
-    ['one', 'other', 'third'].map((stepKey) => reserve(app.services.db, run, { stepKey, amountNanos: 1e9 })),
-  )
+  let asked: ReturnType<typeof reserve>[] = []
+  await locker.begin(async (tx) => {
+    await tx`select from budgets where scope_id = ${agent.id} for update`
+    asked = ['one', 'other', 'third'].map((stepKey) => reserve(app.services.db, run, { stepKey, amountNanos: 1e9 }))
+    await until(async () => (await countWaiting()) === asked.length)
+  })
+  const answers = await Promise.all(asked)
   expect(answers.map(({ verdict }) => verdict).toSorted()).toEqual(['refused', 'refused', 'reserved'])
 })
 
