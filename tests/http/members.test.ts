@@ -5,6 +5,7 @@ import { composeMail } from '~/features/mail/compose'
 import { type MailRequest, parseMailRequest } from '~/features/mail/schema'
 import { invitations } from '~/features/members/table'
 import { APP_URL, composing } from '../support/mail-settings'
+import { linksTo } from '../support/mailed-links'
 import { mailsAskedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -164,6 +165,15 @@ test('who is removed is refused from the next request on, and has to sign in aga
   expect(await look()).toBe(401)
   expect(await signIn()).toBe(200)
   expect(await invite()).toBe('This person is a member already.')
+})
+
+test('defect 41: who is removed before they confirmed their address cannot confirm it any more', async () => {
+  const made = await app.admin.call('POST', '/api/v1/clients', { name: 'Hasty Ltd', email: address(), password: 'Password@123' })
+  const partner = await app.join(address(), made.body.id, 'owner')
+  const [owner] = (await partner.call('GET', path('members', made.body.id))).body
+  const [link = ''] = await linksTo(app, owner.id, 'verify-email')
+  expect((await partner.call('DELETE', path(`members/${owner.id}`, made.body.id))).status).toBe(204)
+  expect((await app.stranger('POST', '/api/v1/auth/verify-email', { token: link })).body.type).toEndWith('/invalid-one-time-token')
 })
 
 test('the last owner stays an owner, also when two owners remove each other at once', async () => {
