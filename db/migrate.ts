@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import postgres from 'postgres'
+import { sql } from 'drizzle-orm'
+import { type Db, loneTransaction } from '~/platform/db'
 import type { Log } from '~/platform/log'
 
 const MIGRATIONS = join(import.meta.dir, 'migrations')
@@ -10,7 +11,7 @@ const ADVISORY_LOCK = 0x65766f
 
 interface Migration {
   name: string
-  sql: string
+  text: string
   checksum: string
 }
 
@@ -20,43 +21,44 @@ interface Migration {
  * A database that knows more migrations than this build is no fault: during a deploy the older replicas keep serving.
  * @throws Error when a file that was applied has been edited since.
  */
-export async function migrate({ url, log }: { url: string; log: Log }): Promise<{ applied: string[] }> {
+export async function migrate({
+  url,
+  tls = 'auto',
+  log,
+}: {
+  url: string
+  tls?: 'auto' | 'require' | 'verify' | 'off'
+  log: Log
+}): Promise<{ applied: string[] }> {
   const migrations = await readMigrations()
-  const sql = postgres(url, {
-    max: 1,
-    connect_timeout: 5,
-    fetch_types: false,
-    onnotice: () => {},
-    connection: { application_name: 'evo-migrate' },
-  })
-  try {
-    const applied = await sql.begin((tx) => applyNew(tx, migrations))
-    if (applied.length > 0) log.info('migrated', { applied })
-    return { applied }
-  } finally {
-    await sql.end({ timeout: 2 })
-  }
+  const applied = await loneTransaction({ url, tls, connectTimeoutMs: CONNECT_TIMEOUT_MS, applicationName: 'evo-migrate', log }, (tx) =>
+    applyNew(tx, migrations),
+  )
+  if (applied.length > 0) log.info('migrated', { applied })
+  return { applied }
 }
+
+const CONNECT_TIMEOUT_MS = 5000
 
 /** Names of all migrations of this build, oldest first; readiness compares them with the database's. */
 export const migrationNames = async () => (await readMigrations()).map(({ name }) => name)
 
-async function applyNew(tx: postgres.TransactionSql, migrations: Migration[]): Promise<string[]> {
-  await tx`set local lock_timeout = '60s'`
-  await tx`set local statement_timeout = 0`
-  await tx`select pg_advisory_xact_lock(${ADVISORY_LOCK})`
-  await tx.unsafe(
+async function applyNew(tx: Db, migrations: Migration[]): Promise<string[]> {
+  await tx.execute("set local lock_timeout = '60s'")
+  await tx.execute('set local statement_timeout = 0')
+  await tx.execute(sql`select pg_advisory_xact_lock(${ADVISORY_LOCK})`)
+  await tx.execute(
     'create table if not exists schema_migrations (name text primary key, checksum text not null, applied_at timestamptz not null default now())',
   )
-  const rows = await tx<{ name: string; checksum: string }[]>`select name, checksum from schema_migrations`
+  const rows = await tx.execute<{ name: string; checksum: string }>(sql`select name, checksum from schema_migrations`)
   const known = new Map(rows.map(({ name, checksum }) => [name, checksum]))
   const applied: string[] = []
-  for (const { name, sql, checksum } of migrations) {
+  for (const { name, text, checksum } of migrations) {
     const before = known.get(name)
     if (before !== undefined && before !== checksum) throw new Error(`migration ${name} was edited after it had been applied`)
     if (before !== undefined) continue
-    await tx.unsafe(sql)
-    await tx`insert into schema_migrations (name, checksum) values (${name}, ${checksum})`
+    await tx.execute(text)
+    await tx.execute(sql`insert into schema_migrations (name, checksum) values (${name}, ${checksum})`)
     applied.push(name)
   }
   return applied
@@ -66,8 +68,8 @@ async function readMigrations(): Promise<Migration[]> {
   const names = (await readdir(MIGRATIONS)).filter((name) => name.endsWith('.sql')).sort()
   return Promise.all(
     names.map(async (name) => {
-      const sql = await Bun.file(join(MIGRATIONS, name)).text()
-      return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') }
+      const text = await Bun.file(join(MIGRATIONS, name)).text()
+      return { name, text, checksum: createHash('sha256').update(text).digest('hex') }
     }),
   )
 }

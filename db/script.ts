@@ -42,7 +42,7 @@ export async function runScript(
     const config = loadConfig(services.env)
     const url = config.database.url ?? ''
     await reachPostgres(url, 5000)
-    const { applied } = await migrate({ url, log })
+    const { applied } = await migrate({ url, tls: config.database.tls, log })
     const database = createDatabase({
       ...config.database,
       url,

@@ -71,7 +71,7 @@ function checkTogether(read: Reader, { access, mcp, drainSeconds, shutdownGraceS
   if (mcp.runnerUrl !== undefined && mcp.runnerToken === undefined)
     read.faults.push('MCP_RUNNER_URL needs MCP_RUNNER_TOKEN, the same as the runner has')
   const { adminInitialPassword: password, passwordMinLength } = access
-  if (password !== undefined && password.length < passwordMinLength)
+  if (password !== undefined && [...password].length < passwordMinLength)
     read.faults.push(`ADMIN_INITIAL_PASSWORD must have at least ${passwordMinLength} characters`)
 }
 

@@ -1,7 +1,10 @@
 import { expect, test } from 'bun:test'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Value } from '@sinclair/typebox/value'
+import 'elysia'
 import { ConfigError, listSettings, loadConfig, type Setting } from '~/config'
+import { Email } from '~/platform/http/schema'
 
 const ROOT = join(import.meta.dir, '..')
 const envExample = readFileSync(join(ROOT, '.env.example'), 'utf8')
@@ -253,6 +256,17 @@ test('a drain that was asked for leaves something of the grace time; the default
     ])
   expect(complaints({ SHUTDOWN_GRACE_SECONDS: '10', SHUTDOWN_DRAIN_SECONDS: '9' })).toEqual([])
   expect(complaints({ ...PRODUCTION, SHUTDOWN_GRACE_SECONDS: '2' })).toEqual([])
+})
+
+test('the accounts of a start can sign in: what a request could not carry is refused', () => {
+  const addresses = ['admin@localhost', 'ädmin@example.com', 'admin@bücher.example', '.a@example.com', 'a@example.com', "O'N+x@a-b.example"]
+  for (const email of addresses)
+    expect([email, complaints({ ADMIN_EMAIL: email }).length === 0]).toEqual([email, Value.Check(Email, email)])
+  expect(complaints({ ADMIN_INITIAL_PASSWORD: 'é'.repeat(128) })).toEqual([])
+  expect(complaints({ ADMIN_INITIAL_PASSWORD: 'a'.repeat(129) })).toEqual(['ADMIN_INITIAL_PASSWORD must be at most 128 characters'])
+  expect(complaints({ DEMO_PASSWORD: 'a'.repeat(129) })).toEqual(['DEMO_PASSWORD must be at most 128 characters'])
+  // Counted as the routes count: four characters, though they are eight to JavaScript.
+  expect(complaints({ ADMIN_INITIAL_PASSWORD: '🙂🙃🙂🙃' })).toEqual(['ADMIN_INITIAL_PASSWORD must have at least 8 characters'])
 })
 
 test('no complaint holds a secret', () => {

@@ -45,11 +45,8 @@ export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
       'Platform admins without a second factor can do nothing but set one up.',
       false,
     ),
-    adminEmail: read.email('ADMIN_EMAIL', 'The first admin, created when there is none.', 'admin@evoai.com'),
-    adminInitialPassword: read.optional('ADMIN_INITIAL_PASSWORD', 'Its first password.', {
-      secret: true,
-      shown: 'generated and printed once',
-    }),
+    adminEmail: read.account('ADMIN_EMAIL', 'The first admin, created when there is none.', 'admin@evoai.com'),
+    adminInitialPassword: read.password('ADMIN_INITIAL_PASSWORD', 'Its first password.'),
   }
 }
 
@@ -57,8 +54,8 @@ export function readAccess(read: Reader, { apiUrl }: { apiUrl: string }) {
 export function readDemo(read: Reader) {
   read.group = 'Demo data'
   return {
-    email: read.email('DEMO_EMAIL', 'The demo user of `bun run db:seed`.', 'demo@example.com'),
-    password: read.optional('DEMO_PASSWORD', 'Its password.', { secret: true, shown: 'generated and printed once' }),
+    email: read.account('DEMO_EMAIL', 'The demo user of `bun run db:seed`.', 'demo@example.com'),
+    password: read.password('DEMO_PASSWORD', 'Its password.'),
     clientName: read.text('DEMO_CLIENT_NAME', 'The client that it belongs to.', 'Demo Client'),
   }
 }

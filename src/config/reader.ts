@@ -108,6 +108,18 @@ export class Reader {
     return this.read<string | T>(name, doc, fallback, parse, 'an email address', extra)
   }
 
+  /** What somebody signs in with: of what stands here the routes must take all. */
+  account(name: string, doc: string, fallback: string) {
+    const parse = (raw: string) => (ACCOUNT.test(raw) && raw.length <= 254 ? raw : undefined)
+    return this.read(name, doc, fallback, parse, 'an email address in ASCII whose domain has a dot')
+  }
+
+  password(name: string, doc: string) {
+    const parse = (raw: string) => ([...raw].length <= 128 && Buffer.byteLength(raw) <= 512 ? raw : undefined)
+    const shown = 'generated and printed once'
+    return this.read<string | undefined>(name, doc, undefined, parse, 'at most 128 characters', { secret: true, shown })
+  }
+
   /** Undefined when it is absent. */
   secret(name: string, doc: string, shown: string) {
     return this.read<string | undefined>(name, doc, undefined, strongSecret, STRONG, { secret: true, shown })
@@ -132,6 +144,9 @@ const STRONG = 'a random value of at least 32 bytes and no sample (openssl rand 
 const STRONG_LIST = 'random values of at least 32 bytes and no samples (openssl rand -base64 48)'
 
 const FLAGS: Record<string, boolean> = { true: true, '1': true, yes: true, on: true, false: false, '0': false, no: false, off: false }
+/** As in the bodies of requests. */
+const ACCOUNT =
+  /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/i
 const EMAIL = /^[^\s@<>",;]+@[^\s@<>",;]+$/
 
 const splitList = (raw: string) =>

@@ -11,6 +11,7 @@ import { type Isolation, Transaction } from './db/transaction'
 import type { Log } from './log'
 
 export { sqlState } from './db/failures'
+export { loneTransaction } from './db/lone-transaction'
 export { onDb, prepareSql } from './db/session'
 export { bindTenant, inRequestScope, inTenantScope } from './db/tenant-scope'
 

@@ -113,6 +113,11 @@ describe('addresses and schemes', () => {
     await expectProblem('url-not-allowed', request({ url: 'http://name.example/' }, { lookup }))
   })
 
+  test('SSRF-03 an address with a zone is one of this machine, whatever its number', async () => {
+    const lookup: LookupLike = async () => [{ address: '2606:4700::1111%eth0', family: 6 }]
+    await expectProblem('url-not-allowed', outbound({ lookup }).checkResolved('http://name.example/'))
+  })
+
   test.each([
     'http://8.8.8.8/',
     'https://[2606:4700::1111]/',

@@ -37,8 +37,11 @@ export function banner({
   ].join('\n')
 }
 
-/** Host and name, of the first of several, without the credentials. */
-function place(given: string | undefined, used: string | undefined): string {
-  const { host, pathname } = new URL(used?.split(',')[0] ?? 'none:')
-  return given === undefined ? `embedded (${host})` : `${host}${pathname}`
+/** Host and name, of the first of several, without the credentials, in which a comma may stand. */
+function place(given: string | undefined, used = ''): string {
+  const [, host = '', path = ''] = FIRST.exec(used) ?? []
+  return given === undefined ? `embedded (${host})` : `${host}${path}`
 }
+
+/** Of `scheme://credentials@host:port,host:port/name` and of `scheme://…,scheme://…`. */
+const FIRST = /^[a-z]+:\/\/(?:[^@/?#]*@)?([^,/?#]*)(?:,(?![a-z]+:\/\/)[^,/?#]*)*(\/[^,/?#]*)?/i

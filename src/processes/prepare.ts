@@ -14,7 +14,7 @@ export async function prepare(config: Config, log: Log): Promise<{ adminPassword
   const database = openDatabase(config, log)
   const passwords = createPasswords({ cost: config.access.bcryptCost, threads: 1 })
   try {
-    await migrate({ url: config.database.url ?? '', log })
+    await migrate({ url: config.database.url ?? '', tls: config.database.tls, log })
     if (config.database.rls === 'enforce') await demandTenantRole(database)
     // Its outbox row is relayed by the worker's sweeper: there is no Redis connection here.
     const write = createWrite({ database, relay: { publish() {}, close: async () => {} } })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { createServer } from 'node:net'
 import postgres from 'postgres'
 import { silentLog } from '~/platform/log'
 import { migrate, migrationNames } from '../../db/migrate'
@@ -29,6 +30,33 @@ test.skipIf(!isPossible)('defect 72: of replicas that start together one migrate
   const results = await Promise.all([1, 2, 3].map(() => migrate({ url: databaseUrl, log: silentLog })))
   const counts = results.map(({ applied }) => applied.length).toSorted((a, b) => b - a)
   expect(counts).toEqual([(await migrationNames()).length, 0, 0])
+})
+
+test('a migration says nothing in clear text where encryption is demanded', async () => {
+  const heard: Buffer[] = []
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.on('data', (data) => {
+      heard.push(Buffer.from(data))
+      // No TLS here.
+      socket.write('N')
+    })
+  })
+  const port = await new Promise<number>((resolve) => server.listen(0, '127.0.0.1', () => resolve(Object(server.address()).port)))
+  const given = `postgres://evo:not-for-the-wire@127.0.0.1:${port}/evo`
+  expect(await migrate({ url: given, tls: 'require', log: silentLog }).catch(String)).toContain('does not support TLS')
+  server.close()
+  expect(heard.map((data) => data.toString('hex'))).toEqual(['0000000804d2162f'])
+})
+
+test.skipIf(!isPossible)('a migration understands every database URL that the server does', async () => {
+  const url = `${databaseUrl}?pgbouncer=true&connection_limit=5&schema=public`
+  expect((await migrate({ url, log: silentLog })).applied).toEqual([])
+  const { port, username, password } = new URL(databaseUrl)
+  const several = `postgres://${username}:${password}@127.0.0.1:1,127.0.0.1:${port}/${name}?target_session_attrs=prefer-standby`
+  expect((await migrate({ url: several, log: silentLog })).applied).toEqual([])
+  const stranger = `postgres://nobody:wrong@127.0.0.1:${port}/${name}`
+  expect(await migrate({ url: stranger, log: silentLog }).catch(String)).toContain('"nobody"')
 })
 
 test.skipIf(!isPossible)(

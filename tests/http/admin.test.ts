@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { eq } from 'drizzle-orm'
+import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
+import { and, eq, isNull } from 'drizzle-orm'
+import { authSessions } from '~/features/sign-ins/table'
 import { users } from '~/features/users/table'
+import { linksTo } from '../support/mailed-links'
 import { auditedBy, mailsAskedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -59,6 +61,46 @@ test('JWT-10, defect 41: a deactivated user is out at once, and an admin lets th
   })
   expect((await login()).status).toBe(200)
   // The old sign-in stays ended.
+  expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(401)
+})
+
+test('defect 41: whoever was deactivated before they confirmed their address stays so, whatever they do about it', async () => {
+  const email = address()
+  const { body } = await app.admin.call('POST', '/api/v1/auth/register-admin', { email, password: 'Password@123', name: 'Mistyped' })
+  const [link = ''] = await linksTo(app, body.id, 'verify-email')
+  expect((await app.admin.call('DELETE', `/api/v1/admin/users/${body.id}`)).status).toBe(204)
+  const verify = (token: string) => app.stranger('POST', '/api/v1/auth/verify-email', { token })
+  expect((await verify(link)).body.type).toEndWith('/problems/invalid-one-time-token')
+  expect((await app.stranger('POST', '/api/v1/auth/resend-verification', { email })).status).toBe(200)
+  expect(await linksTo(app, body.id, 'verify-email')).toEqual([link])
+  expect(await rowOf(email)).toMatchObject({ isActive: false, emailVerified: false })
+  // Switched on again they are where they were.
+  expect((await app.admin.call('POST', `/api/v1/admin/users/${body.id}/activate`)).body).toMatchObject({ email_verified: false })
+  expect((await verify(link)).status).toBe(200)
+  expect((await app.stranger('POST', '/api/v1/auth/login', { email, password: 'Password@123' })).status).toBe(200)
+})
+
+test('JWT-10: whoever is deactivated while they sign in is not signed in', async () => {
+  const person = await app.join(address(), app.ada.clientId, 'member')
+  const verify = spyOn(app.services.passwords, 'verify').mockImplementationOnce(async () => {
+    await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)
+    return true
+  })
+  const late = await app.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })
+  verify.mockRestore()
+  expect(late).toMatchObject({ status: 403, body: { detail: 'User account is inactive' } })
+  const alive = await app.services.db
+    .select({ id: authSessions.id })
+    .from(authSessions)
+    .where(and(eq(authSessions.userId, person.userId), isNull(authSessions.revokedAt)))
+  expect(alive).toEqual([])
+})
+
+test('JWT-10: an inactive account opens nothing, however it came to be so', async () => {
+  const person = await app.join(address(), app.ada.clientId, 'member')
+  expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(200)
+  await app.services.db.update(users).set({ isActive: false }).where(eq(users.id, person.userId))
+  await Bun.sleep(1000)
   expect((await person.call('POST', '/api/v1/auth/me')).status).toBe(401)
 })
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import { createAuditWorker } from '~/features/audit/worker'
 import { silentLog } from '~/platform/log'
-import { auditedBy } from '../support/outbox'
+import { auditedBy, auditedIn } from '../support/outbox'
 import { startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
@@ -116,4 +116,10 @@ test('defect 50: a change whose entry cannot be written is not made', async () =
   expect(await named()).toEqual([])
   expect((await create()).status).toBe(201)
   expect(await named()).toHaveLength(1)
+})
+
+test('ACL-02: a refusal is audited whatever characters the path was made of', async () => {
+  const refused = await app.admin.call('DELETE', `/api/v1/admin/email-suppressions/${'a'.repeat(199)}${encodeURIComponent('🌍')}`)
+  expect(refused.status).toBe(404)
+  expect(await auditedIn(app, refused)).toEqual([expect.objectContaining({ action: 'denied', resource_type: 'email' })])
 })

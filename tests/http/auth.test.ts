@@ -79,6 +79,22 @@ test('a taken address gets the same answer, and its owner a notice', async () =>
   expect((await login('Ada@Example.com')).status).toBe(200)
 })
 
+test('nobody keeps others from signing up by naming their address as that of a client', async () => {
+  const email = 'squatted@example.com'
+  const squatter = `/api/v1/clients/${app.bob.clientId}`
+  expect((await app.bob.call('PUT', squatter, { name: 'Bob Ltd', email })).status).toBe(200)
+  const registered = await register(email.toUpperCase())
+  expect((await app.stranger('GET', `/api/v1/auth/verify-email/${await linkCode(app.url, email)}`)).status).toBe(200)
+  const { access_token } = (await login(email)).body
+  const own = { authorization: `Bearer ${access_token}` }
+  const rename = (name: string, address = email) =>
+    app.stranger('PUT', `/api/v1/clients/${registered.body.client_id}`, { name, email: address }, own)
+  expect(await rename('Renamed')).toMatchObject({ status: 200, body: { name: 'Renamed', email } })
+  expect((await rename('Renamed', app.ada.email)).status).toBe(409)
+  expect((await rename('Moved', 'moved@example.com')).status).toBe(200)
+  expect((await rename('Moved', email)).status).toBe(409)
+})
+
 test('sixty-four parallel registrations of one address make one account', async () => {
   const replies = await Promise.all(Array.from({ length: 64 }, () => register('crowd@example.com')))
   // On a machine that is busy otherwise some may be turned away; none may fail.

@@ -5,6 +5,7 @@ import { composeMail } from '~/features/mail/compose'
 import { type MailRequest, parseMailRequest } from '~/features/mail/schema'
 import { invitations } from '~/features/members/table'
 import { APP_URL, composing } from '../support/mail-settings'
+import { linksTo } from '../support/mailed-links'
 import { mailsAskedBy } from '../support/outbox'
 import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 
@@ -150,14 +151,29 @@ test("a member of another client is absent, in the own client's list too", async
 test('who is removed is refused from the next request on, and has to sign in again once an admin lets them back', async () => {
   const member = await app.join(address(), app.ada.clientId, 'member')
   const look = async () => (await member.call('GET', path('members'))).status
-  expect(await look()).toBe(200)
+  // By the second answer the account is remembered.
+  expect([await look(), await look()]).toEqual([200, 200])
   expect((await app.ada.call('DELETE', path(`members/${member.userId}`))).status).toBe(204)
   expect(await look()).toBe(401)
   const signIn = async () => (await app.stranger('POST', '/api/v1/auth/login', { email: member.email, password: PASSWORD })).status
   expect(await signIn()).toBe(403)
+  const invite = async () => (await app.ada.call('POST', path('invitations'), { email: member.email, role: 'member' })).body.detail
+  expect(await invite()).toContain('is switched off')
   expect((await app.admin.call('POST', `/api/v1/admin/users/${member.userId}/activate`)).status).toBe(200)
+  // What was remembered of the account is forgotten by then: it is the sign-in that has ended.
+  await Bun.sleep(1000)
   expect(await look()).toBe(401)
   expect(await signIn()).toBe(200)
+  expect(await invite()).toBe('This person is a member already.')
+})
+
+test('defect 41: who is removed before they confirmed their address cannot confirm it any more', async () => {
+  const made = await app.admin.call('POST', '/api/v1/clients', { name: 'Hasty Ltd', email: address(), password: 'Password@123' })
+  const partner = await app.join(address(), made.body.id, 'owner')
+  const [owner] = (await partner.call('GET', path('members', made.body.id))).body
+  const [link = ''] = await linksTo(app, owner.id, 'verify-email')
+  expect((await partner.call('DELETE', path(`members/${owner.id}`, made.body.id))).status).toBe(204)
+  expect((await app.stranger('POST', '/api/v1/auth/verify-email', { token: link })).body.type).toEndWith('/invalid-one-time-token')
 })
 
 test('the last owner stays an owner, also when two owners remove each other at once', async () => {

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import postgres from 'postgres'
+import { reserve } from '~/features/runs/queries/budgets'
+import { type OwnedRun, owned } from '~/features/runs/queries/owned'
+import { runs } from '~/features/runs/table'
 import { silentLog } from '~/platform/log'
 import { migrate } from '../../db/migrate'
 import { startSideBySide } from '../support/side-by-side'
-import { startApp, type TestApp } from '../support/start-app'
+import { PASSWORD, startApp, type TestApp } from '../support/start-app'
 import { until } from '../support/until'
 
 setDefaultTimeout(30_000)
@@ -140,4 +143,31 @@ test.skipIf(!isPossible)('of two agents that are made to call each other at the 
   const callFrom = (id: string, to: string) => app.ada.call('PUT', `/api/v1/agents/${id}`, { config: { agent_tools: [to] } })
   const replies = await besideEachOther('agents', () => [callFrom(one, other), callFrom(other, one)])
   expect(replies.map(({ status }) => status).toSorted()).toEqual([200, 422])
+})
+
+test.skipIf(!isPossible)('of calls that ask a budget for its last dollar at the same time one gets it', async () => {
+  const { clientId } = app.ada
+  await app.ada.call('PUT', `/api/v1/budgets/${clientId}/agent/${agent.id}`, { limit_usd: 1 })
+  await locker`update runs set status = 'running', finished_at = null, lease_owner = 'another', lease_until = now() + interval '1 hour'
+    where id = ${taskId}`
+  const [row] = await app.services.db.select(owned).from(runs).where(eq(runs.id, taskId))
+  const run = { ...row, past: 'whole' } as OwnedRun
+  let asked: ReturnType<typeof reserve>[] = []
+  await locker.begin(async (tx) => {
+    await tx`select from budgets where scope_id = ${agent.id} for update`
+    asked = ['one', 'other', 'third'].map((stepKey) => reserve(app.services.db, run, { stepKey, amountNanos: 1e9 }))
+    await until(async () => (await countWaiting()) === asked.length)
+  })
+  const answers = await Promise.all(asked)
+  expect(answers.map(({ verdict }) => verdict).toSorted()).toEqual(['refused', 'refused', 'reserved'])
+})
+
+test.skipIf(!isPossible)('of sign-ins that ask for a code at the same time the last one alone goes on', async () => {
+  const person = await app.join('two-steps@example.com', app.ada.clientId, 'member')
+  await locker`insert into second_factors (user_id, sealed_secret, confirmed_at) values (${person.userId}, '-', now())`
+  const signIn = () => app.stranger('POST', '/api/v1/auth/login', { email: person.email, password: PASSWORD })
+  const replies = await besideEachOther('one_time_tokens', () => [signIn(), signIn()])
+  expect(replies.map(({ body }) => typeof body.mfa_token)).toEqual(['string', 'string'])
+  const left = await locker`select id from one_time_tokens where user_id = ${person.userId} and used_at is null`
+  expect(left).toHaveLength(1)
 })

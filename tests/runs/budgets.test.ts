@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eq, sql } from 'drizzle-orm'
-import { releaseReservation, reserve } from '~/features/runs/queries/budgets'
+import { forfeitReservations, releaseReservation, reserve } from '~/features/runs/queries/budgets'
 import { type OwnedRun, owned } from '~/features/runs/queries/owned'
 import { saveStep } from '~/features/runs/queries/steps'
 import { runs } from '~/features/runs/table'
@@ -180,6 +180,10 @@ test('money that a run set aside before a crash counts as spent, and an earlier 
   expect(await state()).toEqual([3, 3])
   expect(await saveStep(db, run, done, charge)).toBe(true)
   expect(await state()).toEqual([4, 0])
+  // Cut off for good in the middle of another call.
+  expect(await reserve(db, run, { stepKey: 'model:10', amountNanos: 2e9 })).toEqual({ verdict: 'reserved' })
+  await forfeitReservations(db, run)
+  expect(await state()).toEqual([6, 0])
   await db.execute(sql`update runs set status = 'succeeded', finished_at = now(), lease_owner = null where id = ${run.id}::uuid`)
 })
 

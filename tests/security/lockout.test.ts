@@ -114,6 +114,25 @@ test('PWD-09: strangers cannot lock the owner out of a network that was theirs b
   expect((await login(person.email, PASSWORD, '192.0.2.1')).status).toBe(200)
 })
 
+test('PWD-09: when strangers have used up all tries of all networks the owner is told once, and an admin gives them back', async () => {
+  const person = await newPerson()
+  const spread = async (attempts: number) => {
+    for (let n = 0; n < attempts; n++) expect(outcomeOf(await guess(person.email, `10.1.${n % 25}.1`))).toBe('401 invalid-credentials')
+  }
+  await spread(100)
+  expect((await mailsOf(person)).filter((template) => template === 'account-locked')).toHaveLength(1)
+  expect(outcomeOf(await login(person.email, PASSWORD, '10.2.0.1'))).toBe(LOCKED)
+  expect((await app.admin.call('POST', `/api/v1/admin/users/${person.userId}/unlock`)).status).toBe(200)
+  expect((await login(person.email, PASSWORD, '10.2.0.1')).status).toBe(200)
+})
+
+test('a success from an unknown network gives back the tries of all networks together', async () => {
+  const person = await newPerson()
+  for (let n = 0; n < 95; n++) await guess(person.email, `10.3.${n % 25}.1`)
+  expect((await login(person.email, PASSWORD, '192.0.2.1')).status).toBe(200)
+  for (let n = 0; n < 10; n++) expect(outcomeOf(await guess(person.email, `10.4.${n}.1`))).toBe('401 invalid-credentials')
+})
+
 test('a lock holds for the network alone: /24 of IPv4, /64 of IPv6', async () => {
   const person = await newPerson()
   await failures(person.email, '2001:db8:1:2::1')

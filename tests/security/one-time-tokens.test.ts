@@ -121,6 +121,21 @@ test('OTT-06: no more than three mails an hour go to one address, and whoever as
   expect((await mailsAskedBy(app)).filter(({ user_id, template }) => user_id === userId && template === 'reset-password')).toHaveLength(3)
 })
 
+test('OTT-06: the hour begins with the first mail, so that asking again does not prolong it', async () => {
+  const person = await newPerson()
+  const pass = (minutes: number) =>
+    app.services.db.execute(sql`update attempt_counters set expires_at = expires_at - ${minutes} * interval '1 minute'`)
+  const mails = async () =>
+    (await mailsAskedBy(app)).filter(({ user_id, template }) => user_id === person.userId && template === 'reset-password').length
+  await forgot(person)
+  await pass(40)
+  for (let i = 0; i < 4; i++) await forgot(person)
+  expect(await mails()).toBe(3)
+  await pass(21)
+  await forgot(person)
+  expect(await mails()).toBe(4)
+})
+
 test('OTT-06: nobody is flooded with mails by people who ask for their address, nor asked again to verify it', async () => {
   const new_email = newAddress()
   for (let i = 0; i < 4; i++) {

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { eq, sql } from 'drizzle-orm'
 import { Secret, TOTP } from 'otpauth'
+import { createSignIn } from '~/features/auth/sign-in'
 import { secondFactors } from '~/features/users/table'
 import { silentLog } from '~/platform/log'
+import { systemOrigin } from '~/platform/principal'
 import { createSecrets } from '~/platform/secrets'
 import { createServices } from '~/processes/services'
 import { resealSecondFactors } from '../../db/reseal-second-factors'
@@ -150,6 +152,62 @@ test('a token of the second step is for one person, dies after five minutes, and
     )
   await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)
   expect(outcomeOf(await secondStep(token, device.code()))).toBe('403 account-inactive')
+})
+
+test('JWT-10: whoever is deactivated while their code is checked is not signed in', async () => {
+  const person = await newPerson()
+  await enrol(person)
+  const token = await tokenOf(person)
+  const { db, signIns, stores, write } = app.services
+  const { loginWithCode } = createSignIn({
+    db,
+    signIns,
+    write,
+    linkKey: stores.linkKeys[0],
+    checkPassword: () => Promise.reject(new Error('not asked for')),
+    async checkCode() {
+      await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}`)
+      return 'totp'
+    },
+  })
+  const actor = { kind: 'anonymous', origin: systemOrigin } as const
+  expect(await loginWithCode(actor, token, '123456').catch(({ problem }) => problem)).toBe('invalid-one-time-token')
+  const alive = sql`select id from auth_sessions where user_id = ${person.userId} and revoked_at is null`
+  expect([...(await db.execute(alive))]).toEqual([])
+})
+
+test('what was used long ago is forgotten: nobody leaves a row behind with each sign-in', async () => {
+  const person = await newPerson()
+  const { device } = await enrol(person)
+  for (let i = 0; i < 3; i++) {
+    expect((await secondStep(await tokenOf(person), device.code())).status).toBe(200)
+    await rest(person)
+    await app.services.db.execute(sql`update one_time_tokens set used_at = used_at - interval '2 days' where user_id = ${person.userId}`)
+  }
+  await tokenOf(person)
+  const rows = await app.services.db.execute(sql`select used_at from one_time_tokens where user_id = ${person.userId}`)
+  expect([...rows]).toEqual([{ used_at: null }])
+})
+
+test('whoever takes away the device that their organisation asks for has to set up another one from the next request on', async () => {
+  const owner = await newPerson()
+  const { device } = await enrol(owner)
+  const security = `/api/v1/clients/${owner.clientId}/security`
+  expect((await owner.call('PUT', security, { require_second_factor: true })).status).toBe(200)
+  expect((await owner.call('GET', security)).status).toBe(200)
+  const proof = { current_password: PASSWORD, code: device.code() }
+  expect((await owner.call('DELETE', '/api/v1/auth/mfa/totp', proof)).status).toBe(204)
+  expect(outcomeOf(await owner.call('GET', security))).toBe('403 second-factor-required')
+})
+
+test('a device that was never confirmed lets nobody in, not with the token of the one before it either', async () => {
+  const person = await newPerson()
+  const { device } = await enrol(person)
+  const token = await tokenOf(person)
+  await app.admin.call('DELETE', `/api/v1/admin/users/${person.userId}/second-factor`)
+  expect(outcomeOf(await secondStep(token, device.code()))).toBe('401 invalid-credentials')
+  const begun = await person.call('POST', '/api/v1/auth/mfa/totp', { current_password: PASSWORD })
+  expect(outcomeOf(await secondStep(token, deviceOf(begun.body.secret).code()))).toBe('401 invalid-credentials')
 })
 
 test('a token of the second step dies with the password that it was given for', async () => {

@@ -88,6 +88,14 @@ test('JWT-02: another HMAC with the right secret is refused', async () => {
   })
 })
 
+test('JWT-03: a token that was good, and is remembered, is refused once it has expired', async () => {
+  const now = Math.floor(Date.now() / 1000)
+  const token = forge({ claims: { iat: now - 100, exp: now + 2 } })
+  expect([await me(token), await me(token)]).toEqual(['200', '200'])
+  await Bun.sleep((now + 2) * 1000 - Date.now() + 50)
+  expect(await me(token)).toBe(REFUSED)
+})
+
 test('JWT-03: a token that does not expire, or not in time, is refused', async () => {
   const now = Math.floor(Date.now() / 1000)
   const life = app.config.access.accessTokenSeconds

@@ -240,6 +240,23 @@ test('what is erased is gone, and the chain is whole', async () => {
   }
 })
 
+test('what waits to be written is erased too, and nothing else that waits', async () => {
+  const client = crypto.randomUUID()
+  const [userId, otherId] = [await world.addUser(), await world.addUser()]
+  const request = (user_id: string) => world.requestAudit({ client_id: client, user_id, details: { phone: '+49 30 1234' } })
+  const ids = [await request(userId), await request(otherId)]
+  expect(await world.database.transaction((tx) => erasePersonal(tx, { user_id: userId }))).toBe(1)
+  await record(client, 1)
+  const rows = await db().execute(
+    sql`select user_id, details, ip_address from audit_logs where id = any(${sql.param(ids)}::uuid[]) order by id`,
+  )
+  expect(rows.map((row) => ({ ...row }))).toEqual([
+    { user_id: userId, details: null, ip_address: null },
+    { user_id: otherId, details: { phone: '+49 30 1234' }, ip_address: expect.any(String) },
+  ])
+  expect(await verify(client)).toMatchObject({ valid: true, rows: 3 })
+})
+
 test('partitions are made ahead; the oldest goes with the retention, and what is left of a chain can still be verified', async () => {
   const client = crypto.randomUUID()
   const { database } = world

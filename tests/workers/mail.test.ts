@@ -27,7 +27,7 @@ afterAll(() => world.close())
 async function whileWorking(
   sender: MailSender | Mailbox,
   work: () => Promise<void>,
-  { maxAttempts = 30, unknownHoldSeconds = 1, render = composing.render } = {},
+  { maxAttempts = 30, unknownHoldSeconds = 1, render = composing.render, leaseMarginMs = 15_000 } = {},
 ) {
   const stop = new AbortController()
   const { database, redis } = world
@@ -42,6 +42,7 @@ async function whileWorking(
     maxAttempts,
     duePollMs: 50,
     claimAfterMs: 300,
+    leaseMarginMs,
     ...composing,
     render,
   })
@@ -326,6 +327,20 @@ describe('SendGrid', () => {
     const nowhere = createSendGrid({ apiKey: 'SG.test', baseUrl: 'http://127.0.0.1:1' })
     await whileWorking(nowhere, () => until(async () => (await world.deliveryOf(id))?.state === 'queued'))
     await withSink([], async (sink, sender) => {
+      await hasten(id)
+      await whileWorking(sender, () => until(() => world.isDone(id)))
+      expect(sink.mails).toHaveLength(1)
+    })
+  })
+
+  test('F-19: a worker that comes to send when its lease may be over does not', async () => {
+    const { id } = await world.requestMail()
+    await world.append('email', 'id', id)
+    await withSink([], async (sink, sender) => {
+      // As if it had been frozen: of its lease nothing is left but the time of the call.
+      await whileWorking(sender, () => until(async () => (await world.deliveryOf(id))?.state === 'queued'), { leaseMarginMs: 0 })
+      expect(sink.mails).toHaveLength(0)
+      expect(await world.deliveryOf(id)).toMatchObject({ lastError: 'the worker woke up too late to send' })
       await hasten(id)
       await whileWorking(sender, () => until(() => world.isDone(id)))
       expect(sink.mails).toHaveLength(1)

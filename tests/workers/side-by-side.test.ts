@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import postgres from 'postgres'
+import { GENESIS } from '~/features/audit/chain'
+import { lockHeads } from '~/features/audit/queries/append'
 import type { MailSender } from '~/features/mail/sender'
 import { deliveries } from '~/features/mail/table'
 import { createMailWorker } from '~/features/mail/worker'
 import { createWebhookWorker } from '~/features/webhooks/worker'
+import type { Db, Send } from '~/platform/db'
 import { silentLog } from '~/platform/log'
 import { outbox } from '~/platform/outbox/table'
 import { system } from '~/platform/principal'
@@ -35,6 +38,13 @@ afterAll(async () => {
 
 const WORKERS = 3
 
+/** Sessions that wait for a row. */
+async function countWaiting(): Promise<number> {
+  const [row] = await locker`select count(distinct pid)::int as waiting from pg_locks join pg_stat_activity using (pid)
+    where not granted and locktype in ('tuple', 'transactionid') and datname = current_database()`
+  return row?.waiting ?? 0
+}
+
 /** Lets several workers wait for the same outbox row at once, then lets go of it; returns when the row is done and all have stopped. */
 async function race(id: string, start: (signal: AbortSignal) => Promise<void>[]) {
   const stop = new AbortController()
@@ -42,13 +52,8 @@ async function race(id: string, start: (signal: AbortSignal) => Promise<void>[])
   await locker.begin(async (tx) => {
     await tx`select from outbox where id = ${id} for update`
     running = start(stop.signal)
-    const isEachWaiting = async () => {
-      const [row] = await locker`select count(distinct pid)::int as waiting from pg_locks join pg_stat_activity using (pid)
-        where not granted and locktype in ('tuple', 'transactionid') and datname = current_database()`
-      // Of each worker, what reads the stream waits, and what looks for rows that are due may wait too.
-      return (row?.waiting ?? 0) >= WORKERS
-    }
-    await until(isEachWaiting)
+    // Of each worker, what reads the stream waits, and what looks for rows that are due may wait too.
+    await until(async () => (await countWaiting()) >= WORKERS)
   })
   const isDone = async () => (await app.services.db.select().from(outbox).where(eq(outbox.id, id)))[0]?.doneAt != null
   await until(isDone)
@@ -118,4 +123,19 @@ test.skipIf(!isPossible)('workers that wait for each other at a webhook that is 
   await race(id, (signal) => Array.from({ length: WORKERS }, () => worker().run(signal)))
   expect(calls).toEqual([id])
   receiver.close()
+})
+
+test.skipIf(!isPossible)('a worker that reaches the end of an audit chain waits for who is there, and goes on behind them', async () => {
+  const { database } = app.services.stores
+  const chain = crypto.randomUUID()
+  const lock = (tx: Db, send: Send) => lockHeads(tx, send, [chain], GENESIS)
+  await database.transaction(lock)
+  let second: Promise<number | undefined> | undefined
+  await database.transaction(async (tx, send) => {
+    await lock(tx, send)
+    second = database.transaction(async (...late) => (await lock(...late)).heads.get(chain)?.seq)
+    await until(async () => (await countWaiting()) === 1)
+    await tx.execute(sql`update audit_chains set seq = 7 where id = ${chain}`)
+  })
+  expect(await second).toBe(7)
 })

@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto'
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, lt, or, sql } from 'drizzle-orm'
 import { users } from '~/features/users/table'
 import type { Db } from '~/platform/db'
 import type { DerivedKeys } from '~/platform/secrets'
@@ -44,14 +44,14 @@ export interface NewToken {
 }
 
 /**
- * Makes a token row and deletes the user's unused ones of that purpose: only the latest link works. The same transaction mails its id.
+ * Makes a token row and deletes the user's unused ones of that purpose: only the latest link works. The same transaction mails its id. Used ones go after a
+ * day, when no mail that tells of one can still be waiting.
  * Locks the user's row, so that two at once do not leave two links.
  */
 export async function issueToken(tx: Db, { key, userId, purpose, ttlSeconds, change }: NewToken): Promise<{ id: string }> {
   await tx.select({ id: users.id }).from(users).where(eq(users.id, userId)).for('no key update')
-  await tx
-    .delete(oneTimeTokens)
-    .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, purpose), isNull(oneTimeTokens.usedAt)))
+  const isOver = or(isNull(oneTimeTokens.usedAt), lt(oneTimeTokens.usedAt, sql`now() - interval '1 day'`))
+  await tx.delete(oneTimeTokens).where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, purpose), isOver))
   const id = Bun.randomUUIDv7()
   await tx.insert(oneTimeTokens).values({
     id,

@@ -1,4 +1,4 @@
-import { deleteClient, findUser, findUserByEmail, insertClient, insertUser, markVerified } from '~/features/users/queries'
+import { deleteClient, findUnverified, findUser, findUserByEmail, insertClient, insertUser, markVerified } from '~/features/users/queries'
 import type { User } from '~/features/users/schema'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
@@ -29,7 +29,7 @@ export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) 
     return write(actor, async (unit) => {
       const { tx, audit, mail } = unit
       const known = await findUserByEmail(tx, email)
-      const client = known === undefined ? await insertClient(tx, { name, email }) : undefined
+      const client = known === undefined ? await insertOwnClient(tx, name, email) : undefined
       const user = client && (await insertUser(tx, { email, name, passwordHash, locale, clientId: client.id }))
       if (user !== undefined) {
         await links.send(unit, email, user, 'verify-email')
@@ -50,23 +50,30 @@ export const createRegistration = ({ db, write, links, hashNewPassword }: Deps) 
   verifyEmail: (actor: Actor, token: string): Promise<void> =>
     write(actor, async ({ tx, audit, mail }) => {
       const used = await consumeToken(tx, hashToken(token), 'verify-email')
-      if (used === undefined) throw new DomainError('invalid-one-time-token', 'Invalid verification token')
-      await markVerified(tx, used.userId)
+      if (used === undefined || !(await markVerified(tx, used.userId)))
+        throw new DomainError('invalid-one-time-token', 'Invalid verification token')
       const user = await findUser(tx, used.userId)
       mail({ template: 'welcome', user_id: used.userId })
       audit({ action: 'verify_email', resourceType: 'user', resourceId: used.userId, clientId: user?.client_id ?? null })
     }),
 
-  /** Silent about unknown and verified addresses. @throws DomainError `rate-limited` */
+  /** Silent about unknown and verified addresses, and about those of people who were switched off. @throws DomainError `rate-limited` */
   async resendVerification(actor: Actor, email: string): Promise<void> {
     await links.admit(db, actor)
     await write(actor, async (unit) => {
       const user = await findUserByEmail(unit.tx, email)
-      await links.send(unit, email, user?.email_verified === false ? user : undefined, 'verify-email')
+      await links.send(unit, email, await findUnverified(unit.tx, email), 'verify-email')
       unit.audit({ action: 'resend_verification', resourceType: 'user', resourceId: user?.id ?? null, clientId: user?.client_id ?? null })
     })
   },
 })
+
+/** Undefined where somebody was quicker. Whoever names an address as their client's does not keep its owner out by that. */
+async function insertOwnClient(tx: Db, name: string, email: string) {
+  const client = await insertClient(tx, { name, email })
+  if (client !== undefined || (await findUserByEmail(tx, email)) !== undefined) return client
+  return insertClient(tx, { name, email, isShared: true })
+}
 
 /** The client, the user and the token that a new address gets. */
 const STATEMENTS_OF_AN_ACCOUNT = 5

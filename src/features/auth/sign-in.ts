@@ -24,7 +24,7 @@ interface Deps {
 
 type Within = (unit: Unit) => Promise<void>
 
-/** Somebody set another password, or hashed the same one anew, after it was checked: then it is checked again. */
+/** Somebody set another password, hashed the same one anew or switched the user off after it was checked: then it is checked again. */
 class PasswordReplaced extends Error {}
 
 /** How long the second step may follow the first. */
@@ -79,7 +79,8 @@ export function createSignIn({ db, write, linkKey, checkPassword, checkCode, sig
       return signIns.start(actor, user, {
         details: { second_factor: kind },
         async within({ tx }) {
-          if ((await consumeToken(tx, tokenHash, 'second-factor')) === undefined) throw invalidToken()
+          const isStillGood = await holdPassword(tx, user.id, user.passwordHash)
+          if (!isStillGood || (await consumeToken(tx, tokenHash, 'second-factor')) === undefined) throw invalidToken()
         },
       })
     },

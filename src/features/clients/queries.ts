@@ -33,7 +33,12 @@ export async function countClients(db: Db, reach: Reach): Promise<number> {
 export async function updateClient(db: Db, id: string, { name, email }: ClientChange): Promise<Client | undefined> {
   const [updated] = await db
     .update(clients)
-    .set({ name, email: email.toLowerCase(), updatedAt: sql`now()` })
+    .set({
+      name,
+      email: email.toLowerCase(),
+      emailIsShared: sql`${clients.emailIsShared} and lower(${clients.email}) = ${email.toLowerCase()}`,
+      updatedAt: sql`now()`,
+    })
     .where(eq(clients.id, id))
     .returning(view)
   return updated

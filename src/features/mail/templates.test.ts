@@ -69,6 +69,12 @@ test('an invitation names the client, as text, in one line', () => {
   expect(mail.text).toContain('valid for 168 hours')
 })
 
+test('a long name is cut between characters', () => {
+  const { text, html } = render('invitation', { email: 'sam@acme.example', token: 'T0ken', clientName: `${'a'.repeat(63)}🌍 and more` })
+  expect(text).toContain(`${'a'.repeat(63)}🌍 invites you`)
+  expect(text.isWellFormed() && html.isWellFormed()).toBe(true)
+})
+
 test('a mail about an existing account carries no one-time link', () => {
   const { text, html, link } = render('already-registered', { email: 'sam@acme.example' })
   expect(link).toBe('https://app.example')

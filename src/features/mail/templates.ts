@@ -129,11 +129,7 @@ const MAX_NAME = 64
 /** The part before the `@`, as the reference has it. Control characters go, so that a name cannot end a line. */
 const nameOf = (email: string) => oneLine(email.split('@')[0] ?? '')
 
-const oneLine = (name: string) =>
-  name
-    .replace(/[\p{C}\p{Z}]+/gu, ' ')
-    .slice(0, MAX_NAME)
-    .trim()
+const oneLine = (name: string) => [...name.replace(/[\p{C}\p{Z}]+/gu, ' ')].slice(0, MAX_NAME).join('').trim()
 
 const duration = (seconds: number, { hours, minutes }: Texts) =>
   seconds >= 7200 || seconds === 3600 ? hours(Math.round(seconds / 3600)) : minutes(Math.round(seconds / 60))

@@ -67,7 +67,7 @@ export async function updateMember(
 ): Promise<Member | undefined> {
   const [row] = await db
     .update(users)
-    .set({ ...change, updatedAt: sql`now()` })
+    .set({ ...change, ...('isActive' in change ? { deactivatedAt: sql`now()` } : {}), updatedAt: sql`now()` })
     .where(and(eq(users.clientId, clientId), eq(users.id, userId)))
     .returning(member)
   return row

@@ -93,7 +93,8 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
     authorize(principal, 'write', { kind: 'invitations', clientId })
     return write(principal, async ({ tx, audit, mail }) => {
       if (!(await lockClient(tx, clientId))) throw notFound('Client')
-      if ((await findMember(tx, clientId, { email })) !== undefined) throw new DomainError('conflict', 'This person is a member already.')
+      const known = await findMember(tx, clientId, { email })
+      if (known !== undefined) throw new DomainError('conflict', wasRemoved(known) ? REMOVED : 'This person is a member already.')
       await revokeInvitations(tx, clientId, { email })
       if ((await countInvitations(tx, clientId)) >= MAX_OPEN_INVITATIONS)
         throw new DomainError('conflict', `There are ${MAX_OPEN_INVITATIONS} open invitations. Withdraw some of them first.`)
@@ -143,6 +144,9 @@ export const createMemberService = ({ db, write, hashNewPassword, signOut, token
 })
 
 const invalidToken = () => new DomainError('invalid-one-time-token', 'Invalid invitation token')
+
+const wasRemoved = ({ is_active, email_verified }: Member) => !is_active && email_verified
+const REMOVED = 'This person was a member and is switched off. An admin of the platform can switch them on again.'
 
 /** Under the client's lock, so that two owners cannot remove each other. */
 async function keepAnOwner(tx: Db, clientId: string, { id, role, is_active }: Member) {

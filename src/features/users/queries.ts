@@ -1,4 +1,4 @@
-import { and, asc, count, eq, sql } from 'drizzle-orm'
+import { and, asc, count, eq, isNull, sql } from 'drizzle-orm'
 import { clients } from '~/features/clients/table'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
@@ -30,6 +30,15 @@ export async function findUser(db: Db, id: string): Promise<User | undefined> {
 
 export async function findUserByEmail(db: Db, email: string): Promise<User | undefined> {
   const [user] = await db.select(view).from(users).where(emailIs(email))
+  return user
+}
+
+/** Who may still confirm that address. */
+export async function findUnverified(db: Db, email: string): Promise<{ id: string } | undefined> {
+  const [user] = await db
+    .select({ id: users.id })
+    .from(users)
+    .where(and(emailIs(email), eq(users.emailVerified, false), isNull(users.deactivatedAt)))
   return user
 }
 
@@ -81,11 +90,11 @@ export async function insertUser(db: Db, user: typeof users.$inferInsert): Promi
   return inserted
 }
 
-/** Undefined when another client has that address. */
-export async function insertClient(db: Db, { name, email }: { name: string; email: string }) {
+/** Undefined when another client has that address, unless it is to be shared. */
+export async function insertClient(db: Db, { name, email, isShared = false }: { name: string; email: string; isShared?: boolean }) {
   const [inserted] = await db
     .insert(clients)
-    .values({ name, email: email.toLowerCase() })
+    .values({ name, email: email.toLowerCase(), emailIsShared: isShared })
     .onConflictDoNothing()
     .returning({ id: clients.id, name: clients.name, email: clients.email, created_at: clients.createdAt })
   return inserted
@@ -96,8 +105,15 @@ export const deleteClient = (tx: Db, id: string) => tx.delete(clients).where(eq(
 export const listUserIds = async (db: Db, clientId: string): Promise<string[]> =>
   (await db.select({ id: users.id }).from(users).where(eq(users.clientId, clientId))).map(({ id }) => id)
 
-export const markVerified = (db: Db, id: string) =>
-  db.update(users).set({ emailVerified: true, isActive: true, updatedAt: sql`now()` }).where(eq(users.id, id))
+/** False where somebody has switched the user off: then nothing is set. */
+export async function markVerified(db: Db, id: string): Promise<boolean> {
+  const rows = await db
+    .update(users)
+    .set({ emailVerified: true, isActive: true, updatedAt: sql`now()` })
+    .where(and(eq(users.id, id), isNull(users.deactivatedAt)))
+    .returning({ id: users.id })
+  return rows.length === 1
+}
 
 /** Where the hash before is given, it has to be the stored one. False when it is not, and then nothing is set. */
 export async function setPassword(
@@ -113,12 +129,12 @@ export async function setPassword(
   return rows.length === 1
 }
 
-/** Whether the user still has that password. Until the transaction ends nobody sets another. */
+/** Whether the user is active and still has that password. Until the transaction ends nobody sets another, or switches them off. */
 export async function holdPassword(tx: Db, id: string, passwordHash: string): Promise<boolean> {
   const rows = await tx
     .select({ id: users.id })
     .from(users)
-    .where(and(eq(users.id, id), eq(users.passwordHash, passwordHash)))
+    .where(and(eq(users.id, id), eq(users.isActive, true), eq(users.passwordHash, passwordHash)))
     .for('share')
   return rows.length === 1
 }
@@ -175,6 +191,10 @@ export const lockActiveAdmins = (tx: Db) =>
     .for('no key update')
 
 export async function setActive(db: Db, id: string, isActive: boolean): Promise<User | undefined> {
-  const [user] = await db.update(users).set({ isActive, updatedAt: sql`now()` }).where(eq(users.id, id)).returning(view)
+  const [user] = await db
+    .update(users)
+    .set({ isActive, deactivatedAt: isActive ? null : sql`now()`, updatedAt: sql`now()` })
+    .where(eq(users.id, id))
+    .returning(view)
   return user
 }

@@ -17,6 +17,8 @@ export const users = pgTable('users', {
   passwordExpiresAt: timestamp('password_expires_at', { withTimezone: true }),
   locale: text('locale').notNull().default('en'),
   isActive: boolean('is_active').notNull().default(false),
+  /** By somebody; null also for who has yet to confirm the address. */
+  deactivatedAt: timestamp('deactivated_at', { withTimezone: true }),
   isAdmin: boolean('is_admin').notNull().default(false),
   emailVerified: boolean('email_verified').notNull().default(false),
   /** Read by releases before this one, which may still run beside it; to be dropped once none does. */

@@ -57,7 +57,7 @@ function settle(socket: Socket, event: 'connect' | 'secureConnect' | 'data', sig
       finish(() => reject(error))
       socket.destroy()
     }
-    const closed = () => fail(new Error('The database server closed the connection'))
+    const closed = () => fail(Object.assign(new Error('The database server closed the connection'), { code: 'ECONNRESET' }))
     const abort = () => fail(signal.reason)
     if (signal.aborted) return abort()
     socket.on(event, succeed)

@@ -81,7 +81,8 @@ const contended = (cause: unknown) =>
 
 const isFatal = ({ severity }: postgres.PostgresError) => severity === 'FATAL' || severity === 'PANIC'
 
-function serverError(error: unknown): postgres.PostgresError | undefined {
+/** What PostgreSQL itself said, however deep it is wrapped. */
+export function serverError(error: unknown): postgres.PostgresError | undefined {
   for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++)
     if (at instanceof postgres.PostgresError) return at
   return undefined

@@ -56,5 +56,5 @@ function resourceOf(route: string, params: Record<string, string> = {}): { resou
   const parts = route.split('/').filter((part) => part !== '')
   const name = parts.findLast((part) => part.startsWith(':'))?.slice(1)
   if (name === undefined) return { resourceType: parts.at(-1) ?? '', resourceId: null }
-  return { resourceType: name.replace(/_id$/, ''), resourceId: params[name]?.slice(0, 200) ?? null }
+  return { resourceType: name.replace(/_id$/, ''), resourceId: params[name]?.slice(0, 200).toWellFormed() ?? null }
 }

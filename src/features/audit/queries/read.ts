@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, gt, gte, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '~/platform/db'
 import { behind, countSome, momentOf, type Position } from '~/platform/keyset'
+import { outbox } from '~/platform/outbox/table'
 import type { Head, Link } from '../chain'
 import type { AuditFilter } from '../schema'
 import { auditChains, auditLogs } from '../table'
@@ -105,10 +106,23 @@ export const listLinks = (db: Db, chainId: string, seq: number, limit: number): 
     .orderBy(asc(auditLogs.seq), asc(auditLogs.recordedAt))
     .limit(limit)
 
-/** Takes the personal part out of rows, whose hash of it stays. */
-export async function erasePersonal(tx: Db, filter: Pick<Scoped, 'user_id' | 'resource_type' | 'resource_id'>): Promise<number> {
+type Erased = Pick<Scoped, 'user_id' | 'resource_type' | 'resource_id'>
+
+/** Takes the personal part out of rows, whose hash of it stays, and out of what waits to become one. For a transaction. */
+export async function erasePersonal(tx: Db, filter: Erased): Promise<number> {
+  // First: behind a worker that is writing these entries down, so that the next statement sees them.
+  const waiting = await tx.execute(sql`
+    update ${outbox} set payload = payload || '{"resource_id":null,"details":null,"ip_address":null,"user_agent":null}'
+    where kind = 'audit' and ${isAbout(filter)}`)
   const rows = await tx.execute(sql`
     update audit_logs set resource_id = null, details = null, ip_address = null, user_agent = null, salt = null, erased_at = clock_timestamp()
     where ${matches(filter, undefined)} and erased_at is null`)
-  return rows.count
+  return waiting.count + rows.count
 }
+
+const isAbout = (filter: Erased) =>
+  and(
+    filter.user_id === undefined ? undefined : sql`payload->>'user_id' = ${filter.user_id}`,
+    filter.resource_type === undefined ? undefined : sql`payload->>'resource_type' = ${filter.resource_type}`,
+    filter.resource_id === undefined ? undefined : sql`payload->>'resource_id' = ${filter.resource_id}`,
+  )
