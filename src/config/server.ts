@@ -80,7 +80,7 @@ export function readAddresses(read: Reader, port: number) {
     ),
     allowedHosts: read.list(
       'ALLOWED_HOSTS',
-      'Host names that requests may carry (`*.example.com` and `*` allowed); others get 421.',
+      'Host names that requests may carry (`*.example.com` and `*` allowed); others get 421, but for `/livez` and `/readyz` by an IP address or in HTTP/1.0 without a host, as balancers ask.',
       [...new Set([new URL(apiUrl).hostname, 'localhost', '127.0.0.1', '[::1]'])],
       {
         each: parseHostPattern,

@@ -1,8 +1,8 @@
 const TIMEOUT_MS = 4000
 
 /**
- * The container's health check, run by itself: whether the API of this container answers. A refusal (421, 429) is an answer too: the allowed hosts
- * need not hold the loopback address. A worker listens nowhere, and its supervisor starts it again when it ends.
+ * The container's health check, run by itself: whether the API of this container answers. A refusal (429) is an answer too. A worker listens nowhere, and
+ * its supervisor starts it again when it ends.
  */
 export async function isHealthy({ EVO_ROLE = '', PORT = '' }: Record<string, string | undefined>): Promise<boolean> {
   if (EVO_ROLE.trim() === 'worker') return true

@@ -95,6 +95,21 @@ export const framing: Row[] = [
       }
       expect(told(await converse(app.url, 'GET /livez HTTP/1.1\r\n\r\n'))).toBe('400 empty, closed')
       expect(app.logged()).not.toMatch(/"path":"[^"]*(?:audit-logs|zz)[^"]*","status":(?!421)/)
+      // A balancer's check: of a container by its address, as in production where that is no host of ours, or of HTTP/1.0.
+      await withSurface(app, { config: { allowedHosts: ['api.example'], production: true } }, async ({ url }) => {
+        const ask = async (request: string) => told(await converse(url, request, { quietMs: 5 }))
+        for (const path of ['/livez', '/readyz']) {
+          expect(await ask(rawRequest('GET', path, ['Host: 10.1.2.3:8000']))).toBe('200 body, open')
+          expect(await ask(rawRequest('GET', path, ['Host: [fd00::7]:8000']))).toBe('200 body, open')
+          expect(await ask(`GET ${path} HTTP/1.0\r\n\r\n`)).toStartWith('200 body')
+          for (const host of ['', 'evil.example', 'x'])
+            expect(await ask(rawRequest('GET', path, [`Host: ${host}`]))).toBe('421 misdirected-request, open')
+        }
+        for (const path of ['/', '/readyz/', '/livez/api/v1/admin/audit-logs', '/api/v1/admin/audit-logs']) {
+          expect(await ask(rawRequest('GET', path, ['Host: 10.1.2.3', token]))).toBe('421 misdirected-request, open')
+          expect(await ask(`GET ${path} HTTP/1.0\r\n${token}\r\n\r\n`)).toStartWith('421 misdirected-request')
+        }
+      })
       // Also where the operator lets such a name in.
       await withSurface(app, { config: { allowedHosts: ['x', 'ab', 'xyz'] } }, async ({ url }) => {
         const short = { x: 'x', ab: 'ab', xyz: 'xyz' }
