@@ -24,12 +24,14 @@ export interface Turn {
   ahead?: Promise<Ahead | undefined> | undefined
   /** Aborts when the client leaves. */
   signal: AbortSignal
+  /** Told when the turn is written down: its files need not be held by whoever sent them. */
+  onAccepted?(): void
 }
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (
     principal: Principal,
-    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal'>,
+    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal' | 'onAccepted'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const input = { ...inputOf(message.message, message.files), ...(messageId === undefined ? {} : { messageId }) }
@@ -49,6 +51,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {
       const { runId } = await start(principal, turn)
+      turn.onAccepted?.()
       return { runId, entries: runs.whileWatched(principal, runId, { ...turn, streamed: true }) }
     },
 
@@ -59,6 +62,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     /** One turn to its end. @throws DomainError what the run failed of */
     async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {
       const { runId } = await start(principal, turn)
+      turn.onAccepted?.()
       const history: SessionEvent[] = []
       for await (const entry of runs.whileWatched(principal, runId, { ...turn, streamed: false })) {
         if (entry === undefined) continue

@@ -2,6 +2,7 @@ import { Elysia, t } from 'elysia'
 import { positionOf } from '~/platform/http/cursor'
 import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
 import { partlyCountedList, problemsOf } from '~/platform/http/docs/responses'
+import { letBodyGo } from '~/platform/http/held-body'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { described, pageOf, Uuid } from '~/platform/http/schema'
@@ -21,6 +22,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         // An agent may think for longer than the server's idle time; streams send heartbeats, a waiting request cannot.
         server?.timeout(request, 0)
         const { runId } = await runs.begin(idempotent(principal, request, body), params.agent_id, body)
+        letBodyGo(request)
         const location = `/api/v1/runs/${runId}`
         set.headers.location = location
         if (body.mode === 'background') {
