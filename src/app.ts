@@ -51,7 +51,7 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { queueRoutes } from './features/queues/routes'
 import type { QueueService } from './features/queues/service'
-import { runRoutes } from './features/runs/routes'
+import { runEventRoutes, runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
 import { secondFactorRoutes } from './features/second-factors/routes'
 import type { SecondFactorService } from './features/second-factors/service'
@@ -262,6 +262,7 @@ export function createApp(deps: AppDeps) {
         .use(erasureRoutes({ erasures: deps.erasures, session: openSession }))
         .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
         .use(fileRoutes({ files: deps.files, session: openSession }))
+        .use(runEventRoutes({ runs: deps.runs, ...talkers }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(usageRoutes({ usage: deps.usage, session: openSession }))

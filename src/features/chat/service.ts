@@ -1,7 +1,7 @@
 import type { AgentService } from '~/features/agents/service'
 import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
-import { errorOfRun, type LogEvent, needsSomebody } from '~/features/runs/log-event'
+import { errorOfRun, type LogEvent, needsSomebody, whereToLook } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
@@ -68,7 +68,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
         if (entry === undefined) continue
         if (entry.type === 'message') history.push(showEvent(storedEventOf(entry)))
         if (entry.type === 'run-finished') return answer(String(entry.data.response), history)
-        refuseFailure(entry)
+        refuseFailure(principal, entry)
       }
       throw new DomainError('run-cancelled', 'The client left before the run had ended.')
     },
@@ -83,18 +83,18 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
 }
 
 /** A failed run is a failed request. @throws DomainError */
-function refuseFailure(entry: LogEvent) {
+function refuseFailure(principal: Principal, entry: LogEvent) {
   const { type, data } = entry
   if (type === 'run-failed') throw errorOfRun(entry)
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
   if (data.earlier_run_id !== undefined)
     throw new DomainError(
       'conflict',
-      `The run ${String(data.run_id)} begins when the run ${String(data.earlier_run_id)} before it is over, which waits: GET /api/v1/runs/${String(data.earlier_run_id)} says what for.`,
+      `The run ${String(data.run_id)} begins when the run ${String(data.earlier_run_id)} before it is over, which waits: GET ${whereToLook(principal, String(data.earlier_run_id))} says what for.`,
     )
   if (needsSomebody(entry))
     throw new DomainError(
       'conflict',
-      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,
+      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET ${whereToLook(principal, String(data.run_id))} says what for.`,
     )
 }
