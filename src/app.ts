@@ -132,7 +132,7 @@ export interface AppDeps {
   queues: QueueService
   webhooks: WebhookService
   metrics: Metrics
-  /** For large bodies. */
+  /** For what is large of bodies and answers. */
   room: Room
   settings: {
     apiUrl: string
@@ -260,8 +260,8 @@ export function createApp(deps: AppDeps) {
         .use(toolRoutes({ tools: deps.tools, session }))
         .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
         .use(erasureRoutes({ erasures: deps.erasures, session: openSession }))
-        .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
-        .use(fileRoutes({ files: deps.files, session: openSession }))
+        .use(sessionRoutes({ sessions: deps.sessions, session: openSession, room: deps.room }))
+        .use(fileRoutes({ files: deps.files, session: openSession, room: deps.room }))
         .use(runEventRoutes({ runs: deps.runs, ...talkers }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))

@@ -91,7 +91,7 @@ export function readLimits(read: Reader) {
     uploadBytes,
     heldBytes: read.integer(
       'MAX_HELD_BYTES',
-      'Large bodies and files of runs that one process holds at the same time, half of it for one client at most. A body that finds no room within 1.5 s is answered 503, a run waits.',
+      'Large bodies, answers and files of runs that one process holds at the same time, half of it for one client at most. Who finds no room within 1.5 s is answered 503, a run waits.',
       4 * uploadBytes,
       1_048_576,
       1_099_511_627_776,

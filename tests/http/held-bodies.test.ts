@@ -124,6 +124,28 @@ test("the files that a run is shown take room as long as it takes: another of th
   await until(() => hasRoom(app.ada, 8 * MIB))
 })
 
+test('a conversation with large files takes room until its reader has it all, or is gone', async () => {
+  expect(await chat(app.ada, 'album', 3 * MIB)).toMatchObject({ status: 200 })
+  await until(() => hasRoom(app.ada, 8 * MIB))
+  const path = `/api/v1/sessions/album_${agents.get(app.ada)}/messages`
+  const reader = connect({ host: '127.0.0.1', port: Number(new URL(app.url).port) })
+  reader.on('error', () => {})
+  await new Promise((connected) => reader.once('connect', connected))
+  reader.pause()
+  reader.write(rawRequest('GET', path, [`Authorization: Bearer ${app.ada.token}`]))
+  await until(() => !hasRoom(app.ada, 3 * MIB))
+  await Bun.sleep(300)
+  expect(hasRoom(app.ada, 3 * MIB)).toBe(false)
+  expect(await app.ada.call('GET', path)).toMatchObject({ status: 503, body: { status: 503 } })
+  expect(await app.ada.call('GET', `${path}?limit=1&skip=0`)).toMatchObject({ status: 200 })
+  reader.destroy()
+  await until(() => hasRoom(app.ada, 8 * MIB))
+  const { status, body } = await app.ada.call('GET', path)
+  expect(status).toBe(200)
+  expect(body[0].content.parts[1].inline_data.data).toBe(file(3 * MIB).data)
+  await until(() => hasRoom(app.ada, 8 * MIB))
+})
+
 test('a frame that finds no room is told of in its turn, and the connection goes on', async () => {
   const slow = await dawdle(app.ada, 4 * MIB)
   await until(() => !hasRoom(app.ada, 2 * MIB))

@@ -32,8 +32,8 @@ export interface FileKeeper {
     turn: { files: FilePart[]; history: E[] },
     options: { maxHistoryBytes: number; hold: (bytes: number) => Promise<void> },
   ): Promise<{ files: FilePart[]; history: E[] }>
-  /** Events, oldest first, with the newest files up to `maxBytes` in all in place of references to them. What was deleted stays a reference too. */
-  fill<E extends WithParts>(clientId: string, events: E[], maxBytes: number): Promise<E[]>
+  /** Events, oldest first, with the newest files up to `maxBytes` in all in place of references to them. What was deleted stays a reference too. `hold` as above. */
+  fill<E extends WithParts>(clientId: string, events: E[], maxBytes: number, hold?: (bytes: number) => Promise<void>): Promise<E[]>
   read(file: FileRow): Promise<Buffer>
 }
 
@@ -131,7 +131,7 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
       const newest = newestFiles(history, rows, maxHistoryBytes)
       const own = new Map(unread.flatMap((id) => rows.get(id) ?? []).map((row) => [row.id, row]))
       const sizes = [...newest, ...own.values()].map(({ size }) => base64Length(size))
-      await hold([...sizes, ...files.map(({ data }) => data.length)].reduce((sum, size) => sum + size, 0))
+      await hold(sum([...sizes, ...files.map(({ data }) => data.length)]))
       const opened = files.map(async (file) => {
         const row = own.get(file.kept?.id ?? '')
         return row === undefined ? file : { ...file, data: (await read(row)).toString('base64') }
@@ -139,9 +139,11 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
       return { files: await Promise.all(opened), history: await inlined(history, newest) }
     },
 
-    async fill(clientId, events, maxBytes) {
+    async fill(clientId, events, maxBytes, hold) {
       const rows = await rowsOf(clientId, referredTo(events))
-      return inlined(events, newestFiles(events, rows, maxBytes))
+      const newest = newestFiles(events, rows, maxBytes)
+      await hold?.(sum(newest.map(({ size }) => base64Length(size))))
+      return inlined(events, newest)
     },
   }
 }
@@ -165,6 +167,8 @@ function newestFiles(events: WithParts[], rows: Map<string, FileRow>, maxBytes: 
     }),
   )
 }
+
+const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0)
 
 function base64Length(bytes: number): number {
   return Math.ceil(bytes / 3) * 4

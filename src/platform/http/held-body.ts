@@ -8,14 +8,14 @@ export interface BodyRooms {
   ordinary: Room
 }
 
-/** By then it is answered 503: nobody's body was read until it has room. */
-const MAX_WAIT_MS = 1500
+/** Who finds no room by then is answered 503: nothing was read for it until then. */
+export const ROOM_WITHIN_MS = 1500
 
 const holds = new WeakMap<Request, Hold>()
 
-/** Takes room for a body before it is read, until `letBodyGo`. @throws DomainError `overloaded` */
+/** Takes room for a body before it is read, or for what answers it, until `letBodyGo`. @throws DomainError `overloaded` */
 export async function holdBody(request: Request, room: Room, { holder, bytes }: { holder: string; bytes: number }) {
-  if (bytes > SMALL_BYTES) holds.set(request, await room.take(holder, bytes, { maxWaitMs: MAX_WAIT_MS }))
+  if (bytes > SMALL_BYTES) holds.set(request, await room.take(holder, bytes, { maxWaitMs: ROOM_WITHIN_MS }))
 }
 
 /** The answer is sent, or the body is not needed for it any more. */
