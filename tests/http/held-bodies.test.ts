@@ -146,6 +146,14 @@ test('a conversation with large files takes room until its reader has it all, or
   await until(() => hasRoom(app.ada, 8 * MIB))
 })
 
+test('a task that comes with a file over A2A and is waited for does not stand in its own way', async () => {
+  const part = { kind: 'file', file: { name: 'a.bin', mimeType: 'application/zip', bytes: file(3 * MIB).data } }
+  const message = { kind: 'message', role: 'user', messageId: 'm1', parts: [{ kind: 'text', text: 'look' }, part] }
+  const call = { jsonrpc: '2.0', id: 1, method: 'message/send', params: { message, configuration: { blocking: true } } }
+  const { body } = await app.ada.call('POST', `/api/v1/a2a/${agents.get(app.ada)}`, call, { 'a2a-version': '0.3' })
+  expect(body.result?.status).toMatchObject({ state: 'completed' })
+})
+
 test('a frame that finds no room is told of in its turn, and the connection goes on', async () => {
   const slow = await dawdle(app.ada, 4 * MIB)
   await until(() => !hasRoom(app.ada, 2 * MIB))
