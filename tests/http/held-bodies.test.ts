@@ -96,6 +96,11 @@ test('room is left by bodies that are refused, broken or abandoned, and with the
   expect((await call(pathOf(app.ada, 'broken'), `{"message":"${'x'.repeat(3 * MIB)}`)).status).toBe(400)
   expect((await call(pathOf(app.ada, 'invalid'), JSON.stringify({ message: 1, files: [large] }))).status).toBe(422)
   expect((await call(pathOf(app.ada, 'a_b'), JSON.stringify({ message: 'look', files: [large] }))).status).not.toBe(503)
+  for (let ms = 0; ms < 60; ms += 3) {
+    const body = JSON.stringify({ message: 'look', files: [large] })
+    await call(pathOf(app.ada, `gone-${ms}`), body, AbortSignal.timeout(ms)).catch((error: Error) => error.name)
+  }
+  await until(() => hasRoom(app.ada, 8 * MIB))
   const leaving = new AbortController()
   const body = JSON.stringify({ message: '/slow 200\none two three', files: [large] })
   const stream = await call(`${pathOf(app.ada, 'leaving')}?stream=true&on_disconnect=cancel`, body, leaving.signal)
@@ -143,6 +148,17 @@ test('a conversation with large files takes room until its reader has it all, or
   const { status, body } = await app.ada.call('GET', path)
   expect(status).toBe(200)
   expect(body[0].content.parts[1].inline_data.data).toBe(file(3 * MIB).data)
+  await until(() => hasRoom(app.ada, 8 * MIB))
+  const whole = await app.ada.call('GET', path.replace('/messages', ''))
+  expect(whole.body.events[0].content.parts[1].inlineData.data).toBe(file(3 * MIB).data)
+  // Whoever leaves at any other moment.
+  for (let ms = 0; ms < 60; ms += 3) {
+    const signal = AbortSignal.timeout(ms)
+    await fetch(`${app.url}${path}`, { headers: { authorization: `Bearer ${app.ada.token}` }, signal }).catch((error: Error) => error.name)
+  }
+  await until(() => hasRoom(app.ada, 8 * MIB))
+  for (const about of [path, path.replace('/messages', ''), path.replace('/messages', '/artifacts/a.bin')])
+    expect(await app.ada.call('HEAD', about)).toMatchObject({ status: 200, body: '' })
   await until(() => hasRoom(app.ada, 8 * MIB))
 })
 
