@@ -51,7 +51,7 @@ import { providerKeyRoutes } from './features/provider-keys/routes'
 import type { ProviderKeyService } from './features/provider-keys/service'
 import { queueRoutes } from './features/queues/routes'
 import type { QueueService } from './features/queues/service'
-import { runRoutes } from './features/runs/routes'
+import { runEventRoutes, runRoutes } from './features/runs/routes'
 import type { RunService } from './features/runs/service'
 import { secondFactorRoutes } from './features/second-factors/routes'
 import type { SecondFactorService } from './features/second-factors/service'
@@ -86,6 +86,7 @@ import { target } from './platform/http/target'
 import { trail } from './platform/http/trail'
 import type { Log } from './platform/log'
 import type { Metrics } from './platform/metrics'
+import { createRoom, type Room } from './platform/room'
 import type { Write } from './platform/unit-of-work'
 
 export interface AppDeps {
@@ -131,6 +132,8 @@ export interface AppDeps {
   queues: QueueService
   webhooks: WebhookService
   metrics: Metrics
+  /** For what is large of bodies and answers. */
+  room: Room
   settings: {
     apiUrl: string
     about: { title: string; description: string; version: string }
@@ -147,6 +150,11 @@ export interface AppDeps {
 }
 
 export type App = ReturnType<typeof createApp>
+
+/** Whose bodies those of platform admins are. */
+const OPERATORS = 'operators'
+/** Bodies of the largest size that anybody may send. */
+const ORDINARY_AT_ONCE = 64
 
 /** The HTTP surface. The order matters: a hook reaches only the routes registered after it. */
 export function createApp(deps: AppDeps) {
@@ -214,12 +222,13 @@ export function createApp(deps: AppDeps) {
       jsonBody({
         maxBodyBytes: settings.gate.maxBodyBytes,
         forms: new Set(['/api/v1/agents/import']),
-        mayUpload: (request, params) => {
-          const { agent_id = '' } = params
-          return request.url.includes('/api/v1/a2a/')
+        mayUpload: async (request, { agent_id = '' }) => {
+          const { clientId } = await (request.url.includes('/api/v1/a2a/')
             ? agentCallerOf(request, agent_id, { agents: deps.agents, authenticator, admission })
-            : callerOf(request, agent_id, talkers)
+            : callerOf(request, agent_id, talkers))
+          return clientId ?? OPERATORS
         },
+        rooms: { large: deps.room, ordinary: createRoom({ maxBytes: ORDINARY_AT_ONCE * settings.gate.maxBodyBytes }) },
       }),
     )
     .use(apiDocs(settings))
@@ -251,8 +260,9 @@ export function createApp(deps: AppDeps) {
         .use(toolRoutes({ tools: deps.tools, session }))
         .use(contactRoutes({ contacts: deps.contacts, session: openSession }))
         .use(erasureRoutes({ erasures: deps.erasures, session: openSession }))
-        .use(sessionRoutes({ sessions: deps.sessions, session: openSession }))
-        .use(fileRoutes({ files: deps.files, session: openSession }))
+        .use(sessionRoutes({ sessions: deps.sessions, session: openSession, room: deps.room }))
+        .use(fileRoutes({ files: deps.files, session: openSession, room: deps.room }))
+        .use(runEventRoutes({ runs: deps.runs, ...talkers }))
         .use(runRoutes({ runs: deps.runs, session: openSession }))
         .use(approvalRoutes({ approvals: deps.approvals, session: openSession }))
         .use(usageRoutes({ usage: deps.usage, session: openSession }))

@@ -153,6 +153,8 @@ test.each([
   ['DEBUG', 'perhaps'],
   ['API_URL', 'localhost:8000'],
   ['API_URL', 'https://api.example.com/?tenant=1'],
+  ['API_URL', 'https://user:password@api.example.com'],
+  ['APP_URL', 'https://somebody@app.example.com/home'],
   ['APP_URL', 'https://app.example.com/#/home'],
   ['OPENAI_BASE_URL', 'ftp://x'],
   ['ADMIN_EMAIL', 'nobody'],

@@ -99,8 +99,13 @@ export class Reader {
 
   /** What paths are appended to. */
   url<T extends string | undefined>(name: string, doc: string, fallback: T, extra?: Extra): string | T {
-    const parse = (raw: string) => (/^https?:\/\/[^?#]+$/i.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined)
-    return this.read<string | T>(name, doc, fallback, parse, 'an http or https URL without a query or fragment', extra)
+    return this.read<string | T>(name, doc, fallback, parseBase, 'an http or https URL without a query or fragment', extra)
+  }
+
+  /** The same for what everybody gets to see. */
+  publicUrl(name: string, doc: string, fallback: string, extra: Extra): string {
+    const parse = (raw: string) => (/^[^/]*\/\/[^/]*@/.test(raw) ? undefined : parseBase(raw))
+    return this.read(name, doc, fallback, parse, 'an http or https URL without credentials, query or fragment', extra)
   }
 
   email<T extends string | undefined>(name: string, doc: string, fallback: T, extra?: Extra): string | T {
@@ -142,6 +147,8 @@ const SAMPLE_SECRET =
   /your[-_ ]|change[-_ ]?me|change[-_ ]?this|replace[-_ ]?(me|this)|place[-_ ]?holder|example|insert[-_ ]|secret[-_ ]?key|secret[-_ ]here/i
 const STRONG = 'a random value of at least 32 bytes and no sample (openssl rand -base64 48)'
 const STRONG_LIST = 'random values of at least 32 bytes and no samples (openssl rand -base64 48)'
+
+const parseBase = (raw: string) => (/^https?:\/\/[^?#]+$/i.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined)
 
 const FLAGS: Record<string, boolean> = { true: true, '1': true, yes: true, on: true, false: false, '0': false, no: false, off: false }
 /** As in the bodies of requests. */

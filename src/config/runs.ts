@@ -78,14 +78,24 @@ export function readRuns(read: Reader) {
 
 export function readLimits(read: Reader) {
   read.group = 'Limits'
+  const bodyBytes = read.integer('MAX_BODY_BYTES', 'Largest request body.', 1_048_576, 1024, 1_073_741_824)
+  const uploadBytes = read.integer(
+    'MAX_UPLOAD_BYTES',
+    'Largest body of chat and import requests, which carry files.',
+    73_400_320,
+    1024,
+    1_073_741_824,
+  )
   return {
-    bodyBytes: read.integer('MAX_BODY_BYTES', 'Largest request body.', 1_048_576, 1024, 1_073_741_824),
-    uploadBytes: read.integer(
-      'MAX_UPLOAD_BYTES',
-      'Largest body of chat and import requests, which carry files.',
-      73_400_320,
-      1024,
-      1_073_741_824,
+    bodyBytes,
+    uploadBytes,
+    heldBytes: read.integer(
+      'MAX_HELD_BYTES',
+      'Large bodies, answers and files of runs that one process holds at the same time, half of it for one client at most. Who finds no room within 1.5 s is answered 503, a run waits.',
+      4 * uploadBytes,
+      1_048_576,
+      1_099_511_627_776,
+      { shown: 'four times MAX_UPLOAD_BYTES' },
     ),
     toolTimeoutMs: read.integer('TOOL_TIMEOUT_MS', 'Longest a tool may take.', 30_000, 100, 600_000),
     toolResponseBytes: read.integer('TOOL_RESPONSE_BYTES', "Largest decoded answer of a tenant's URL.", 1_048_576, 1024, 104_857_600),

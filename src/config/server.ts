@@ -65,10 +65,10 @@ export function readServer(read: Reader) {
 
 export function readAddresses(read: Reader, port: number) {
   read.group = 'Addresses'
-  const apiUrl = read.url('API_URL', 'Public URL of this server: agent cards, problem types, links.', `http://localhost:${port}`, {
+  const apiUrl = read.publicUrl('API_URL', 'Public URL of this server: agent cards, problem types, links.', `http://localhost:${port}`, {
     shown: 'http://localhost:$PORT',
   })
-  const appUrl = read.url('APP_URL', 'URL of the web frontend: the links in mails.', apiUrl, { shown: '$API_URL' })
+  const appUrl = read.publicUrl('APP_URL', 'URL of the web frontend: the links in mails.', apiUrl, { shown: '$API_URL' })
   return {
     apiUrl,
     appUrl,

@@ -18,8 +18,15 @@ export function maskOf(text: string): string {
   return `${MASK}${text.startsWith(SEALED) ? text.slice(SEALED.length, text.indexOf(':', SEALED.length)) : hintOf(text)}`
 }
 
-/** Keys that show whose they are, JWTs, private keys, and credentials within an address. */
+/** Keys that show whose they are, JWTs and private keys. */
 const SECRET =
-  /\b(?:sk|pk|rk|evo|SG|xox[a-z]|gh[pousr]|glpat|hf)[-_.](?=[\w.-]{0,60}\d)[\w.-]{16,}|\b(?:AIza|AKIA|ASIA)[\w-]{12,}|\beyJ[\w-]{8,}\.[\w-]+|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----|[?&](?:access_token|token|api[-_]?key|key|secret|password)=(?!\{)[^&\s{]{4,}|:\/\/[^/\s:@]{0,200}:[^/\s@{]{1,200}@/i
+  /\b(?:sk|pk|rk|evo|SG|xox[a-z]|gh[pousr]|glpat|hf)[-_.](?=[\w.-]{0,60}\d)[\w.-]{16,}|\b(?:AIza|AKIA|ASIA)[\w-]{12,}|\beyJ[\w-]{8,}\.[\w-]+|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----/i
+/** Credentials within an address: by their names in its query, or before its host. What is in braces is yet to be filled in. */
+const IN_ADDRESS =
+  /([?&](?:[\w-]{0,40}(?:token|secret|password|api[-_]?key)|key|sig|signature)=)(?!\{)[^&#\s{]{4,}|(:\/\/[^/\s:@]{0,200}:)[^/\s@{]{1,200}(?=@)/gi
 
-export const looksSecret = (text: string): boolean => SECRET.test(text)
+export const looksSecret = (text: string): boolean => SECRET.test(text) || text.search(IN_ADDRESS) !== -1
+
+/** The text with `mask` in place of credentials within addresses. */
+export const hideInAddresses = (text: string, mask: string): string =>
+  text.includes('://') ? text.replace(IN_ADDRESS, (_, inQuery?: string, beforeHost?: string) => `${inQuery ?? beforeHost}${mask}`) : text

@@ -30,6 +30,7 @@ export function createServices(config: Config, { log, owner, recoverEveryMs }: {
     clock: machinery.clock,
     secrets: machinery.secrets,
     outbound: machinery.outbound,
+    room: machinery.room,
     ...people,
     ...definitions,
     ...conversations,

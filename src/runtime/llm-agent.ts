@@ -5,6 +5,7 @@ import { type Persona, systemPrompt } from './instruction'
 import { adviceOn, type LlmTools, openTools, type ToolBox } from './llm-tools'
 import { toldApart } from './member'
 import type { FilePart, ModelClient, ModelMessage, ModelReply } from './model/types'
+import { jsonWithoutFiles } from './model/without-files'
 import { adviceOnSchema, checkOutput, type OutputSchema } from './structured-output'
 import type { KeepFile } from './tools/tool'
 import type { Agent, AgentEvent, Part, RunContext, SaidEvent } from './types'
@@ -135,6 +136,12 @@ async function keepFiles({ files = [], ...reply }: ModelReply, keep: KeepFile): 
   return kept.length === 0 ? { ...reply, text } : { ...reply, text, files: kept }
 }
 
+/** A token has at least one byte. */
+function mostTokens(told: unknown): number {
+  const { json, fileBytes } = jsonWithoutFiles(told)
+  return Buffer.byteLength(json) + fileBytes
+}
+
 function askModel(
   agent: LlmAgent,
   { models, apiKey, modelTimeoutMs }: LlmDeps,
@@ -147,7 +154,7 @@ function askModel(
   const outputJson = outputSchema !== undefined && declarations.length === 0 ? outputSchema.schema : undefined
   const cost = {
     id: model,
-    mostInputTokens: () => Buffer.byteLength(JSON.stringify([system, messages, declarations])),
+    mostInputTokens: () => mostTokens([system, messages, declarations]),
     mostOutputTokens: agent.maxOutputTokens,
   }
   return context.step(

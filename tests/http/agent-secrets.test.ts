@@ -166,3 +166,22 @@ test('defect 20: a tool of the catalogue works, with the secrets that each agent
   await app.admin.call('DELETE', `/api/v1/tools/${tool.body.id}`)
   expect((await app.ada.call('POST', `/api/v1/chat/${without.id}/user`, { message: 'hi' })).status).toBe(200)
 })
+
+test('credentials within addresses are for who may change the agent: not for viewers, and not for a file', async () => {
+  const viewer = await app.join('address-reader@example.com', app.ada.clientId, 'viewer')
+  const mcp = `${address('mcp')}?region=eu&exampleApiKey=${SECRET}`
+  const tool = { ...httpTool('two', SECRET), endpoint: `${address('two')}?q={query}&access_token=${SECRET}&token={token}` }
+  const { id, config } = await make({ custom_mcp_servers: [{ url: mcp, headers: {} }], custom_tools: { http_tools: [tool] } })
+  expect(config.custom_mcp_servers[0].url).toBe(mcp)
+  expect((await put(id, { config })).body.config.custom_tools.http_tools[0].endpoint).toBe(tool.endpoint)
+  const seen = await viewer.call('GET', `/api/v1/agents/${id}`)
+  expect(seen.body.config.custom_mcp_servers[0].url).toBe(`${address('mcp')}?region=eu&exampleApiKey=__secret__:`)
+  expect(seen.body.config.custom_tools.http_tools[0].endpoint).toBe(`${address('two')}?q={query}&access_token=__secret__:&token={token}`)
+  const own = { 'x-client-id': app.ada.clientId }
+  const paths = ['', '/versions/1', '/versions/1/diff', '/export'].map((path) => `/api/v1/agents/${id}${path}`)
+  for (const path of [...paths, '/api/v1/agents/', '/api/v1/agents/export']) {
+    const { status, body } = await viewer.call('GET', path, undefined, own)
+    expect({ path, status, holds: JSON.stringify(body).includes(SECRET) }).toEqual({ path, status: 200, holds: false })
+  }
+  expect(JSON.stringify((await app.ada.call('GET', `/api/v1/agents/${id}/export`)).body)).not.toContain(SECRET)
+})

@@ -171,3 +171,32 @@ test.skipIf(!isPossible)('of sign-ins that ask for a code at the same time the l
   const left = await locker`select id from one_time_tokens where user_id = ${person.userId} and used_at is null`
   expect(left).toHaveLength(1)
 })
+
+test.skipIf(!isPossible)(
+  'an agent is changed while another that it names is deleted, and neither waits for what the other has',
+  async () => {
+    const make = async (name: string, config: object): Promise<string> =>
+      (await app.ada.call('POST', '/api/v1/agents/', { client_id: app.ada.clientId, name, type: 'llm', model: 'demo/echo', config })).body
+        .id
+    const named = await make('named', {})
+    const naming = await make('naming', { agent_tools: [named] })
+    const deadlocks = async () => {
+      const [row] = await locker`select deadlocks::int from pg_stat_database where datname = current_database()`
+      return row?.deadlocks ?? 0
+    }
+    const before = await deadlocks()
+    const replies: Promise<{ status: number }>[] = []
+    await locker.begin(async (tx) => {
+      await tx`select pg_advisory_xact_lock(hashtext('agent references'), hashtext(${app.ada.clientId}))`
+      replies.push(app.ada.call('DELETE', `/api/v1/agents/${named}`))
+      await until(async () => (await countWaiting()) === 1)
+      replies.push(app.ada.call('PUT', `/api/v1/agents/${naming}`, { description: 'changed' }))
+      await until(async () => (await countWaiting()) === 2)
+    })
+    expect((await Promise.all(replies)).map(({ status }) => status)).toEqual([204, 200])
+    const { body } = await app.ada.call('GET', `/api/v1/agents/${naming}`)
+    expect(body).toMatchObject({ description: 'changed', config: { agent_tools: [] } })
+    await Bun.sleep(1200)
+    expect(await deadlocks()).toBe(before)
+  },
+)

@@ -21,7 +21,7 @@ const problemOf = (status: number, caller: Caller, route: string): string => {
   if (status === 403) return 'forbidden'
   if (status === 404) return 'not-found'
   if (caller === 'expired token') return 'invalid-token'
-  return /\/(chat|a2a)\/|\/shared$/.test(route) && caller.endsWith('key') ? 'invalid-api-key' : 'unauthenticated'
+  return /\/(chat|a2a)\/|\/shared$|\/:run_id\/events$/.test(route) && caller.endsWith('key') ? 'invalid-api-key' : 'unauthenticated'
 }
 
 /** These end or may end the sign-in that they are called with. */

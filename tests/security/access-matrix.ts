@@ -37,6 +37,8 @@ export interface Rule {
   foreign?: 403 | 404
   /** Open to the person, closed to an admin who acts as them. */
   notAsAnother?: true
+  /** The agent's own key will do as well. */
+  withKey?: true
   /** What a machine key needs; without one the route is for people. */
   scope?: Scope
   /** What the key for one agent is told, where that does not follow: of this agent, and of another one. */
@@ -214,7 +216,7 @@ export const RULES: Record<string, Rule> = {
   'POST /api/v1/agents/:agent_id/runs': or(ofClient('member'), 'runs:write'),
   'GET /api/v1/runs/': or({ who: 'viewer' }, 'runs:read', ['ok', 'ok']),
   'GET /api/v1/runs/:run_id': or(ofClient('viewer'), 'runs:read'),
-  'GET /api/v1/runs/:run_id/events': or(ofClient('viewer'), 'runs:read'),
+  'GET /api/v1/runs/:run_id/events': { ...or(ofClient('viewer'), 'runs:read'), withKey: true },
   'POST /api/v1/runs/:run_id/cancel': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/reconcile': or(ofClient('member'), 'runs:write'),
   'POST /api/v1/runs/:run_id/approve': or(ofClient('member'), 'runs:write'),
@@ -252,10 +254,10 @@ const STANDING: Record<string, { rank: number; home?: ObjectOf }> = {
 }
 
 export function expectedOf(rule: Rule, caller: Caller, object: ObjectOf): Expected {
-  const { who, foreign, notAsAnother } = rule
+  const { who, foreign, notAsAnother, withKey = who === 'key' } = rule
   if (who === 'anybody') return 'ok'
   if (caller.startsWith('machine key')) return expectedOfMachine(rule, caller, object)
-  if (caller === "this agent's key" && who === 'key' && object === 'own') return 'ok'
+  if (caller === "this agent's key" && withKey && object === 'own') return 'ok'
   const standing = STANDING[caller]
   if (standing === undefined) return 401
   if (standing.rank < RANK[who] || (notAsAnother && caller === 'impersonating admin')) return 403

@@ -3,6 +3,7 @@ import { agentCallerOf, type CallerDeps } from '~/platform/http/agent-caller'
 import { dataStream } from '~/platform/http/data-stream'
 import { a2aVersion } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
+import { letBodyGo } from '~/platform/http/held-body'
 import { PageQuery, pageOf, Uuid } from '~/platform/http/schema'
 import { tell } from '~/platform/http/session'
 import { answerOfficially, unsupportedVersion } from '~/runtime/a2a/official-server'
@@ -54,7 +55,8 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       async function* ({ principal, params, query, body, request, server, set }) {
         // An agent may think for longer than the server's idle time.
         server?.timeout(request, 0)
-        const tasks = await a2a.tasksOf(principal, params.agent_id, request.signal)
+        const onAccepted = () => letBodyGo(request)
+        const tasks = await a2a.tasksOf(principal, params.agent_id, { signal: request.signal, onAccepted })
         if (!isCall(body)) {
           set.status = 400
           return invalidRequest(body)
@@ -105,7 +107,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
     .get(
       '/:agent_id',
       async function* ({ principal, params, query, request, set }) {
-        const tasks = await a2a.tasksOf(principal, params.agent_id, request.signal)
+        const tasks = await a2a.tasksOf(principal, params.agent_id, { signal: request.signal })
         if (query.taskId === undefined || request.method === 'HEAD') return tasks.card
         const about = await tasks.get(query.taskId)
         set.headers['x-accel-buffering'] = 'no'

@@ -56,8 +56,15 @@ export function createA2aService(deps: A2aDeps) {
       return agentCard(await agents.find({ clientId: null, agentId: null }, agentId), apiUrl)
     },
 
-    /** What a caller may do with one agent's tasks; `signal` aborts when the caller leaves. @throws DomainError `not-found`, `forbidden` */
-    async tasksOf(principal: Principal, agentId: string, signal: AbortSignal): Promise<AgentTasks & { agent: AgentFacts }> {
+    /**
+     * What a caller may do with one agent's tasks; `signal` aborts when the caller leaves, and `onAccepted` is told when what was sent is written down.
+     * @throws DomainError `not-found`, `forbidden`
+     */
+    async tasksOf(
+      principal: Principal,
+      agentId: string,
+      { signal, onAccepted }: { signal: AbortSignal; onAccepted?: () => void },
+    ): Promise<AgentTasks & { agent: AgentFacts }> {
       const { owner, agent } = await open(principal, agentId)
 
       const find = async (taskId: string): Promise<TaskRow> => {
@@ -107,6 +114,7 @@ export function createA2aService(deps: A2aDeps) {
             messageId: task.messageId,
             onDisconnect: 'continue',
           })
+          onAccepted?.()
           await write(principal, async ({ tx }) => {
             await insertTask(tx, { ...owner, runId, contextId })
             if (task.push !== undefined) await push.save(tx, owner, runId, task.push, dialect)

@@ -2,7 +2,6 @@ import { DomainError } from '~/platform/errors'
 import type { Unit } from '~/platform/unit-of-work'
 import type { Config } from './config-schemas'
 import { lockReferrers, updateAgent } from './queries'
-import { lockReferences } from './queries/references'
 import { keepVersion } from './queries/versions'
 import type { AgentType } from './table'
 
@@ -11,10 +10,9 @@ export const MAX_REFERRERS = 500
 
 /**
  * Takes a deleted agent out of all that named it, each as a change of its own: a new version, told and audited. What is left of them may be less than they
- * need; then they say so when they are run or saved. @throws DomainError `conflict` where too many name it
+ * need; then they say so when they are run or saved. Needs the lock of the client's references. @throws DomainError `conflict` where too many name it
  */
 export async function forgetAgent({ tx, audit, notify }: Unit, { clientId, id }: { clientId: string; id: string }): Promise<void> {
-  await lockReferences(tx, clientId)
   const referrers = await lockReferrers(tx, clientId, id, MAX_REFERRERS + 1)
   if (referrers.length > MAX_REFERRERS)
     throw new DomainError('conflict', `More than ${MAX_REFERRERS} agents name this one. Take it out of some of them first.`)

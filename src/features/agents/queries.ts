@@ -147,9 +147,9 @@ export async function insertAgent(db: Db, agent: NewAgentRow): Promise<AgentRow>
   return inserted as AgentRow
 }
 
-/** The row is locked until the transaction ends, so that two changes are merged one after the other. */
+/** The row is locked until the transaction ends, so that two changes are merged one after the other. Chats, which refer to it, go on. */
 export async function lockAgent(db: Db, reach: Reach, id: string): Promise<AgentRow | undefined> {
-  const [agent] = await db.select(view).from(agents).where(within(reach, id)).for('update')
+  const [agent] = await db.select(view).from(agents).where(within(reach, id)).for('no key update')
   return agent
 }
 
@@ -161,7 +161,7 @@ export const lockReferrers = (db: Db, clientId: string, id: string, limit: numbe
     .where(and(eq(agents.clientId, clientId), sql`agent_targets(${agents.type}, ${agents.config}) @> array[${id}]`))
     .orderBy(asc(agents.id))
     .limit(limit)
-    .for('update')
+    .for('no key update')
 
 export async function updateAgent(db: Db, id: string, change: Partial<typeof agents.$inferInsert>): Promise<AgentRow> {
   const [updated] = await db

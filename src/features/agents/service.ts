@@ -33,6 +33,7 @@ import {
   lockAgent,
   updateAgent,
 } from './queries'
+import { lockReferences } from './queries/references'
 import { keepVersion } from './queries/versions'
 import { catalogueSupplies } from './references'
 import { refuseReference } from './refused-rows'
@@ -182,9 +183,9 @@ export function createAgentService({
       { ifMatch, known }: { ifMatch?: string | null; known?: Config } = {},
     ): Promise<ShownAgent> {
       const reach = authorizeReach(principal, 'write', 'agents')
-      const described = await drafts.describeAnew(reach, id, change)
+      const [described, clientId] = await Promise.all([drafts.describeAnew(reach, id, change), this.ownerOf(reach, id)])
       const updated = await write(principal, async ({ tx, audit, notify }) => {
-        const before = await lockAgent(tx, reach, id)
+        const [, before] = await Promise.all([lockReferences(tx, clientId), lockAgent(tx, reach, id)])
         if (before === undefined) throw notFound('Agent')
         checkIfMatch(ifMatch, etagOf(before))
         if (change.client_id !== undefined && change.client_id !== before.client_id)
@@ -237,11 +238,16 @@ export function createAgentService({
       const reach = authorizeReach(principal, 'write', 'agents')
       return write(principal, async (unit) => {
         const { tx, audit, notify } = unit
-        const gone = await lockAgent(tx, reach, id)
-        if (gone === undefined) throw notFound('Agent')
-        if (ifMatch) checkIfMatch(ifMatch, etagOf(gone))
-        const { client_id: clientId, name } = gone
+        const check = (agent: AgentRow | undefined): AgentRow => {
+          if (agent === undefined) throw notFound('Agent')
+          if (ifMatch) checkIfMatch(ifMatch, etagOf(agent))
+          return agent
+        }
+        const { client_id: clientId } = check(await findAgent(tx, reach, id))
+        // Before anything is locked that others of the client wait for: they may be many. Those that begin meanwhile go with the agent.
         await deleteSessionsOf(tx, { clientId, agentId: id })
+        const [, locked] = await Promise.all([lockReferences(tx, clientId), lockAgent(tx, reach, id)])
+        const { name } = check(locked)
         await deleteAgent(tx, id)
         audit({ action: 'delete', resourceType: 'agent', resourceId: id, clientId, details: { name } })
         notify({ type: 'agent.changed', clientId, data: { agent_id: id, change: 'delete' } })

@@ -3,7 +3,7 @@ import type { Db } from '~/platform/db'
 import type { Principal } from '~/platform/principal'
 import type { Secrets } from '~/platform/secrets'
 import { LLM_CONFIG_KEYS } from './config-schemas'
-import { maskSecrets } from './config-secrets'
+import { maskAddresses, maskSecrets } from './config-secrets'
 import type { AgentRow } from './queries'
 import type { Agent } from './schema'
 
@@ -20,11 +20,17 @@ export const etagOf = ({ version }: Pick<AgentRow, 'version'>) => `"${version}"`
 
 const EMPTY_LLM_CONFIG = Object.fromEntries(LLM_CONFIG_KEYS.map((key) => [key, null]))
 
-/** The agent as its own tenant sees it: its key opens chats, so only those see it who may chat anyway; of its secrets nobody sees more than the end. */
+/**
+ * The agent as its own tenant sees it: its key opens chats, so only those see it who may chat anyway; of its secrets nobody sees more than the end, and
+ * those that stand within addresses are for who may change them.
+ */
 export const createAgentView =
   ({ db, secrets, apiUrl }: { db: Db; secrets: Secrets; apiUrl: string }) =>
-  (principal: Principal, row: AgentRow): Agent | Promise<Agent> => {
-    const { id, client_id: clientId } = row
+  (principal: Principal, whole: AgentRow): Agent | Promise<Agent> => {
+    const { id, client_id: clientId } = whole
+    const row = can(principal, 'write', { kind: 'agents', clientId, agentId: id })
+      ? whole
+      : { ...whole, config: maskAddresses(whole.config), agent_card_url: maskAddresses(whole.agent_card_url) }
     if (!can(principal, 'write', { kind: 'chat', clientId, agentId: id })) return shown(row, null, apiUrl)
     const key = secrets.open(db, clientId, keyContextOf(id), row.encryptedKey)
     return typeof key === 'string' ? shown(row, key, apiUrl) : key.then((opened) => shown(row, opened, apiUrl))

@@ -4,6 +4,7 @@ import { DomainError } from '~/platform/errors'
 import { type CallerDeps, callerOf } from '~/platform/http/agent-caller'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { neverAnswers, problemsOf } from '~/platform/http/docs/responses'
+import { letBodyGo } from '~/platform/http/held-body'
 import { idempotent } from '~/platform/http/idempotency'
 import { originOf } from '~/platform/http/origin'
 import { choice, ExternalId, Uuid } from '~/platform/http/schema'
@@ -45,6 +46,7 @@ export const chatRoutes = ({ chat, foresight, agents, authenticator, admission }
           onDisconnect: query.on_disconnect ?? 'continue',
           ahead,
           signal: request.signal,
+          onAccepted: () => letBodyGo(request),
         } as const
         const caller = idempotent(principal, request, body)
         if (query.stream !== 'true') return chat.ask(caller, turn)

@@ -1,7 +1,7 @@
 import type { AgentService } from '~/features/agents/service'
 import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
-import { errorOfRun, type LogEvent, needsSomebody } from '~/features/runs/log-event'
+import { errorOfRun, type LogEvent, needsSomebody, whereToLook } from '~/features/runs/log-event'
 import type { RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
@@ -24,12 +24,14 @@ export interface Turn {
   ahead?: Promise<Ahead | undefined> | undefined
   /** Aborts when the client leaves. */
   signal: AbortSignal
+  /** Told when the turn is written down: its files need not be held by whoever sent them. */
+  onAccepted?(): void
 }
 
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (
     principal: Principal,
-    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal'>,
+    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal' | 'onAccepted'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const input = { ...inputOf(message.message, message.files), ...(messageId === undefined ? {} : { messageId }) }
@@ -49,6 +51,7 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     /** The events of one turn as they come, from `run-started` on. */
     async stream(principal: Principal, turn: Turn): Promise<{ runId: string; entries: AsyncGenerator<LogEvent | undefined, void> }> {
       const { runId } = await start(principal, turn)
+      turn.onAccepted?.()
       return { runId, entries: runs.whileWatched(principal, runId, { ...turn, streamed: true }) }
     },
 
@@ -59,12 +62,13 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
     /** One turn to its end. @throws DomainError what the run failed of */
     async ask(principal: Principal, turn: Turn): Promise<ChatAnswer> {
       const { runId } = await start(principal, turn)
+      turn.onAccepted?.()
       const history: SessionEvent[] = []
       for await (const entry of runs.whileWatched(principal, runId, { ...turn, streamed: false })) {
         if (entry === undefined) continue
         if (entry.type === 'message') history.push(showEvent(storedEventOf(entry)))
         if (entry.type === 'run-finished') return answer(String(entry.data.response), history)
-        refuseFailure(entry)
+        refuseFailure(principal, entry)
       }
       throw new DomainError('run-cancelled', 'The client left before the run had ended.')
     },
@@ -79,18 +83,18 @@ export function createChatService({ agents, runs, clock }: { agents: AgentServic
 }
 
 /** A failed run is a failed request. @throws DomainError */
-function refuseFailure(entry: LogEvent) {
+function refuseFailure(principal: Principal, entry: LogEvent) {
   const { type, data } = entry
   if (type === 'run-failed') throw errorOfRun(entry)
   if (type === 'run-cancelled') throw new DomainError('run-cancelled', 'The run was cancelled.')
   if (data.earlier_run_id !== undefined)
     throw new DomainError(
       'conflict',
-      `The run ${String(data.run_id)} begins when the run ${String(data.earlier_run_id)} before it is over, which waits: GET /api/v1/runs/${String(data.earlier_run_id)} says what for.`,
+      `The run ${String(data.run_id)} begins when the run ${String(data.earlier_run_id)} before it is over, which waits: GET ${whereToLook(principal, String(data.earlier_run_id))} says what for.`,
     )
   if (needsSomebody(entry))
     throw new DomainError(
       'conflict',
-      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET /api/v1/runs/${String(data.run_id)} says what for.`,
+      `The run ${String(data.run_id)} waits: ${String(data.reason)}. GET ${whereToLook(principal, String(data.run_id))} says what for.`,
     )
 }

@@ -7,10 +7,12 @@ import { problemDocument, toDomainError } from '~/platform/http/problems'
 import type { Log } from '~/platform/log'
 import { isPassing } from '~/platform/passing-failure'
 import type { Origin, Principal } from '~/platform/principal'
+import type { Room } from '~/platform/room'
 import type { ChatService } from './service'
 import { logEntries, type SocketFace, wholeEvents } from './socket-face'
 import { type ClientFrame, readFrame, readRenewal } from './socket-protocol'
 import { createSender, ReaderTooSlow, type Sender, SocketClosed } from './socket-sender'
+import { createWaitingFrames, letGo, type WaitingFrame, type WaitingFrames } from './waiting-frames'
 
 export interface Conversation {
   agentId: string
@@ -29,6 +31,8 @@ export interface SocketDeps extends CallerDeps {
   /** How long a client may leave a full buffer unread. */
   patienceMs: number
   maxFrameBytes: number
+  /** For large frames. */
+  room: Room
 }
 
 /** Of frames before the caller is known, apart from one message that may follow the authorization at once. */
@@ -46,9 +50,10 @@ export class ChatSocket {
   private ws: ServerWebSocket<unknown> | undefined
   private sender: Sender | undefined
   private face: SocketFace
-  private caller: { frame: Extract<ClientFrame, { kind: 'authorization' }>; userId: string | undefined } | undefined
-  private waiting: (string | Uint8Array)[] = []
-  private waitingBytes = 0
+  private caller:
+    | { frame: Extract<ClientFrame, { kind: 'authorization' }>; userId: string | undefined; clientId?: string | null }
+    | undefined
+  private readonly waiting: WaitingFrames
   private isWorking = false
   /** What the turn in hand waits for, until it goes on. */
   private pause: { entry: LogEvent; runId: string } | undefined
@@ -67,6 +72,7 @@ export class ChatSocket {
     /** Told once, when the caller is known or gone. */
     private readonly onSettled: (socket: ChatSocket, outcome: 'known' | 'gone') => void,
   ) {
+    this.waiting = createWaitingFrames(deps.room)
     this.face = talk.deltas ? logEntries : wholeEvents({ agentName: 'agent' })
   }
 
@@ -83,17 +89,16 @@ export class ChatSocket {
     if (this.admittedAt === undefined) {
       // The first frame says who it is; one message may be right behind it.
       const isFirst = this.caller === undefined && !this.isWorking
-      if ((isFirst && bytes > MAX_UNKNOWN_BYTES) || (!isFirst && this.waiting.length > 0 && this.waitingBytes + bytes > MAX_UNKNOWN_BYTES))
+      if ((isFirst && bytes > MAX_UNKNOWN_BYTES) || (!isFirst && this.waiting.size > 0 && this.waiting.bytes + bytes > MAX_UNKNOWN_BYTES))
         return this.end(CLOSE.tooLarge, 'Too much before authorization')
     }
-    if (this.waiting.length >= MAX_WAITING_FRAMES || this.waitingBytes + bytes > this.deps.maxFrameBytes) {
+    if (this.waiting.size >= MAX_WAITING_FRAMES || this.waiting.bytes + bytes > this.deps.maxFrameBytes) {
       void this.refuseFlood()
       return
     }
     const renewal = this.isWorking && this.admittedAt !== undefined ? readRenewal(raw) : undefined
     if (renewal !== undefined) return void inRequestScope(() => this.renew(renewal)).catch((error) => this.failed(error))
-    this.waiting.push(raw)
-    this.waitingBytes += bytes
+    this.waiting.push({ raw, bytes }, this.caller?.clientId ?? this.talk.origin.address)
     if (!this.isWorking) void this.work()
     else if (this.pause !== undefined) void this.showAgain(this.pause)
   }
@@ -130,19 +135,22 @@ export class ChatSocket {
   private async work() {
     this.isWorking = true
     while (!this.hasEnded) {
-      const raw = this.waiting.shift()
-      if (raw === undefined) break
-      this.waitingBytes -= typeof raw === 'string' ? Buffer.byteLength(raw) : raw.byteLength
-      await inRequestScope(() => this.handle(raw)).catch((error) => this.failed(error))
+      const next = this.waiting.shift()
+      if (next === undefined) break
+      await inRequestScope(() => this.handle(next)).catch((error) => this.failed(error))
+      letGo(next)
       if (this.isStopping) break
     }
     this.isWorking = false
     if (this.isStopping) this.stop(1)
   }
 
-  private async handle(raw: string | Uint8Array) {
-    if (this.caller === undefined) return this.authorize(raw)
-    const frame = readFrame(raw)
+  private async handle(next: WaitingFrame) {
+    if (this.caller === undefined) return this.authorize(next.raw)
+    if (next.hold instanceof DomainError) throw next.hold
+    const frame = readFrame(next.raw)
+    // Its text may be long, and the turn too.
+    next.raw = ''
     this.brokenInARow = 0
     if (frame.kind === 'authorization') return this.renew(frame)
     const principal = await this.identify('chat')
@@ -154,7 +162,7 @@ export class ChatSocket {
       return this.show(await this.deps.chat.resume(principal, runId, { after, signal }), runId)
     }
     const { agentId, externalId, onDisconnect } = this.talk
-    const turn = { agentId, externalId, message: frame.message, onDisconnect, signal }
+    const turn = { agentId, externalId, message: frame.message, onDisconnect, signal, onAccepted: () => letGo(next) }
     const { runId, entries } = await this.deps.chat.stream(principal, turn)
     await this.show(entries, runId)
   }
@@ -189,7 +197,7 @@ export class ChatSocket {
       this.caller = { frame, userId: undefined }
       const principal = await this.identify('read')
       const { name } = await this.deps.chat.authorize(principal, this.talk.agentId)
-      this.caller = { frame, userId: principal.kind === 'user' ? principal.userId : undefined }
+      this.caller = { frame, userId: principal.kind === 'user' ? principal.userId : undefined, clientId: principal.clientId }
       this.face = (frame.deltas ?? this.talk.deltas) ? logEntries : wholeEvents({ agentName: name })
     } catch (error) {
       if (isPassing(error)) return this.end(CLOSE.restart, 'The server cannot look you up now, come back in 2 s')
@@ -205,7 +213,7 @@ export class ChatSocket {
   /** A fresh token of the same person, before the old one expires. */
   private async renew(frame: Extract<ClientFrame, { kind: 'authorization' }>) {
     const before = this.caller
-    this.caller = { frame, userId: before?.userId }
+    this.caller = { ...before, frame, userId: before?.userId }
     try {
       await this.identify('read')
     } catch (error) {
@@ -257,8 +265,7 @@ export class ChatSocket {
 
   /** More messages than turns could ever be taken for. */
   private async refuseFlood() {
-    this.waiting = []
-    this.waitingBytes = 0
+    this.waiting.clear()
     this.isFlooded = true
     await this.tell(new DomainError('rate-limited', 'Too many messages at once.'))
     this.end(CLOSE.policy, 'rate-limited')
@@ -274,8 +281,7 @@ export class ChatSocket {
   private release() {
     this.sender?.closed()
     this.leaving?.abort(new SocketClosed())
-    this.waiting = []
-    this.waitingBytes = 0
+    this.waiting.clear()
     this.settle('gone')
   }
 

@@ -10,7 +10,9 @@ export type KeepAgentFile = (session: { clientId: string; sessionId: string }, f
 export const createKeepAgentFile =
   ({ database, files }: { database: Database; files: FileKeeper }): KeepAgentFile =>
   async (session, file) => {
-    const prepared = await files.prepare(session.clientId, [file])
+    // Whoever made it may spell base64 in other ways.
+    const data = Buffer.from(file.data, 'base64').toString('base64')
+    const prepared = await files.prepare(session.clientId, [{ ...file, data }])
     return database.transaction(async (tx) => {
       if (!(await lockSession(tx, session))) throw notFound('Session')
       const [kept] = await files.keep(tx, { ...session, author: 'agent' }, prepared)

@@ -7,27 +7,33 @@ import { checkMediaType } from './media-type'
 import type { Objects } from './objects'
 import { doomObjects, type FileRow, findFiles, findVersions, insertFiles, insertPieces, readPieces, spareObjects } from './queries'
 
-/** A file that is about to be kept: checked, its bytes in the object store where there is one. */
+/** A file that is about to be kept: checked, its bytes in the object store where there is one. They stay in base64, since each of their copies is as large. */
 interface PreparedFile {
   id: string
   filename: string
   mediaType: string
-  bytes: Buffer
+  data: string
+  size: number
   sha256: Buffer
 }
 
 /** Keeps the bytes of a conversation's files, so that runs and events hold only references to them. */
 export interface FileKeeper {
-  /** Before the transaction that keeps them: checks them, and hands them to the object store. @throws DomainError `validation-failed` */
+  /** Before the transaction that keeps them: checks them, whose data is canonical base64, and hands them to the object store. @throws DomainError `validation-failed` */
   prepare(clientId: string, files: FilePart[]): Promise<PreparedFile[]>
   /** Within it, with the session locked: each becomes the next version under its name. The parts refer to the bytes and have none. */
   keep(tx: Db, session: { clientId: string; sessionId: string; author: 'user' | 'agent' }, prepared: PreparedFile[]): Promise<FilePart[]>
-  /** The files themselves in place of references to them. */
-  open(clientId: string, files: FilePart[]): Promise<FilePart[]>
   /**
-   * The same in events, oldest first: the newest files up to `maxBytes` in all, the others stay references. What was deleted stays one too.
+   * What a turn is shown: its own files in place of references to them, and those of its history as `fill` does. `hold` gets room for all of them before they
+   * are read.
    */
-  fill<E extends { content: { parts: Part[] } }>(clientId: string, events: E[], maxBytes: number): Promise<E[]>
+  open<E extends WithParts>(
+    clientId: string,
+    turn: { files: FilePart[]; history: E[] },
+    options: { maxHistoryBytes: number; hold: (bytes: number) => Promise<void> },
+  ): Promise<{ files: FilePart[]; history: E[] }>
+  /** Events, oldest first, with the newest files up to `maxBytes` in all in place of references to them. What was deleted stays a reference too. `hold` as above. */
+  fill<E extends WithParts>(clientId: string, events: E[], maxBytes: number, hold?: (bytes: number) => Promise<void>): Promise<E[]>
   read(file: FileRow): Promise<Buffer>
 }
 
@@ -42,16 +48,20 @@ export interface KeeperOptions {
 /** Longer than the transaction may take that refers to an object; after it an object without a file is removed. */
 const UNCOMMITTED_SECONDS = 3600
 const MAX_FILENAME = 255
+/** Of base64: a mebibyte, small enough for one statement. */
+const PIECE_LENGTH = base64Length(1_048_575)
 
 export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): FileKeeper {
   const store = objects === undefined ? ('database' as const) : ('objects' as const)
 
   const check = ({ filename = 'file', mediaType, data }: FilePart, index: number): PreparedFile => {
     if (!isFilename(filename)) throw invalid(`/files/${index}/filename`, 'format', 'The name of a file must be one name, without a path')
-    const bytes = Buffer.from(data, 'base64')
-    if (bytes.byteLength > maxBytes) throw invalid(`/files/${index}/data`, 'length', `A file may have ${maxBytes} bytes at most`)
-    checkMediaType(mediaType, bytes, `/files/${index}/content_type`)
-    return { id: Bun.randomUUIDv7(), filename, mediaType, bytes, sha256: createHash('sha256').update(bytes).digest() }
+    const size = Buffer.byteLength(data, 'base64')
+    if (size > maxBytes) throw invalid(`/files/${index}/data`, 'length', `A file may have ${maxBytes} bytes at most`)
+    checkMediaType(mediaType, data, `/files/${index}/content_type`)
+    const hash = createHash('sha256')
+    for (const piece of piecesOf(data)) hash.update(piece, 'base64')
+    return { id: Bun.randomUUIDv7(), filename, mediaType, data, size, sha256: hash.digest() }
   }
 
   const read = async (file: FileRow): Promise<Buffer> => {
@@ -62,6 +72,16 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
 
   const rowsOf = async (clientId: string, ids: string[]) =>
     new Map((ids.length === 0 ? [] : await findFiles(db, clientId, ids)).map((row) => [row.id, row]))
+
+  const inlined = async <E extends WithParts>(events: E[], rows: FileRow[]): Promise<E[]> => {
+    if (rows.length === 0) return events
+    const inline = new Map<string, Part>()
+    for (const row of rows) inline.set(row.id, toInline(row, await read(row)))
+    return events.map((event) => ({
+      ...event,
+      content: { ...event.content, parts: event.content.parts.map((part) => inline.get(part.file_data?.id ?? '') ?? part) },
+    }))
+  }
 
   return {
     read,
@@ -74,7 +94,7 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
         prepared.map(({ id }) => keyOf(clientId, id)),
         UNCOMMITTED_SECONDS,
       )
-      for (const { id, bytes, mediaType } of prepared) await objects.put(keyOf(clientId, id), bytes, mediaType)
+      for (const { id, data, mediaType } of prepared) await objects.put(keyOf(clientId, id), Buffer.from(data, 'base64'), mediaType)
       return prepared
     },
 
@@ -83,13 +103,13 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
       const { clientId, sessionId, author } = session
       const names = [...new Set(prepared.map(({ filename }) => filename))]
       const versions = await findVersions(tx, clientId, sessionId, names)
-      const rows = prepared.map(({ id, filename, mediaType, bytes, sha256 }) => {
+      const rows = prepared.map(({ id, filename, mediaType, size, sha256 }) => {
         const version = (versions.get(filename) ?? -1) + 1
         versions.set(filename, version)
-        return { clientId, sessionId, id, filename, version, contentType: mediaType, size: bytes.byteLength, sha256, author, store }
+        return { clientId, sessionId, id, filename, version, contentType: mediaType, size, sha256, author, store }
       })
       await insertFiles(tx, rows)
-      if (objects === undefined) for (const { id, bytes } of prepared) await insertPieces(tx, { clientId, id }, bytes)
+      if (objects === undefined) for (const { id, data } of prepared) await insertPieces(tx, { clientId, id }, piecesOf(data))
       else
         await spareObjects(
           tx,
@@ -104,40 +124,59 @@ export function createFileKeeper({ db, objects, maxBytes }: KeeperOptions): File
       }))
     },
 
-    async open(clientId, files) {
-      const rows = await rowsOf(
-        clientId,
-        files.flatMap(({ kept }) => (kept === undefined ? [] : [kept.id])),
-      )
-      return Promise.all(
-        files.map(async (file) => {
-          const row = file.kept === undefined ? undefined : rows.get(file.kept.id)
-          return row === undefined ? file : { ...file, data: (await read(row)).toString('base64') }
-        }),
-      )
+    async open(clientId, { files, history }, { maxHistoryBytes, hold }) {
+      // What was just accepted has its data still.
+      const unread = files.flatMap(({ kept, data }) => (kept === undefined || data !== '' ? [] : [kept.id]))
+      const rows = await rowsOf(clientId, [...unread, ...referredTo(history)])
+      const newest = newestFiles(history, rows, maxHistoryBytes)
+      const own = new Map(unread.flatMap((id) => rows.get(id) ?? []).map((row) => [row.id, row]))
+      const sizes = [...newest, ...own.values()].map(({ size }) => base64Length(size))
+      await hold(sum([...sizes, ...files.map(({ data }) => data.length)]))
+      const opened = files.map(async (file) => {
+        const row = own.get(file.kept?.id ?? '')
+        return row === undefined ? file : { ...file, data: (await read(row)).toString('base64') }
+      })
+      return { files: await Promise.all(opened), history: await inlined(history, newest) }
     },
 
-    async fill(clientId, events, maxBytes) {
-      const rows = await rowsOf(
-        clientId,
-        events.flatMap(({ content }) => content.parts.flatMap(({ file_data }) => (file_data === undefined ? [] : [file_data.id]))),
-      )
-      if (rows.size === 0) return events
-      const inline = new Map<string, Part>()
-      let left = maxBytes
-      for (const { content } of events.toReversed())
-        for (const { file_data } of content.parts) {
-          const row = file_data === undefined ? undefined : rows.get(file_data.id)
-          if (row === undefined || row.size > left) continue
-          left -= row.size
-          inline.set(row.id, toInline(row, await read(row)))
-        }
-      return events.map((event) => ({
-        ...event,
-        content: { ...event.content, parts: event.content.parts.map((part) => inline.get(part.file_data?.id ?? '') ?? part) },
-      }))
+    async fill(clientId, events, maxBytes, hold) {
+      const rows = await rowsOf(clientId, referredTo(events))
+      const newest = newestFiles(events, rows, maxBytes)
+      await hold?.(sum(newest.map(({ size }) => base64Length(size))))
+      return inlined(events, newest)
     },
   }
+}
+
+interface WithParts {
+  content: { parts: Part[] }
+}
+
+const referredTo = (events: WithParts[]): string[] =>
+  events.flatMap(({ content }) => content.parts.flatMap(({ file_data }) => (file_data === undefined ? [] : [file_data.id])))
+
+/** Up to `maxBytes` in all, one that does not fit left out. */
+function newestFiles(events: WithParts[], rows: Map<string, FileRow>, maxBytes: number): FileRow[] {
+  let left = maxBytes
+  return events.toReversed().flatMap(({ content }) =>
+    content.parts.flatMap(({ file_data }) => {
+      const row = rows.get(file_data?.id ?? '')
+      if (row === undefined || row.size > left) return []
+      left -= row.size
+      return [row]
+    }),
+  )
+}
+
+const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0)
+
+function base64Length(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4
+}
+
+/** Each whole base64 by itself. */
+function* piecesOf(data: string): Generator<string> {
+  for (let at = 0; at < data.length; at += PIECE_LENGTH) yield data.slice(at, at + PIECE_LENGTH)
 }
 
 const toInline = ({ filename, contentType }: FileRow, bytes: Buffer): Part => ({

@@ -7,9 +7,6 @@ import { doomedObjects, filePieces, files } from './table'
 
 export type FileRow = typeof files.$inferSelect
 
-/** Small enough for one statement, in the text that carries it. */
-const PIECE_BYTES = 1_048_576
-
 export async function findSession(db: Db, { clientId, agentId }: Reach, id: string): Promise<{ clientId: string } | undefined> {
   const [session] = await db
     .select({ clientId: sessions.clientId })
@@ -48,10 +45,12 @@ export async function findVersions(db: Db, clientId: string, sessionId: string, 
 
 export const insertFiles = (db: Db, rows: (typeof files.$inferInsert)[]) => db.insert(files).values(rows)
 
-export async function insertPieces(db: Db, { clientId, id }: { clientId: string; id: string }, bytes: Buffer) {
-  for (let position = 0; position * PIECE_BYTES < bytes.byteLength; position++) {
-    const piece = bytes.subarray(position * PIECE_BYTES, (position + 1) * PIECE_BYTES)
-    await db.insert(filePieces).values({ clientId, fileId: id, position, bytes: piece })
+/** @param pieces in base64 */
+export async function insertPieces(db: Db, { clientId, id }: { clientId: string; id: string }, pieces: Iterable<string>) {
+  let position = 0
+  for (const piece of pieces) {
+    await db.insert(filePieces).values({ clientId, fileId: id, position, bytes: sql`decode(${piece}, 'base64')` })
+    position += 1
   }
 }
 

@@ -1,8 +1,10 @@
 import { Elysia, t } from 'elysia'
 import { countedList } from '~/platform/http/docs/responses'
+import { holdBody } from '~/platform/http/held-body'
 import { pageHeaders } from '~/platform/http/listing'
 import { PageQuery, pageOf } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
+import type { Room } from '~/platform/room'
 import { Artifact } from './schema'
 import type { FileService } from './service'
 
@@ -11,7 +13,7 @@ const Version = t.Optional(
   t.String({ pattern: '^(?:0|[1-9][0-9]{0,8})$', error: 'Must be a whole number', description: 'Else the newest.' }),
 )
 
-export const fileRoutes = ({ files, session }: { files: FileService; session: OpenSession }) =>
+export const fileRoutes = ({ files, session, room }: { files: FileService; session: OpenSession; room: Room }) =>
   new Elysia({ prefix: '/sessions', tags: ['sessions'] })
     .use(session)
     .get(
@@ -31,9 +33,11 @@ export const fileRoutes = ({ files, session }: { files: FileService; session: Op
     )
     .get(
       '/:session_id/artifacts/:filename',
-      async ({ principal, params, query }) => {
+      async ({ principal, params, query, request }) => {
+        // Twice: as it is read, and as it is sent.
+        const hold = (holder: string, bytes: number) => holdBody(request, room, { holder, bytes: 2 * bytes })
         const version = query.version === undefined ? undefined : Number(query.version)
-        const { file, bytes } = await files.download(principal, params.session_id, { filename: params.filename, version })
+        const { file, bytes } = await files.download(principal, params.session_id, { filename: params.filename, version }, hold)
         return new Response(new Uint8Array(bytes), { headers: headersOf(file) })
       },
       {

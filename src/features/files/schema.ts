@@ -17,14 +17,13 @@ export const SentFiles = t.Array(
 )
 export type SentFiles = Static<typeof SentFiles>
 
-/** What a turn is given: with nothing said, the files speak. */
+/** What a turn is given: with nothing said, the files speak. Takes the data along: whoever sent it waits for the turn, and need not hold it meanwhile. */
 export const inputOf = (message: string, files: SentFiles | null | undefined): RunInput => {
-  const parts = (files ?? []).map(({ filename, content_type, data }) => ({
-    type: 'file' as const,
-    filename,
-    mediaType: content_type,
-    data,
-  }))
+  const parts = (files ?? []).map((file) => {
+    const { filename, content_type, data } = file
+    file.data = ''
+    return { type: 'file' as const, filename, mediaType: content_type, data }
+  })
   return { text: message === '' && parts.length > 0 ? 'Analyze the provided files' : message, files: parts }
 }
 

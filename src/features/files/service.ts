@@ -1,6 +1,7 @@
 import { authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { notFound } from '~/platform/errors'
+import type { TakeRoom } from '~/platform/http/held-answer'
 import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
 import type { FileKeeper } from './keeper'
@@ -29,10 +30,12 @@ export function createFileService({ db, keeper }: { db: Db; keeper: FileKeeper }
       principal: Principal,
       sessionId: string,
       { filename, version }: { filename: string; version: number | undefined },
+      take: TakeRoom,
     ): Promise<{ file: Artifact; bytes: Buffer }> {
       const clientId = await clientOf(principal, sessionId)
       const row = await findFile(db, { clientId, sessionId, filename, version })
       if (row === undefined) throw notFound('Artifact')
+      await take(clientId, row.size)
       return { file: show(row), bytes: await keeper.read(row) }
     },
   }

@@ -1,4 +1,5 @@
 import { DomainError, type ProblemName } from '~/platform/errors'
+import type { Principal } from '~/platform/principal'
 
 /** One entry of a run's event log. `seq` counts from 1 without gaps; it is the SSE id that `Last-Event-ID` names. */
 export interface LogEvent {
@@ -52,3 +53,6 @@ export const errorOfRun = ({ data }: LogEvent): DomainError => {
   const { problem, detail, retry_after_seconds: retryAfterSeconds } = data as unknown as RunFailure
   return new DomainError(problem, detail, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 }
+
+/** What this caller may read of a run, for a message to name. */
+export const whereToLook = ({ kind }: Principal, runId: string) => `/api/v1/runs/${runId}${kind === 'agent-key' ? '/events' : ''}`

@@ -1,11 +1,13 @@
 import { Elysia, t } from 'elysia'
+import { type CallerDeps, readerOf } from '~/platform/http/agent-caller'
 import { positionOf } from '~/platform/http/cursor'
 import { idempotencyKey, lastEventId as lastEventIdHeader } from '~/platform/http/docs/parameters'
 import { partlyCountedList, problemsOf } from '~/platform/http/docs/responses'
+import { letBodyGo } from '~/platform/http/held-body'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { described, pageOf, Uuid } from '~/platform/http/schema'
-import type { OpenSession } from '~/platform/http/session'
+import { type OpenSession, tell } from '~/platform/http/session'
 import { eventStream, lastEventId } from './event-stream'
 import { NewRun, Reconciliation, Run, RunItem, RunQuery } from './schema'
 import type { RunService } from './service'
@@ -21,6 +23,7 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         // An agent may think for longer than the server's idle time; streams send heartbeats, a waiting request cannot.
         server?.timeout(request, 0)
         const { runId } = await runs.begin(idempotent(principal, request, body), params.agent_id, body)
+        letBodyGo(request)
         const location = `/api/v1/runs/${runId}`
         set.headers.location = location
         if (body.mode === 'background') {
@@ -79,6 +82,29 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
       response: { 200: Run },
       detail: { summary: 'A run with its steps' },
     })
+    .post('/runs/:run_id/cancel', ({ principal, params }) => runs.cancel(principal, params.run_id), {
+      params: Params,
+      response: { 200: Run },
+      detail: { summary: 'End a run' },
+    })
+    .post(
+      '/runs/:run_id/reconcile',
+      ({ principal, params, body, request }) => runs.reconcile(idempotent(principal, request, body), params.run_id, body),
+      {
+        params: Params,
+        body: Reconciliation,
+        response: { 200: Run },
+        detail: { summary: 'Say what became of a step whose outcome a crash left unknown', parameters: [idempotencyKey] },
+      },
+    )
+
+/** For whoever may talk to the agent, and so may have started the run: a broken stream is taken up again with the same credential. */
+export const runEventRoutes = ({ runs, ...deps }: { runs: RunService } & CallerDeps) =>
+  new Elysia({ tags: ['runs'] })
+    .derive(async ({ request, params, set }) => {
+      const { run_id = '' } = params as Record<string, string | undefined>
+      return { principal: await readerOf(request, () => runs.agentOf(run_id), deps, tell(set)) }
+    })
     .get(
       '/runs/:run_id/events',
       async function* ({ principal, params, request, set }) {
@@ -93,26 +119,13 @@ export const runRoutes = ({ runs, session }: { runs: RunService; session: OpenSe
         params: Params,
         detail: {
           summary: "A run's event log as server-sent events; `Last-Event-ID` resumes it on any replica",
+          description: 'With an access token or machine key, or with a key of the run’s agent in `x-api-key`, its own or the shared one.',
+          security: [{ bearer: [] }, { agentKey: [] }],
           parameters: [lastEventIdHeader],
           responses: {
             200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: { type: 'string' } } } },
             204: { description: 'The run is over, and `Last-Event-ID` is its last event' },
           },
         },
-      },
-    )
-    .post('/runs/:run_id/cancel', ({ principal, params }) => runs.cancel(principal, params.run_id), {
-      params: Params,
-      response: { 200: Run },
-      detail: { summary: 'End a run' },
-    })
-    .post(
-      '/runs/:run_id/reconcile',
-      ({ principal, params, body, request }) => runs.reconcile(idempotent(principal, request, body), params.run_id, body),
-      {
-        params: Params,
-        body: Reconciliation,
-        response: { 200: Run },
-        detail: { summary: 'Say what became of a step whose outcome a crash left unknown', parameters: [idempotencyKey] },
       },
     )

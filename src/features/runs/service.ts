@@ -6,11 +6,12 @@ import type { Page } from '~/platform/http/schema'
 import { type PartlyListed, type Position, pageFrom } from '~/platform/keyset'
 import { isPassing } from '~/platform/passing-failure'
 import type { Principal } from '~/platform/principal'
+import { UUID_IN_ANY_CASE } from '~/platform/uuid'
 import type { RemoteReply } from '~/runtime/a2a/types'
 import { followRun } from './follow'
 import type { LiveLog } from './live-log'
-import { errorOfRun, isTerminal, type LogEvent, needsSomebody } from './log-event'
-import { countRuns, findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
+import { errorOfRun, isTerminal, type LogEvent, needsSomebody, whereToLook } from './log-event'
+import { countRuns, findAgentOf, findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
 import { requestCancel, wake } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
 import type { NewRun, Reconciliation, Run, RunItem } from './schema'
@@ -23,11 +24,11 @@ export type RunService = ReturnType<typeof createRunService>
 const STREAM_PATIENCE_MS = 30_000
 
 /** For whoever waits for its end and cannot be told: sent again, the message would be a second turn. */
-const goesOn = (runId: string, error: unknown): unknown =>
+const goesOn = (principal: Principal, runId: string, error: unknown): unknown =>
   error instanceof DomainError && isPassing(error)
     ? new DomainError(
         error.problem,
-        `The message was taken, and run ${runId} goes on: GET /api/v1/runs/${runId} tells what comes of it. Repeat the request only with the same Idempotency-Key.`,
+        `The message was taken, and run ${runId} goes on: GET ${whereToLook(principal, runId)} tells what comes of it. Repeat the request only with the same Idempotency-Key.`,
         { retryAfterSeconds: error.retryAfterSeconds ?? 2, cause: error },
       )
     : error
@@ -117,6 +118,9 @@ export function createRunService({ db, live, heartbeatMs, ownerOf, ...startDeps 
       return { items: items.map(itemOf), total, last }
     },
 
+    /** For whoever has yet to say who they are: shows nothing of it. */
+    agentOf: async (runId: string): Promise<string | undefined> => (UUID_IN_ANY_CASE.test(runId) ? findAgentOf(db, runId) : undefined),
+
     /** The run's log behind `after`, see `followRun`. @throws DomainError `not-found` before the first entry */
     async follow(
       principal: Principal,
@@ -150,7 +154,7 @@ export function createRunService({ db, live, heartbeatMs, ownerOf, ...startDeps 
       } catch (error) {
         // It was us who could not go on.
         isSettled = true
-        throw streamed ? error : goesOn(runId, error)
+        throw streamed ? error : goesOn(principal, runId, error)
       } finally {
         if (!isSettled && onDisconnect === 'cancel') await this.cancelOwn(principal, runId)
       }

@@ -4,6 +4,7 @@ import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
 import type { Log } from '~/platform/log'
 import { patiently } from '~/platform/patience'
+import type { Hold, Room } from '~/platform/room'
 import { isAside, textOf, userEvent } from '~/runtime/conversation'
 import type { Prices } from '~/runtime/model/prices'
 import type { FilePart } from '~/runtime/model/types'
@@ -32,6 +33,8 @@ export interface TurnDeps {
   /** Runs and events refer to files; an agent reads them. */
   files: FileKeeper
   keepFile: KeepAgentFile
+  /** For the files that a turn is shown, as long as it takes. */
+  room: Room
   approvalsOf: ApprovalsOf
   prices: Prices
   limits: RunLimits
@@ -72,15 +75,18 @@ export async function lookAhead({ db, loadAgent, maxHistory }: TurnDeps, run: Sp
 }
 
 /** All that a turn begins with, read side by side. */
-async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined) {
+async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefined, hold: (bytes: number) => Promise<void>) {
   const { db, files } = deps
   const { id, clientId } = run
   const isNew = run.past === 'none'
   const ahead = Promise.resolve(early ?? lookAhead(deps, run, 0))
-  const [agent, history, opened, stored, usedTokens, { isFree }] = await Promise.all([
+  const shown = async () => {
+    const { history } = await ahead
+    return files.open(clientId, { files: run.input.files, history }, { maxHistoryBytes: MAX_HISTORY_FILE_BYTES, hold })
+  }
+  const [agent, { history, files: opened }, stored, usedTokens, { isFree }] = await Promise.all([
     ahead.then((found) => found.agent),
-    ahead.then((found) => files.fill(clientId, found.history, MAX_HISTORY_FILE_BYTES)),
-    files.open(clientId, run.input.files),
+    shown(),
     isNew ? { ids: new Set<string>(), last: 0 } : listStoredEvents(db, id),
     isNew ? 0 : sumTokens(db, id),
     ahead,
@@ -90,16 +96,30 @@ async function prepareTurn(deps: TurnDeps, run: OwnedRun, early: Early | undefin
 }
 
 /** The agent's turn itself. Returns the text of its last word. */
-export async function takeTurn(
+export async function takeTurn(deps: TurnDeps, run: OwnedRun, turn: Turn): Promise<string> {
+  let held: Hold | undefined
+  const hold = async (bytes: number) => {
+    held?.release()
+    held = await deps.room.take(run.clientId, bytes, { signal: turn.signal })
+  }
+  try {
+    return await speak(deps, run, turn, hold)
+  } finally {
+    held?.release()
+  }
+}
+
+async function speak(
   deps: TurnDeps,
   run: OwnedRun,
   { runLog, entries, persist, signal, handOver, early }: Turn,
+  hold: (bytes: number) => Promise<void>,
 ): Promise<string> {
   const { db, clock, log } = deps
   const { id, sessionId } = run
   let given = early
   const prepare = () => {
-    const groundwork = prepareTurn(deps, run, given)
+    const groundwork = prepareTurn(deps, run, given, hold)
     // What failed is tried anew.
     given = undefined
     return groundwork

@@ -2,6 +2,7 @@ import { and, asc, count, desc, eq, sql } from 'drizzle-orm'
 import type { Reach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import type { Page } from '~/platform/http/schema'
+import { inBatches } from '~/platform/in-batches'
 import { behind, momentOf } from '~/platform/keyset'
 import type { AgentEvent } from '~/runtime/types'
 import type { StoredEvent } from './event-view'
@@ -60,14 +61,12 @@ export async function deleteSession(db: Db, reach: Reach, id: string): Promise<{
   return deleted
 }
 
-const BATCH = 100
-
-/** All of them with what hangs on them, in batches: how many there are must not decide whether a statement ends in time. For a transaction. */
-export async function deleteSessionsOf(tx: Db, owner: SessionOwner): Promise<void> {
-  const some = tx.select({ id: sessions.id }).from(sessions).where(owned(owner)).limit(BATCH)
-  for (let gone = BATCH; gone === BATCH; )
-    gone = (await tx.execute(sql`delete from ${sessions} where ${sessions.id} = any(array(${some}))`)).count
-}
+/** All of them with what hangs on them. For a transaction. */
+export const deleteSessionsOf = (tx: Db, owner: SessionOwner): Promise<void> =>
+  inBatches(tx, (limit) => {
+    const some = tx.select({ id: sessions.id }).from(sessions).where(owned(owner)).limit(limit)
+    return sql`delete from ${sessions} where ${sessions.id} = any(array(${some}))`
+  })
 
 /** The newest of them, oldest first. */
 export async function listEvents(

@@ -1,9 +1,11 @@
 import { Elysia, t } from 'elysia'
 import { CursorQuery, cursorPageOf } from '~/platform/http/cursor'
 import { countedList, neverAnswers } from '~/platform/http/docs/responses'
+import { heldAnswer } from '~/platform/http/held-answer'
 import { pageHeaders } from '~/platform/http/listing'
 import { described, PageQuery, pageOf, Timestamp, Uuid } from '~/platform/http/schema'
 import type { OpenSession } from '~/platform/http/session'
+import type { Room } from '~/platform/room'
 import { SessionEvent } from './event-view'
 import type { SessionService } from './service'
 
@@ -47,7 +49,7 @@ const ORDER = { by: 'moment', ids: 'text' } as const
 /** The web frontend asks without a limit and takes the answer for everything. */
 const wholePageOf = ({ skip = '0', limit = '1000' }: { skip?: string; limit?: string }) => pageOf({ skip, limit })
 
-export const sessionRoutes = ({ sessions, session }: { sessions: SessionService; session: OpenSession }) =>
+export const sessionRoutes = ({ sessions, session, room }: { sessions: SessionService; session: OpenSession; room: Room }) =>
   new Elysia({ prefix: '/sessions', tags: ['sessions'] })
     .use(session)
     .get(
@@ -84,17 +86,22 @@ export const sessionRoutes = ({ sessions, session }: { sessions: SessionService;
         detail: { summary: "An agent's sessions, newest first", responses: countedList },
       },
     )
-    .get('/:session_id', ({ principal, params }) => sessions.get(principal, params.session_id), {
+    .get('/:session_id', ({ principal, params }) => heldAnswer(room, (take) => sessions.get(principal, params.session_id, take)), {
       params: Params,
       response: { 200: SessionDetail },
       detail: { summary: 'Read a session with its events, 1000 at most' },
     })
-    .get('/:session_id/messages', ({ principal, params, query }) => sessions.messages(principal, params.session_id, wholePageOf(query)), {
-      params: Params,
-      query: Paged,
-      response: { 200: t.Array(Message) },
-      detail: { summary: "A session's newest events, oldest first: 1000 unless `limit` says less; `skip` counts from the newest" },
-    })
+    .get(
+      '/:session_id/messages',
+      ({ principal, params, query }) =>
+        heldAnswer(room, (take) => sessions.messages(principal, params.session_id, wholePageOf(query), take)),
+      {
+        params: Params,
+        query: Paged,
+        response: { 200: t.Array(Message) },
+        detail: { summary: "A session's newest events, oldest first: 1000 unless `limit` says less; `skip` counts from the newest" },
+      },
+    )
     .delete(
       '/:session_id',
       async ({ principal, params, set }) => {

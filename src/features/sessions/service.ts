@@ -3,6 +3,7 @@ import type { FileKeeper } from '~/features/files/keeper'
 import { authorize, authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { DomainError } from '~/platform/errors'
+import type { TakeRoom } from '~/platform/http/held-answer'
 import type { Page } from '~/platform/http/schema'
 import { pageFrom } from '~/platform/keyset'
 import type { Principal } from '~/platform/principal'
@@ -38,10 +39,10 @@ export function createSessionService({ db, write, agents, files }: { db: Db; wri
       return { ...pageFrom(rows, page.limit), total }
     },
 
-    async get(principal: Principal, id: string) {
+    async get(principal: Principal, id: string, take: TakeRoom) {
       const session = await find(principal, id)
       const stored = await listEvents(db, { clientId: session.clientId, sessionId: id }, ALL_EVENTS)
-      const events = await files.fill(session.clientId, stored, MAX_FILE_BYTES)
+      const events = await files.fill(session.clientId, stored, MAX_FILE_BYTES, holdIn(take, session))
       return {
         id: session.id,
         app_name: session.app_name,
@@ -55,10 +56,10 @@ export function createSessionService({ db, write, agents, files }: { db: Db; wri
     },
 
     /** The newest of them, oldest first; `page` counts from the newest. */
-    async messages(principal: Principal, id: string, page: Page) {
+    async messages(principal: Principal, id: string, page: Page, take: TakeRoom) {
       const session = await find(principal, id)
       const events = await listEvents(db, { clientId: session.clientId, sessionId: id }, page)
-      const filled = await files.fill(session.clientId, events, MAX_FILE_BYTES)
+      const filled = await files.fill(session.clientId, events, MAX_FILE_BYTES, holdIn(take, session))
       return filled.map((event) => ({ ...showEvent(event), artifacts: artifactsOf(event) }))
     },
 
@@ -73,6 +74,12 @@ export function createSessionService({ db, write, agents, files }: { db: Db; wri
     },
   }
 }
+
+/** A file stands in an answer twice: as a part, and among the artifacts. */
+const holdIn =
+  (take: TakeRoom, { clientId }: { clientId: string }) =>
+  (bytes: number) =>
+    take(clientId, 2 * bytes)
 
 /** Of one answer, newest first; the others are there by their `file_uri`. */
 const MAX_FILE_BYTES = 50_331_648

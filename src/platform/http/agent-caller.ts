@@ -30,12 +30,29 @@ interface Asked {
 }
 
 /** Who talks to an agent, and whose rows they may touch: by an access token or machine key, else by the agent's own key in `x-api-key`. */
-export function callerOf(request: Request, agentId: string, deps: CallerDeps, told?: Told): Promise<Principal> {
+export const callerOf = (request: Request, agentId: string, deps: CallerDeps, told?: Told): Promise<Principal> =>
+  identify(credentialsOf(request), { agentId, origin: originOf(request), rateClass: 'chat', told }, deps)
+
+/** The same for who reads what belongs to an agent, which is looked up where it takes the agent to know them. */
+export async function readerOf(
+  request: Request,
+  findAgent: () => Promise<string | undefined>,
+  deps: CallerDeps,
+  told: Told,
+): Promise<Principal> {
+  const credentials = credentialsOf(request)
+  const agentId = (credentials.key === null ? undefined : await findAgent()) ?? NO_AGENT
+  return identify(credentials, { agentId, origin: originOf(request), rateClass: 'read', told }, deps)
+}
+
+/** No key opens it. */
+const NO_AGENT = '00000000-0000-0000-0000-000000000000'
+
+function credentialsOf(request: Request): Credentials {
   const key = request.headers.get('x-api-key')
-  const credentials = key?.startsWith('evo_')
+  return key?.startsWith('evo_')
     ? { token: () => credentialOf(request), hasToken: true, key: null }
     : { token: () => bearerOf(request), hasToken: request.headers.get('authorization') !== null, key }
-  return identify(credentials, { agentId, origin: originOf(request), rateClass: 'chat', told }, deps)
 }
 
 /** The same where the agent's key may come as a bearer token too. */

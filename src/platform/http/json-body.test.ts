@@ -3,6 +3,7 @@ import { Elysia, t } from 'elysia'
 import { shortestOf } from '../../../tests/support/shortest-of'
 import { DomainError } from '../errors'
 import { silentLog } from '../log'
+import { createRoom } from '../room'
 import { jsonBody, parseJson } from './json-body'
 import { problems } from './problems'
 
@@ -115,14 +116,16 @@ test('what is no JSON in UTF-8 is malformed', () => {
     expect(refusalOf(text)).toBe('malformed-request')
 })
 
-const surface = (mayUpload: () => Promise<unknown>) =>
+const room = createRoom({ maxBytes: 1_000_000 })
+
+const surface = (mayUpload: () => Promise<string>) =>
   new Elysia({ normalize: false })
     .use(problems({ apiUrl: 'http://localhost', log: silentLog }))
-    .use(jsonBody({ maxBodyBytes: 100, mayUpload }))
+    .use(jsonBody({ maxBodyBytes: 100, mayUpload, rooms: { large: room, ordinary: room } }))
     .post('/', ({ body }) => ({ body: body ?? 'none' }))
     .post('/typed', ({ body }) => body, { body: t.Object({ a: t.String() }) })
 
-const send = async (path: string, body: string, headers: Record<string, string>, mayUpload = async (): Promise<unknown> => undefined) => {
+const send = async (path: string, body: string, headers: Record<string, string>, mayUpload = async () => 'somebody') => {
   const response = await surface(mayUpload).handle(new Request(`http://localhost${path}`, { method: 'POST', body, headers }))
   const { type, body: echoed } = (await response.json()) as { type?: string; body?: unknown }
   return `${response.status} ${type?.split('/').at(-1) ?? JSON.stringify(echoed)} ${response.headers.get('connection') ?? ''}`.trim()
@@ -144,7 +147,7 @@ test('what is above the small limit is read only for those who may, and asked be
 
 test('no body is no fault where none is needed', async () => {
   const nothing = new Request('http://localhost/', { method: 'POST' })
-  expect(await (await surface(async () => undefined).handle(nothing)).json()).toEqual({ body: 'none' })
+  expect(await (await surface(async () => 'somebody').handle(nothing)).json()).toEqual({ body: 'none' })
   expect(await send('/', '', json)).toBe('200 "none"')
   expect(await send('/typed', '', json)).toBe('422 validation-failed')
 })

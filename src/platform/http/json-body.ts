@@ -1,8 +1,11 @@
 import { Elysia } from 'elysia'
 import { DomainError, type FieldError, pointerPart } from '../errors'
+import { SMALL_BYTES } from '../room'
 import { type BodyLimits, tooLarge } from './body-limit'
 import { hasControl } from './control-characters'
 import { parseForm } from './form-body'
+import { type BodyRooms, holdBody, letBodyGo } from './held-body'
+import { originOf } from './origin'
 import { RAW_ROUTES } from './raw-body'
 
 /** Levels of arrays and objects in a body. */
@@ -10,8 +13,9 @@ const MAX_DEPTH = 32
 const MAX_ERRORS = 20
 
 export interface JsonBodyOptions extends Pick<BodyLimits, 'maxBodyBytes'> {
-  /** Asked before more than `maxBodyBytes` are read, since bodies come before sessions: throws for callers that nobody knows. */
-  mayUpload(request: Request, params: Record<string, string | undefined>): Promise<unknown>
+  /** Asked before more than `maxBodyBytes` are read, since bodies come before sessions: throws for callers that nobody knows, and says whose body it is. */
+  mayUpload(request: Request, params: Record<string, string | undefined>): Promise<string>
+  rooms: BodyRooms
   /** Routes that also take `multipart/form-data`. */
   forms?: ReadonlySet<string>
 }
@@ -21,38 +25,65 @@ export interface JsonBodyOptions extends Pick<BodyLimits, 'maxBodyBytes'> {
  * What it throws reaches the error hook as the cause of a ParseError.
  */
 export const jsonBody = (options: JsonBodyOptions) =>
-  new Elysia({ name: 'json-body' }).onParse({ as: 'global' }, async ({ request, params, route, set }, mediaType) => {
-    // Null and not undefined where there is no body: undefined would let Elysia's own parsers have a try.
-    if (request.body === null) return null
-    const isForm = options.forms?.has(route) === true && mediaType === 'multipart/form-data'
-    const parse = (bytes: Uint8Array): unknown => {
-      if (isForm) return parseForm(bytes, request.headers.get('content-type') ?? mediaType)
-      checkType(request, mediaType)
-      return parseJson(bytes)
-    }
-    // Where nobody reads the body, it is not waited for either.
-    const declared = request.headers.get('content-length')
-    if (RAW_ROUTES.has(route)) return declared === null ? readUndeclared(request, options.maxBodyBytes) : request.bytes()
-    if (route === '/*' || Number(declared) > options.maxBodyBytes) set.headers.connection = 'close'
-    if (route === '/*' || declared === '0') return null
-    if (declared === null) {
-      const bytes = await readUndeclared(request, options.maxBodyBytes)
-      if (bytes.length === 0) return null
-      return parse(bytes)
-    }
-    if (!isForm) checkType(request, mediaType)
-    // The target check has held the declared length to the route's limit, and Bun holds the body to the declared length.
-    if (Number(declared) > options.maxBodyBytes) await options.mayUpload(request, params)
-    return parse(await request.bytes())
-  })
+  new Elysia({ name: 'json-body' })
+    .onParse({ as: 'global' }, async ({ request, params, route, set }, mediaType) => {
+      // Null and not undefined where there is no body: undefined would let Elysia's own parsers have a try.
+      if (request.body === null) return null
+      const isForm = options.forms?.has(route) === true && mediaType === 'multipart/form-data'
+      const parse = (bytes: Uint8Array): unknown => {
+        if (isForm) return parseForm(bytes, request.headers.get('content-type') ?? mediaType)
+        checkType(request, mediaType)
+        return parseJson(bytes)
+      }
+      // Where nobody reads the body, it is not waited for either.
+      const declared = request.headers.get('content-length')
+      const read = () => (declared === null ? readUndeclared(request, options) : readDeclared(request, Number(declared), options))
+      if (RAW_ROUTES.has(route)) return read()
+      const isLarge = Number(declared) > options.maxBodyBytes
+      if (route === '/*' || isLarge) set.headers.connection = 'close'
+      if (route === '/*' || declared === '0') return null
+      if (declared === null) {
+        const bytes = await read()
+        if (bytes.length === 0) return null
+        return parse(bytes)
+      }
+      if (!isForm) checkType(request, mediaType)
+      if (!isLarge) return parse(await read())
+      const holder = await options.mayUpload(request, params)
+      await holdBody(request, options.rooms.large, { holder, bytes: Number(declared) })
+      return parse(await readInPlace(request, Number(declared)))
+    })
+    .onAfterResponse({ as: 'global' }, ({ request }) => letBodyGo(request))
 
-/** Of a body that does not say how long it is, `maxBytes` are kept and no more, also where files are welcome. */
-async function readUndeclared(request: Request, maxBytes: number): Promise<Uint8Array> {
+type Ordinary = Pick<JsonBodyOptions, 'maxBodyBytes' | 'rooms'>
+
+/** The target check has held the declared length to the route's limit, and Bun holds the body to the declared length. */
+async function readDeclared(request: Request, bytes: number, { rooms }: Ordinary): Promise<Uint8Array> {
+  await holdBody(request, rooms.ordinary, { holder: originOf(request).address, bytes })
+  return request.bytes()
+}
+
+/** Into one piece of memory from the start: Bun's own reader has it grow, and holds up to twice as much. */
+async function readInPlace(request: Request, declaredBytes: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(declaredBytes)
+  let at = 0
+  for await (const chunk of request.body ?? []) {
+    bytes.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return bytes.subarray(0, at)
+}
+
+/** Of a body that does not say how long it is, `maxBodyBytes` are kept and no more, also where files are welcome. */
+async function readUndeclared(request: Request, { maxBodyBytes, rooms }: Ordinary): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let total = 0
   for await (const chunk of request.body ?? []) {
+    const before = total
     total += chunk.byteLength
-    if (total > maxBytes) throw tooLarge('The body is larger than this route takes without a Content-Length.')
+    if (total > maxBodyBytes) throw tooLarge('The body is larger than this route takes without a Content-Length.')
+    if (before <= SMALL_BYTES && total > SMALL_BYTES)
+      await holdBody(request, rooms.ordinary, { holder: originOf(request).address, bytes: maxBodyBytes })
     chunks.push(chunk)
   }
   return Buffer.concat(chunks, total)

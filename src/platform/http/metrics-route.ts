@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { Elysia } from 'elysia'
 import { DomainError } from '../errors'
 import type { Metrics } from '../metrics'
+import { problemsOf } from './docs/responses'
 
 /** Counts and times every answer. Stands before the routes that it counts. */
 export const requestMetrics = ({ metrics }: { metrics: Metrics }) =>
@@ -38,7 +39,10 @@ export const metricsRoute = ({ metrics, token }: { metrics: Metrics; token: stri
       detail: {
         summary: 'Figures of requests and queues for Prometheus, with METRICS_TOKEN as the bearer',
         security: [],
-        responses: { 200: { description: 'The text format of Prometheus', content: { 'text/plain': { schema: { type: 'string' } } } } },
+        responses: {
+          ...problemsOf(401, 404),
+          200: { description: 'The text format of Prometheus', content: { 'text/plain': { schema: { type: 'string' } } } },
+        },
       },
     },
   )

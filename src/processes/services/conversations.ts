@@ -27,7 +27,7 @@ const HEARTBEAT_MS = 10_000
 /** What happens when somebody talks to an agent: `owner` names this process in the leases of its runs. */
 export function createConversations(
   config: Config,
-  { stores: { database }, db, redis, write, log, clock, outbound, prices, operatorKeys }: Machinery,
+  { stores: { database }, db, redis, write, log, clock, outbound, prices, operatorKeys, room }: Machinery,
   { agents, providerKeys }: Definitions,
   { createMcpSources }: Mcp,
   { owner, recoverEveryMs }: { owner: string; recoverEveryMs: number },
@@ -67,6 +67,7 @@ export function createConversations(
       loadAgent,
       files,
       keepFile: createKeepAgentFile({ database, files }),
+      room,
       approvalsOf: approvals.of,
       prices,
       limits: { maxSteps: runSettings.maxSteps, maxFanOut: runSettings.maxFanOut },

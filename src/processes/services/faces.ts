@@ -23,7 +23,7 @@ interface Talkers {
 /** The ways in which somebody may talk to an agent, beside plain requests. */
 export function createFaces(
   { apiUrl, corsOrigins, limits, outboundAllow }: Config,
-  { log, admission, db, write, secrets, outbound }: Machinery,
+  { log, admission, db, write, secrets, outbound, room }: Machinery,
   { authenticator, agents, chat, runs, keeper }: Talkers,
 ) {
   return {
@@ -40,6 +40,7 @@ export function createFaces(
       checkAgainMs: CHECK_AGAIN_MS,
       patienceMs: PATIENCE_MS,
       maxFrameBytes: limits.uploadBytes,
+      room,
     }),
   }
 }

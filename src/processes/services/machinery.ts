@@ -8,6 +8,7 @@ import type { Log } from '~/platform/log'
 import { createOutbound } from '~/platform/outbound'
 import { createRelay } from '~/platform/outbox/relay'
 import { createPasswords } from '~/platform/passwords/passwords'
+import { createRoom } from '~/platform/room'
 import { createTokens } from '~/platform/tokens'
 import { createWrite } from '~/platform/unit-of-work'
 import { createPrices } from '~/runtime/model/prices'
@@ -64,6 +65,7 @@ export function createMachinery(config: Config, { log, name }: { log: Log; name:
       log,
       defaults: { timeoutMs: limits.toolTimeoutMs, maxBytes: limits.toolResponseBytes },
     }),
+    room: createRoom({ maxBytes: limits.heldBytes }),
     prices: createPrices(config.runs.prices),
     operatorKeys: { openai: config.models.openaiKey, anthropic: config.models.anthropicKey, gemini: config.models.geminiKey },
     async close() {

@@ -1,6 +1,7 @@
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
 import type { ModelDelta, ModelMessage, ModelReply, ModelRequest, ToolCall, ToolDeclaration } from './types'
+import { jsonWithoutFiles } from './without-files'
 
 /** `/slow` waits at most this long before a word. */
 const MAX_DELAY_MS = 10_000
@@ -41,7 +42,7 @@ export async function echo(
     text,
     toolCalls,
     usage: {
-      inputTokens: countWords(JSON.stringify([system, messages])),
+      inputTokens: countWords(jsonWithoutFiles([system, messages]).json),
       outputTokens: words.length,
       cachedInputTokens: 0,
       reasoningTokens: 0,

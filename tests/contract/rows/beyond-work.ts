@@ -1,5 +1,5 @@
 import { askedApproval, deadMail, failedDelivery, openStep } from '../made'
-import { type Row, table } from '../table'
+import { type Row, table, UNKNOWN } from '../table'
 
 /** Routes that Evo AI 0.1.0 does not have: runs, what they cost, versions, webhooks, the operator's own. */
 
@@ -33,6 +33,16 @@ export const runs = table('Beyond: runs, approvals, usage, budgets', [
   row('GET /runs/{run}', 'ada', 200, 'one', { body: { id: '{run}', status: 'succeeded' } }),
   row('GET /runs/{run}/events', 'ada', 200, 'its events, once more', { headers: { 'last-event-id': '1' } }),
   row('GET /runs/{run}/events', 'ada', 204, 'nothing behind its end', { headers: { 'last-event-id': '5' } }),
+  row('POST /agents/{agent}/share', 'ada', 200, 'its key', { headers: own, send: {}, keep: { key: 'api_key' } }),
+  row('GET /runs/{run}/events', 'nobody', 200, 'with the key that it may have been started with', {
+    headers: { 'x-api-key': '{key}', 'last-event-id': '1' },
+  }),
+  row('GET /runs/{run}/events', 'nobody', 401, 'with a wrong key', { headers: { 'x-api-key': UNKNOWN }, says: 'Invalid API key' }),
+  row('GET /runs/{unknown}/events', 'nobody', 401, 'an unknown one, with a key', {
+    headers: { 'x-api-key': '{key}' },
+    says: 'Invalid API key',
+  }),
+  row('GET /runs/{run}', 'nobody', 401, 'what it cost is not for keys', { headers: { 'x-api-key': '{key}' } }),
   row('POST /runs/{run}/cancel', 'ada', 200, 'one that is over stays as it is', {
     unaudited: 'nothing changes',
     body: { status: 'succeeded' },

@@ -41,5 +41,10 @@ export async function findReferences(
   return row as FoundReferences
 }
 
-/** One change of who refers to whom at a time in each client, until the transaction ends: two at once could close a circle that neither sees. */
-export const lockReferences = (tx: Db, clientId: string) => oneAtATime(tx, 'agent references', clientId)
+/**
+ * One change of who refers to whom at a time in each client, until the transaction ends: two at once could close a circle that neither sees. Comes before the
+ * row of an agent: who has it goes on to lock others. Sent when called.
+ */
+export async function lockReferences(tx: Db, clientId: string): Promise<void> {
+  await oneAtATime(tx, 'agent references', clientId)
+}

@@ -10,7 +10,7 @@ import { UUID } from '~/platform/uuid'
 import type { CheckedAgent, Draft } from '../check-agent'
 import { checkReferences } from '../check-references'
 import type { Config } from '../config-schemas'
-import { blankSecrets } from '../config-secrets'
+import { blankSecrets, maskAddresses } from '../config-secrets'
 import type { AgentRow } from '../queries'
 import { findReferences, MAX_REACHED } from '../queries/references'
 import { referencesOf } from '../references'
@@ -176,8 +176,9 @@ function exported({ id, name, description, role, goal, type, model, instruction,
     type,
     model,
     instruction,
-    ...(type === 'a2a' ? { agent_card_url } : {}),
-    config: withoutCopies(blankSecrets(rest)),
+    // A file leaves the house.
+    ...(type === 'a2a' ? { agent_card_url: maskAddresses(agent_card_url, '') } : {}),
+    config: maskAddresses(withoutCopies(blankSecrets(rest)), ''),
   }
 }
 

@@ -1,9 +1,9 @@
-import { authorizeReach } from '~/platform/access'
+import { authorizeReach, can } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
 import type { Principal } from '~/platform/principal'
-import { maskSecrets } from '../config-secrets'
+import { maskAddresses, maskSecrets } from '../config-secrets'
 import type { AgentRow } from '../queries'
 import { countVersions, type Definition, findVersion, listVersions } from '../queries/versions'
 import type { AgentService, ShownAgent } from '../service'
@@ -41,14 +41,14 @@ export function createAgentVersionService({ db, agents }: { db: Db; agents: Agen
     async get(principal: Principal, id: string, version: number): Promise<AgentVersionDetail> {
       const agent = await find(principal, 'read', id)
       const { definition, madeAt } = await versionOf(agent, version)
-      return { version, made_at: madeAt, is_current: version === agent.version, definition: shown(definition) }
+      return { version, made_at: madeAt, is_current: version === agent.version, definition: shownTo(principal, agent, definition) }
     },
 
     /** From one version to another, the current one unless it is named. */
     async diff(principal: Principal, id: string, from: number, to: number | undefined): Promise<Difference[]> {
       const agent = await find(principal, 'read', id)
       const [before, after] = await Promise.all([versionOf(agent, from), versionOf(agent, to ?? agent.version)])
-      return differences(shown(before.definition), shown(after.definition))
+      return differences(shownTo(principal, agent, before.definition), shownTo(principal, agent, after.definition))
     },
 
     /** Makes a new version that says what a former one said, with its secrets; the agent's key and folder stay. Checked like any other change. */
@@ -75,5 +75,10 @@ const definitionOf = (from: Definition): Definition => ({
   folder_id: from.folder_id,
   config: from.config,
 })
+
+const shownTo = (principal: Principal, { id, client_id: clientId }: AgentRow, definition: Definition): Definition => {
+  const whole = shown(definition)
+  return can(principal, 'write', { kind: 'agents', clientId, agentId: id }) ? whole : maskAddresses(whole)
+}
 
 const shown = (definition: Definition): Definition => ({ ...definitionOf(definition), config: maskSecrets(definition.config) })

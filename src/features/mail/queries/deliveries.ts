@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm'
 import { builtOnce } from '~/platform/built-once'
 import type { Db } from '~/platform/db'
+import { inBatches } from '~/platform/in-batches'
 import { behind, countSome, momentOf, type Position } from '~/platform/keyset'
 import type { EmailFilter } from '../schema'
 import { deliveries, emailEvents, emailSuppressions } from '../table'
@@ -109,15 +110,9 @@ export async function deleteSuppression(tx: Db, email: string): Promise<boolean>
   return gone.length > 0
 }
 
-const BATCH = 100
-
-/**
- * What was mailed to a client stays, and forgets it with its people: before they are deleted, for each of them would change the rows again. In batches: how
- * many there are must not decide whether a statement ends in time. For a transaction.
- */
-export async function detachDeliveries(tx: Db, clientId: string): Promise<void> {
-  const some = tx.select({ id: deliveries.id }).from(deliveries).where(eq(deliveries.clientId, clientId)).limit(BATCH)
-  for (let done = BATCH; done === BATCH; )
-    done = (await tx.execute(sql`update ${deliveries} set client_id = null, user_id = null where ${deliveries.id} = any(array(${some}))`))
-      .count
-}
+/** What was mailed to a client stays, and forgets it with its people: before they are deleted, for each of them would change the rows again. For a transaction. */
+export const detachDeliveries = (tx: Db, clientId: string): Promise<void> =>
+  inBatches(tx, (limit) => {
+    const some = tx.select({ id: deliveries.id }).from(deliveries).where(eq(deliveries.clientId, clientId)).limit(limit)
+    return sql`update ${deliveries} set client_id = null, user_id = null where ${deliveries.id} = any(array(${some}))`
+  })

@@ -137,24 +137,34 @@ export async function listStoredEvents(db: Db, runId: string): Promise<{ ids: Se
   return { ids: new Set(rows.map(({ id }) => id)), last: Math.max(0, ...rows.map(({ ordinal }) => ordinal ?? 0)) }
 }
 
+export interface EventSearch {
+  clientId: string
+  agentId: string
+  sessionId: string
+  /** Not what this one said. */
+  runId: string
+  query: string
+  limit: number
+}
+type FoundEvent = { author: string; text: string; at: string }
+
 /** What the contact said and was told in this and earlier conversations with the agent, as far as it has to do with the query; best first. */
-export async function searchEvents(
-  db: Db,
-  {
-    clientId,
-    agentId,
-    sessionId,
-    runId,
-    query,
-    limit,
-  }: { clientId: string; agentId: string; sessionId: string; runId: string; query: string; limit: number },
-): Promise<{ author: string; text: string; at: string }[]> {
-  const rows = await db.execute<{ author: string; text: string; at: string }>(sql`
-    with here as (select contact_id from ${sessions} where id = ${sessionId} and client_id = ${clientId}),
-    mine as (
-      select s.id from ${sessions} s, here
-      where s.client_id = ${clientId} and s.agent_id = ${agentId} and (s.id = ${sessionId} or s.contact_id = here.contact_id)
-      order by s.updated_at desc limit ${MAX_SESSIONS}
+export const searchEvents = async (db: Db, search: EventSearch): Promise<FoundEvent[]> => [...(await db.execute<FoundEvent>(found(search)))]
+
+/**
+ * This session and those of its contact are looked up each by its own index: asked for in one condition, all sessions of the agent are gone through where
+ * PostgreSQL has not counted how many there are.
+ */
+export const found = ({ clientId, agentId, sessionId, runId, query, limit }: EventSearch): SQL => {
+  const here = (column: SQL) =>
+    sql`select ${column} from ${sessions} where id = ${sessionId} and client_id = ${clientId} and agent_id = ${agentId}`
+  return sql`
+    with mine as (
+      select id from (
+        ${here(sql`id, updated_at`)}
+        union
+        select id, updated_at from ${sessions} where client_id = ${clientId} and agent_id = ${agentId} and contact_id = (${here(sql`contact_id`)})
+      ) both_kinds order by updated_at desc limit ${MAX_SESSIONS}
     ),
     recent as (
       select e.author, e.created_at, left(array_to_string(array(select jsonb_path_query(e.content, '$.parts[*].text') #>> '{}'), ' '), ${MAX_TEXT}) as text
@@ -164,8 +174,7 @@ export async function searchEvents(
     wanted as (select replace(plainto_tsquery('simple', ${query})::text, ' & ', ' | ')::tsquery as words)
     select author, left(text, 2000) as text, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at
     from recent, wanted where to_tsvector('simple', text) @@ words
-    order by ts_rank(to_tsvector('simple', text), words) desc, created_at desc limit ${limit}`)
-  return [...rows]
+    order by ts_rank(to_tsvector('simple', text), words) desc, created_at desc limit ${limit}`
 }
 
 /** What a search looks through, newest first. */

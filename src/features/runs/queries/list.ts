@@ -49,6 +49,11 @@ export async function findRun(db: Db, reach: Reach, id: string) {
   return run
 }
 
+export async function findAgentOf(db: Db, id: string): Promise<string | undefined> {
+  const [run] = await db.select({ agentId: runs.agentId }).from(runs).where(eq(runs.id, id))
+  return run?.agentId
+}
+
 /** The run that a queued one waits behind, where that waits for somebody itself: by then nobody knows when its turn will come. */
 export async function findEarlierThatWaits(db: Db, runId: string): Promise<string | undefined> {
   const rows = await db.execute<{ id: string }>(sql`
