@@ -51,6 +51,8 @@ export const passwordOf = (minLength: number, maxLength = 128) =>
   text({ error: `Must have ${minLength} to ${maxLength} characters`, minLength, maxLength })
 /** A password that is only checked: any length that could ever have been set. */
 export const GivenPassword = passwordOf(1)
+/** The code of a mail's link, as it was given: of any length, since one that cannot be ours is answered like any other that is none. */
+export const LinkCode = text({ maxLength: 16_384 })
 /** A date on its way out; JSON makes it ISO 8601 with `Z`. */
 export const Timestamp = t.Unsafe<Date | string>({ [Kind]: 'Timestamp', type: 'string', format: 'date-time' })
 TypeRegistry.Set('Timestamp', (_schema, value) => value instanceof Date || typeof value === 'string')
