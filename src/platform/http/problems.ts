@@ -1,7 +1,7 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
-import { Value, type ValueError } from '@sinclair/typebox/value'
+import { Value, type ValueError, ValueErrorType } from '@sinclair/typebox/value'
 import { Elysia, InvalidCookieSignature, NotFoundError, ParseError, type Static, t, ValidationError } from 'elysia'
-import { DomainError, type FieldError, type ProblemName } from '../errors'
+import { ABSENT, DomainError, type FieldError, type ProblemName } from '../errors'
 import { type Log, redactText } from '../log'
 import { newTraceId, originOf } from './origin'
 import { textFault } from './schema'
@@ -246,16 +246,22 @@ function refusedFields(error: ValidationError): DomainError {
 /** Path and rule alone, the first for each path: `value`, `found` and `summary` repeat what was sent, which may be a password. */
 export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldError[] {
   const errors: FieldError[] = []
-  for (const { path, message, schema, value } of withinNullable(faults)) {
+  for (const { path, message, schema, value, type } of withinNullable(faults)) {
     if (errors.length >= MAX_FIELD_ERRORS) break
     const pointer = `${place}${path}`.slice(0, MAX_POINTER)
     if (errors.some((known) => known.pointer === pointer)) continue
-    const said = schema[Kind] === 'Text' ? textFault(schema, value) : message
+    if (type === ValueErrorType.ObjectRequiredProperty) {
+      errors.push({ pointer, ...ABSENT })
+      continue
+    }
+    const said = schema[Kind] === 'Text' || LENGTH_FAULTS.has(type) ? textFault(schema, value) : message
     const text = typeof schema.error === 'string' ? schema.error : said
     errors.push({ pointer, code: codeOf(text), message: text })
   }
   return errors
 }
+
+const LENGTH_FAULTS = new Set([ValueErrorType.StringMinLength, ValueErrorType.StringMaxLength])
 
 /** What may be null and is not has faults of its own; that it fits no member of the union says nothing. */
 function* withinNullable(faults: Iterable<ValueError>): Generator<ValueError> {
@@ -273,7 +279,6 @@ const faultsOf = ({ validator, value }: ValidationError): Iterable<ValueError> =
 
 function codeOf(message: string): string {
   if (/unexpected property/i.test(message)) return 'unknown-property'
-  if (/required property/i.test(message)) return 'required'
   if (/length/i.test(message)) return 'length'
   if (/pattern|format/i.test(message)) return 'format'
   if (/union|equal to|one of/i.test(message)) return 'choice'
