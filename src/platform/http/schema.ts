@@ -85,7 +85,12 @@ TypeRegistry.Set('Described', () => true)
 export const Name = text({ minLength: 1, maxLength: 200 })
 
 /** A file of a form, read as text: the API document shows a form in place of JSON. */
-export const FormFile = t.Unsafe<{ name: string; text: string }>({ [Kind]: 'FormFile', type: 'string', format: 'binary' })
+export const FormFile = t.Unsafe<{ name: string; text: string }>({
+  error: 'Must be a file of a multipart/form-data body',
+  [Kind]: 'FormFile',
+  type: 'string',
+  format: 'binary',
+})
 TypeRegistry.Set('FormFile', (_schema, value) => typeof value === 'object' && value !== null && 'name' in value && 'text' in value)
 
 /** A number in JSON. Elysia's own `t.Integer` also lets texts through, `"1e0"` among them, and of a number out of range says only that it is no union. */
