@@ -4,7 +4,7 @@ import { DomainError, type DomainErrorOptions, type FieldError, type ProblemName
 import { createLog } from '../log'
 import { gate } from './gate'
 import { PROBLEMS, pathOf, problems } from './problems'
-import { choice, Name, Uuid } from './schema'
+import { choice, Name, OptionalId, Uuid } from './schema'
 
 const NAMES = Object.keys(PROBLEMS) as ProblemName[]
 
@@ -54,7 +54,12 @@ test('every 401 says how to authenticate, every 429 and 503 when to come back, a
 
 test('what may be null and is not is refused with the pointers of its own faults', async () => {
   const item = t.Object({ name: t.String(), note: t.Optional(t.Nullable(t.String())) }, { additionalProperties: false })
-  const body = t.Object({ items: t.Optional(t.Nullable(t.Array(item))), either: t.Optional(t.Union([t.Integer(), t.Boolean()])) })
+  const body = t.Object({
+    items: t.Optional(t.Nullable(t.Array(item))),
+    either: t.Optional(t.Union([t.Integer(), t.Boolean()])),
+    id: OptionalId,
+    name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
+  })
   const app = new Elysia({ normalize: false })
     .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
     .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
@@ -74,6 +79,8 @@ test('what may be null and is not is refused with the pointers of its own faults
     '/items/1/name required',
   ])
   expect(await refused({ items: 5, either: 'x' })).toEqual(['/items invalid', '/either choice'])
+  expect(await refused({ id: '', name: null })).toBe('taken')
+  expect(await refused({ id: 'x', name: 'x'.repeat(201) })).toEqual(['/id invalid', '/name length'])
 })
 
 test('what is absent is required, whatever rule its value has', async () => {

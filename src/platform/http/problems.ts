@@ -263,15 +263,18 @@ export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldEr
 
 const LENGTH_FAULTS = new Set([ValueErrorType.StringMinLength, ValueErrorType.StringMaxLength])
 
-/** What may be null and is not has faults of its own; that it fits no member of the union says nothing. */
+/** What may be null or an empty text and is neither has faults of its own; that it fits no member of the union says nothing. */
 function* withinNullable(faults: Iterable<ValueError>): Generator<ValueError> {
   for (const fault of faults) {
     const members: TSchema[] = fault.schema.error === undefined ? (fault.schema.anyOf ?? []) : []
-    const within = fault.errors[members.findIndex(({ type }) => type !== 'null')]
-    if (within !== undefined && members.length === 2 && members.some(({ type }) => type === 'null')) yield* withinNullable(within)
-    else yield fault
+    const meant = [...members.keys()].filter((index) => !isNone(members[index]))
+    const [within] = meant.length === 1 ? meant.map((index) => fault.errors[index]) : []
+    if (within === undefined) yield fault
+    else yield* withinNullable(within)
   }
 }
+
+const isNone = (member: TSchema | undefined) => member?.type === 'null' || member?.const === ''
 
 /** What `error.all` has, without its sentences, which hold the values. */
 const faultsOf = ({ validator, value }: ValidationError): Iterable<ValueError> =>
