@@ -1,6 +1,6 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { DomainError, type FieldError, invalid } from '~/platform/errors'
-import { toFieldErrors } from '~/platform/http/problems'
+import { toFieldErrors } from '~/platform/http/field-errors'
 import type { Draft } from '../check-agent'
 import type { Config } from '../config-schemas'
 import { forgetMasks } from '../config-secrets'
