@@ -48,6 +48,9 @@ export interface FieldError {
   message: string
 }
 
+/** What is said of a field that is absent: of its value the rules say nothing. */
+export const ABSENT = { code: 'required', message: 'Is required' } as const
+
 /** A member's name within a JSON pointer (RFC 6901, section 3), cut to `max` characters before it is escaped. */
 export const pointerPart = (name: string, max = Number.POSITIVE_INFINITY) => name.slice(0, max).replaceAll('~', '~0').replaceAll('/', '~1')
 

@@ -94,7 +94,22 @@ test('what a kind needs is demanded in the words of the reference', async () => 
   expect(await refused({ type: 'llm', model: 'demo/echo', config: { custom_mcp_servers: [{ url: '', headers: {} }] } })).toEqual([
     422,
     '/config/custom_mcp_servers/0/url',
-    'config: URL is required for custom MCP servers',
+    'config/custom_mcp_servers/0/url: URL is required for custom MCP servers',
+  ])
+  expect(await refused({ type: 'llm', model: 'demo/echo', config: { custom_mcp_servers: [{ headers: {} }] } })).toEqual([
+    422,
+    '/config/custom_mcp_servers/0/url',
+    'config/custom_mcp_servers/0/url: URL is required for custom MCP servers',
+  ])
+  expect(await refused({ type: 'loop', config: { sub_agents: [], max_iterations: 1e9 } })).toEqual([
+    422,
+    '/config/max_iterations',
+    'config/max_iterations: Must be a whole number from 1 to 100',
+  ])
+  expect(await refused({ type: 'task', config: { tasks: [{ description: 'd', expected_output: 'e' }] } })).toEqual([
+    422,
+    '/config/tasks/0/agent_id',
+    'config/tasks/0/agent_id: Is required',
   ])
   expect((await refused({ type: 'workflow', config: { workflow: { nodes: [] } } })).slice(0, 2)).toEqual([422, '/config/workflow/edges'])
 })

@@ -138,6 +138,9 @@ test('defects 29, 67: all or nothing, with what is wrong where; another clientâ€
   expect(await refused({ ...good, id: 'x', name: 'two words' })).toEqual([422, '/agents/1/name'])
   expect(await refused({ ...good, id: 'x', model: '' })).toEqual([422, '/agents/1/model'])
   expect(await refused({ ...good, id: 'x', type: 'crew_ai' })).toEqual([422, '/agents/1/type'])
+  const untyped = await upload(app.ada, { agents: [good, { id: 'x', name: 'x' }] })
+  expect(untyped.body.errors).toEqual([{ pointer: '/agents/1/type', code: 'required', message: 'Is required' }])
+  expect(untyped.body.detail).toBe('Failed to import any agents: agents/1/type: Is required')
   expect(await refused(good)).toEqual([422, '/agents/1/id'])
   expect(await refused({ ...good, id: 'x', config: { sub_agents: [foreign.id] } })).toEqual([422, '/agents/1/config/sub_agents/0'])
   expect(await refused({ ...good, id: 'x', config: { sub_agents: ['x'] } })).toEqual([422, '/agents/1/config/sub_agents/0'])
@@ -170,7 +173,17 @@ test('what is no file of agents is refused in the words of the reference', async
     'x-client-id': app.ada.clientId,
     'content-type': 'multipart/form-data; boundary=x',
   }
-  expect((await fetch(`${app.url}/api/v1/agents/import`, { method: 'POST', headers, body: 'no form' })).status).toBe(400)
+  const form = async (body: string) => {
+    const response = await fetch(`${app.url}/api/v1/agents/import`, { method: 'POST', headers, body })
+    return `${response.status} ${((await response.json()) as { detail: string }).detail}`
+  }
+  const part = (disposition: string) => `--x\r\nContent-Disposition: form-data; ${disposition}\r\n\r\n{}\r\n--x--\r\n`
+  expect(await form('no form')).toBe('400 The form could not be parsed.')
+  expect(await form(part('name="file"'))).toBe('422 file: Must be a file of a multipart/form-data body')
+  expect(await form(part('name="folder_id"'))).toBe('400 Invalid folder ID format')
+  // What a browser sends where no file was chosen.
+  expect(await form(part('name="file"; filename=""'))).toBe('400 Only JSON files are supported')
+  expect(await form('--x--\r\n')).toBe('422 Send the agents in a file, or as JSON in `agents`')
 })
 
 test('agents of a file go to the folder of the form, JSON is taken too, and an Idempotency-Key makes them once', async () => {

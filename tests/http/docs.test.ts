@@ -269,7 +269,7 @@ test('an import is a form with a file, or JSON with a list, and says so', async 
   ])
   const { call, clientId } = app.ada
   const byJson = (body: object) => call('POST', '/api/v1/agents/import', body, { 'x-client-id': clientId })
-  expect((await byJson({ folder_id: null })).status).toBe(400)
+  expect((await byJson({ folder_id: null })).body.errors).toEqual([expect.objectContaining({ pointer: '/file', code: 'required' })])
   expect((await byJson({ agents: [], file: 'a text' })).status).toBe(422)
 })
 
@@ -300,10 +300,18 @@ test('a text may have as many characters as the document says, of whatever kind,
   ])
 })
 
-test('a second factor that nobody has begun to set up cannot be confirmed, which the document tells', async () => {
-  const { status } = await app.ada.call('POST', '/api/v1/auth/mfa/totp/confirm', { code: '123456' })
-  expect(status).toBe(404)
-  expect(Object.keys(document.paths['/api/v1/auth/mfa/totp/confirm'].post.responses)).toContain('404')
+test('what is not there may be named, or meant, by more than the path, which the document tells', async () => {
+  const { call, clientId } = app.ada
+  const absent = crypto.randomUUID()
+  const named: Record<string, object> = {
+    '/api/v1/auth/mfa/totp/confirm': { code: '123456' },
+    '/api/v1/agents/validate': { client_id: clientId, id: absent },
+    '/api/v1/agents/import': { agents: [], folder_id: absent },
+  }
+  for (const [path, body] of Object.entries(named)) {
+    const { status } = await call('POST', path, body, { 'x-client-id': clientId })
+    expect(`${path} ${status} ${'404' in document.paths[path].post.responses}`).toBe(`${path} 404 true`)
+  }
 })
 
 test('a model stands once, and no keyword of ours is left', () => {

@@ -71,7 +71,14 @@ test('OTT-02: of sixty-four parallel uses of one token one succeeds', async () =
 test('OTT-03: an expired, an unknown and a malformed token are answered alike', async () => {
   const [expired, newcomer] = [await forgot(await newPerson()), await register()]
   await app.services.db.execute(sql`update one_time_tokens set expires_at = now() - interval '1 second'`)
-  const tokens = { expired, 'expired, of the other kind': newcomer.token, unknown: 'A'.repeat(32), malformed: '%00 ../', short: 'x' }
+  const tokens = {
+    expired,
+    'expired, of the other kind': newcomer.token,
+    unknown: 'A'.repeat(32),
+    malformed: '%00 ../',
+    short: 'x',
+    long: 'A'.repeat(5000),
+  }
   expect(await outcomes(tokens, async (token) => outcomeOf(await reset(token)))).toEqual(all(tokens, INVALID))
   expect(await outcomes(tokens, async (token) => outcomeOf(await verify(token)))).toEqual(all(tokens, INVALID))
   const body = async (token: string) => ({ ...(await reset(token)).body, trace_id: '' })

@@ -31,6 +31,7 @@ const statuses = async (times: number, request: () => Promise<Reply>) => {
 test('each kind of request has its own rate, by caller, and every answer says what is left', async () => {
   const first = await read()
   expect([first.headers.get('ratelimit-policy'), first.headers.get('ratelimit')]).toEqual(['"read";q=20;w=60', '"read";r=19;t=3'])
+  expect(first.headers.get('cache-control')).toBe('no-store')
   expect(await statuses(25, read)).toEqual({ 200: 19, 429: 6 })
   const over = await read()
   expect(outcomeOf(over)).toBe('429 rate-limited')
@@ -60,7 +61,13 @@ test("a run counts as a chat, for its caller: a person, a program, or all who ho
   const byKey = chat({ 'x-api-key': agent.config.api_key })
   const reply = await byKey()
   expect([reply.status, reply.headers.get('ratelimit-policy')]).toEqual([200, '"chat";q=3;w=60'])
-  expect(await statuses(4, byKey)).toEqual({ 200: 2, 429: 2 })
+  // Looking at a shared agent counts too, and says so.
+  const shared = await app.stranger('GET', `/api/v1/agents/${agent.id}/shared`, undefined, { 'x-api-key': agent.config.api_key })
+  expect([shared.headers.get('ratelimit'), shared.headers.get('cache-control')]).toEqual([
+    expect.stringMatching(/^"chat";r=1;/),
+    'no-store',
+  ])
+  expect(await statuses(4, byKey)).toEqual({ 200: 1, 429: 3 })
   expect(await statuses(5, chat({ authorization: `Bearer ${app.ada.token}` }))).toEqual({ 200: 3, 429: 2 })
   expect(await statuses(5, chat({ authorization: `Bearer ${machine.key}` }))).toEqual({ 200: 3, 429: 2 })
 })
@@ -73,7 +80,9 @@ test('PWD-10: one password against many accounts from one address is stopped by 
   expect(replies[0]?.headers.get('ratelimit-policy')).toBe('"sign-in";q=10;w=60')
   expect(Number(replies[20]?.headers.get('retry-after'))).toBeWithin(1, 7)
   await app.services.stores.redis.run((client) => client.flushdb())
-  expect((await login('bob@example.com', PASSWORD)).status).toBe(200)
+  const signedIn = await login('bob@example.com', PASSWORD)
+  // RFC 6749 §5.1: no cache keeps an answer that holds tokens.
+  expect([signedIn.status, signedIn.headers.get('cache-control')]).toEqual([200, 'no-store'])
 })
 
 test('whoever brings bad credentials over and over is told to wait, and good ones are not hindered', async () => {

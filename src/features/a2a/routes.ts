@@ -144,7 +144,7 @@ export const a2aRoutes = ({ a2a, apiUrl, ...deps }: Deps) =>
       ({ principal, params, query }) =>
         a2a.talks.history(principal, params.agent_id, params.session_id, query.limit === undefined ? 50 : pageOf(query).limit),
       {
-        params: t.Object({ agent_id: Uuid, session_id: t.String({ minLength: 3, maxLength: 200 }) }),
+        params: t.Object({ agent_id: Uuid, session_id: t.String({ minLength: 1, maxLength: 200 }) }),
         query: t.Object({ limit }),
         response: { 200: SessionHistory },
         detail: { summary: 'The last messages of a conversation', security: BY_KEY },

@@ -109,7 +109,8 @@ function checkShape(type: Draft['type'], config: Config) {
     errors.push(fault)
     if (errors.length === MAX_ERRORS) break
   }
-  if (errors.length > 0) throw new DomainError('validation-failed', `config: ${errors[0]?.message}`, { errors })
+  const [first] = errors
+  if (first !== undefined) throw new DomainError('validation-failed', `${first.pointer.slice(1)}: ${first.message}`, { errors })
 }
 
 /** What is no part of the reference: output schema, consent, limits. */

@@ -1,7 +1,7 @@
 import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import type { ValueError } from '@sinclair/typebox/errors'
-import type { FieldError } from '~/platform/errors'
+import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
+import { ABSENT, type FieldError } from '~/platform/errors'
 import { HttpToolSpec } from '~/runtime/tools/http-tool'
 import type { AgentType } from './table'
 
@@ -38,6 +38,8 @@ const Graph = Type.Object({
   edges: list(Type.Object({ source: Type.String({ maxLength: 200 }), target: Type.String({ maxLength: 200 }) }), MAX_EDGES),
 })
 
+const URL_REQUIRED = 'URL is required for custom MCP servers'
+
 const LlmConfig = Type.Object({
   ...common,
   tools: orNull(list(Type.Object({ id: Id, envs: orNull(Texts) }), 64)),
@@ -46,7 +48,7 @@ const LlmConfig = Type.Object({
   custom_mcp_servers: orNull(
     list(
       Type.Object({
-        url: Type.String({ minLength: 1, maxLength: 2000, error: 'URL is required for custom MCP servers' }),
+        url: Type.String({ minLength: 1, maxLength: 2000, error: URL_REQUIRED, absent: URL_REQUIRED }),
         headers: orNull(Texts),
       }),
       32,
@@ -107,10 +109,12 @@ const compiled = new Map(Object.entries(SCHEMAS).map(([type, schema]) => [type, 
 export function* shapeFaults(type: AgentType, config: Config): Generator<FieldError> {
   const seen = new Set<string>()
   for (const error of compiled.get(type)?.Errors(config) ?? [])
-    for (const { path, message, schema } of innermost(error)) {
+    for (const { path, message, schema, type: fault } of innermost(error)) {
       if (seen.has(path)) continue
       seen.add(path)
-      yield { pointer: `/config${path}`, code: 'invalid', message: typeof schema.error === 'string' ? schema.error : message }
+      const pointer = `/config${path}`
+      if (fault === ValueErrorType.ObjectRequiredProperty) yield { pointer, ...ABSENT, ...(schema.absent && { message: schema.absent }) }
+      else yield { pointer, code: 'invalid', message: typeof schema.error === 'string' ? schema.error : message }
     }
 }
 

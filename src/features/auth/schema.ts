@@ -1,9 +1,9 @@
 import { t } from 'elysia'
-import { Email, GivenPassword, Name, passwordOf, text } from '~/platform/http/schema'
+import { Email, GivenPassword, LinkCode, Name, passwordOf } from '~/platform/http/schema'
 
 /** Who signs up in the examples of the API document. */
 const ADA = { email: 'ada@example.com', password: 'correct horse battery' }
-const LINK_CODE = 'the code of the link'
+const SOME_CODE = 'the code of the link'
 
 export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }) => {
   const NewPassword = passwordOf(passwordMinLength)
@@ -11,10 +11,7 @@ export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }
     Registration: t.Object({ email: Email, password: NewPassword, name: Name }, { examples: [{ ...ADA, name: 'Ada Ltd' }] }),
     Login: t.Object({ email: Email, password: GivenPassword }, { examples: [ADA] }),
     EmailOnly: t.Object({ email: Email }, { examples: [{ email: ADA.email }] }),
-    Reset: t.Object(
-      { token: text({ minLength: 1, maxLength: 200 }), new_password: NewPassword },
-      { examples: [{ token: LINK_CODE, new_password: ADA.password }] },
-    ),
+    Reset: t.Object({ token: LinkCode, new_password: NewPassword }, { examples: [{ token: SOME_CODE, new_password: ADA.password }] }),
     Change: t.Object(
       { current_password: GivenPassword, new_password: NewPassword },
       { examples: [{ current_password: ADA.password, new_password: 'purple monkey dishwasher' }] },
@@ -23,7 +20,7 @@ export const authSchemas = ({ passwordMinLength }: { passwordMinLength: number }
       { current_password: GivenPassword, new_email: Email },
       { examples: [{ current_password: ADA.password, new_email: 'ada.lovelace@example.com' }] },
     ),
-    Verification: t.Object({ token: text({ minLength: 1, maxLength: 200 }) }, { examples: [{ token: LINK_CODE }] }),
+    Verification: t.Object({ token: LinkCode }, { examples: [{ token: SOME_CODE }] }),
   }
 }
 

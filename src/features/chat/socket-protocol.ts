@@ -1,7 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
 import { DomainError } from '~/platform/errors'
+import { toFieldErrors } from '~/platform/http/field-errors'
 import { parseJsonText } from '~/platform/http/json-body'
-import { toFieldErrors } from '~/platform/http/problems'
 import { Authorization, ChatMessage, Resumption } from './schema'
 
 /** Shown in the API document. */

@@ -8,7 +8,7 @@ import type { Room } from '~/platform/room'
 import { Artifact } from './schema'
 import type { FileService } from './service'
 
-const SessionId = t.String({ minLength: 3, maxLength: 200 })
+const SessionId = t.String({ minLength: 1, maxLength: 200 })
 const Version = t.Optional(
   t.String({ pattern: '^(?:0|[1-9][0-9]{0,8})$', error: 'Must be a whole number', description: 'Else the newest.' }),
 )

@@ -6,8 +6,13 @@ import type { RunInput } from '~/runtime/types'
 export const SentFiles = t.Array(
   t.Object(
     {
-      filename: t.String({ minLength: 1, maxLength: 255, pattern: '^[^/\\\\]+$' }),
-      content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$' }),
+      filename: t.String({
+        minLength: 1,
+        maxLength: 255,
+        pattern: '^[^/\\\\]+$',
+        error: 'Must be a name of 1 to 255 characters without slashes',
+      }),
+      content_type: t.String({ pattern: '^[\\w.+-]{1,100}/[\\w.+-]{1,100}$', error: 'Must be a media type, such as image/png' }),
       data: Base64,
     },
     // Elysia closes a body's top level alone.

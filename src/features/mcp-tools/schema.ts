@@ -35,7 +35,11 @@ export const Acceptance = t.Object(
         {
           server_key: t.String({ minLength: 1, maxLength: 100 }),
           name: t.String({ minLength: 1, maxLength: 200 }),
-          hash: t.String({ pattern: '^[0-9a-f]{64}$', description: 'The `offered_hash` of what was looked at.' }),
+          hash: t.String({
+            pattern: '^[0-9a-f]{64}$',
+            error: 'Must be 64 hexadecimal digits',
+            description: 'The `offered_hash` of what was looked at.',
+          }),
         },
         { additionalProperties: false },
       ),

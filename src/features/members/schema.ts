@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { choice, Email, Name, passwordOf, Timestamp, text, Uuid } from '~/platform/http/schema'
+import { choice, Email, LinkCode, Name, passwordOf, Timestamp, Uuid } from '~/platform/http/schema'
 import { MEMBER_ROLES } from '~/platform/principal'
 
 const Role = choice(MEMBER_ROLES, { description: 'viewer reads, member also writes, owner also manages people and settings.' })
@@ -40,7 +40,7 @@ export type NewInvitation = Static<typeof NewInvitation>
 export const acceptanceSchema = ({ passwordMinLength }: { passwordMinLength: number }) =>
   t.Object(
     {
-      token: text({ minLength: 1, maxLength: 200 }),
+      token: LinkCode,
       name: Name,
       password: passwordOf(passwordMinLength),
     },

@@ -15,7 +15,7 @@ const EventPart = t.Object({
   video_metadata: Nullable(),
 })
 
-/** An event as the API shows it (contract §6): snake_case, unused keys null. */
+/** An event as the API shows it: snake_case, unused keys null. */
 export const SessionEvent = t.Object(
   {
     id: t.String(),

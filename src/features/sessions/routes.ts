@@ -41,7 +41,7 @@ const SessionDetail = t.Object(
   },
   { title: 'Session' },
 )
-const Params = t.Object({ session_id: t.String({ minLength: 3, maxLength: 200 }) })
+const Params = t.Object({ session_id: t.String({ minLength: 1, maxLength: 200 }) })
 const Paged = t.Object(PageQuery)
 const Listing = t.Object({ ...PageQuery, ...CursorQuery })
 /** As listSessions has it. */

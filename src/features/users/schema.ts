@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { Email, Name, passwordOf, Timestamp, Uuid } from '~/platform/http/schema'
+import { choice, Email, Name, passwordOf, Timestamp, Uuid } from '~/platform/http/schema'
 import { LOCALES } from '~/platform/locale'
 
 export const User = t.Object(
@@ -21,10 +21,7 @@ export type User = Static<typeof User>
 
 export const OwnLocale = t.Object(
   {
-    locale: t.Union(
-      LOCALES.map((locale) => t.Literal(locale)),
-      { description: 'The language of mails: English or Portuguese.' },
-    ),
+    locale: choice(LOCALES, { description: 'The language of mails: English or Portuguese.' }),
   },
   { examples: [{ locale: 'pt' }] },
 )

@@ -16,13 +16,13 @@ export async function parseForm(bytes: Uint8Array, contentType: string): Promise
   const fields = new Map<string, unknown>()
   for (const [name, value] of entries) {
     if (fields.has(name)) throw invalid(`/${name.slice(0, 40)}`, 'duplicate', 'This field was given twice')
-    fields.set(
-      name,
-      typeof value === 'string' ? checked(name, value) : { name: value.name.slice(0, 255), text: decode(await value.bytes()) },
-    )
+    fields.set(name, typeof value === 'string' ? checked(name, value) : { name: nameOf(value), text: decode(await value.bytes()) })
   }
   return Object.fromEntries(fields)
 }
+
+/** A browser sends an empty name where no file was chosen, and Bun then gives none. */
+const nameOf = ({ name }: { name?: string }): string => (name ?? '').slice(0, 255)
 
 function checked(name: string, text: string): string {
   if (hasControl(text)) throw invalid(`/${name.slice(0, 40)}`, 'control-character', 'A text holds characters that are not allowed.')

@@ -10,7 +10,7 @@ const KEY = /^[\x21-\x7e]{1,255}$/
 export function idempotent<A extends Actor>(actor: A, request: Request, body: unknown): A {
   const key = request.headers.get('idempotency-key')
   if (key === null) return actor
-  if (!KEY.test(key)) throw invalid('/header/idempotency-key', 'format', 'Must be 1 to 255 visible ASCII characters')
+  if (!KEY.test(key)) throw invalid('/header/idempotency-key', 'format', 'The Idempotency-Key must be 1 to 255 visible ASCII characters')
   const fingerprint = createHash('sha256')
     .update(JSON.stringify(body ?? null))
     .digest('hex')

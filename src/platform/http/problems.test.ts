@@ -1,9 +1,10 @@
 import { expect, test } from 'bun:test'
 import { Elysia, t } from 'elysia'
-import { DomainError, type DomainErrorOptions, type ProblemName } from '../errors'
+import { DomainError, type DomainErrorOptions, type FieldError, type ProblemName } from '../errors'
 import { createLog } from '../log'
 import { gate } from './gate'
 import { PROBLEMS, pathOf, problems } from './problems'
+import { choice, Name, OptionalId, Uuid } from './schema'
 
 const NAMES = Object.keys(PROBLEMS) as ProblemName[]
 
@@ -53,7 +54,12 @@ test('every 401 says how to authenticate, every 429 and 503 when to come back, a
 
 test('what may be null and is not is refused with the pointers of its own faults', async () => {
   const item = t.Object({ name: t.String(), note: t.Optional(t.Nullable(t.String())) }, { additionalProperties: false })
-  const body = t.Object({ items: t.Optional(t.Nullable(t.Array(item))), either: t.Optional(t.Union([t.Integer(), t.Boolean()])) })
+  const body = t.Object({
+    items: t.Optional(t.Nullable(t.Array(item))),
+    either: t.Optional(t.Union([t.Integer(), t.Boolean()])),
+    id: OptionalId,
+    name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
+  })
   const app = new Elysia({ normalize: false })
     .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
     .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
@@ -73,6 +79,40 @@ test('what may be null and is not is refused with the pointers of its own faults
     '/items/1/name required',
   ])
   expect(await refused({ items: 5, either: 'x' })).toEqual(['/items invalid', '/either choice'])
+  expect(await refused({ id: '', name: null })).toBe('taken')
+  expect(await refused({ id: 'x', name: 'x'.repeat(201) })).toEqual(['/id invalid', '/name length'])
+})
+
+test('what is absent is required, whatever rule its value has', async () => {
+  const body = t.Object({
+    id: Uuid,
+    name: Name,
+    note: t.String(),
+    kind: choice(['a', 'b']),
+    code: t.String({ minLength: 2, maxLength: 3 }),
+  })
+  const app = new Elysia({ normalize: false })
+    .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
+    .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
+    .post('/', () => 'taken', { body })
+  const errorsOf = async (sent: object) => {
+    const headers = { host: 'localhost', 'content-type': 'application/json' }
+    const response = await app.handle(new Request('http://localhost/', { method: 'POST', headers, body: JSON.stringify(sent) }))
+    return ((await response.json()) as { errors: FieldError[] }).errors
+  }
+  const required = ['id', 'name', 'note', 'kind', 'code'].map((field) => ({
+    pointer: `/${field}`,
+    code: 'required',
+    message: 'Is required',
+  }))
+  expect(await errorsOf({})).toEqual(required)
+  expect(await errorsOf({ id: 'x', name: '', note: 5, kind: 'c', code: 'x' })).toEqual([
+    { pointer: '/id', code: 'invalid', message: 'Must be a UUID' },
+    { pointer: '/name', code: 'length', message: 'Expected a length of 1 to 200 characters' },
+    { pointer: '/note', code: 'invalid', message: 'Expected string' },
+    { pointer: '/kind', code: 'choice', message: 'Must be one of a, b' },
+    { pointer: '/code', code: 'length', message: 'Expected a length of 2 to 3 characters' },
+  ])
 })
 
 test('a wait is told in whole seconds, at least one', async () => {

@@ -1,10 +1,10 @@
-import { Kind, type TSchema } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
 import { Value, type ValueError } from '@sinclair/typebox/value'
 import { Elysia, InvalidCookieSignature, NotFoundError, ParseError, type Static, t, ValidationError } from 'elysia'
-import { DomainError, type FieldError, type ProblemName } from '../errors'
+import { DomainError, type ProblemName } from '../errors'
 import { type Log, redactText } from '../log'
+import { toFieldErrors } from './field-errors'
 import { newTraceId, originOf } from './origin'
-import { textFault } from './schema'
 
 /** The one place that knows which status and title a problem has. Each name has a page at /problems/{name}. */
 export const PROBLEMS: Record<ProblemName, { status: number; title: string; meaning: string }> = {
@@ -232,9 +232,6 @@ export function toDomainError(error: unknown): DomainError {
 }
 
 const PLACE: Record<string, string> = { body: '', query: '/query', params: '/path', headers: '/header', cookie: '/cookie', property: '' }
-const MAX_FIELD_ERRORS = 20
-/** The names of unknown properties are the caller's, and may be of any length. */
-const MAX_POINTER = 200
 
 function refusedFields(error: ValidationError): DomainError {
   const errors = toFieldErrors(faultsOf(error), PLACE[error.type])
@@ -243,42 +240,9 @@ function refusedFields(error: ValidationError): DomainError {
   return new DomainError('validation-failed', detail, { errors })
 }
 
-/** Path and rule alone, the first for each path: `value`, `found` and `summary` repeat what was sent, which may be a password. */
-export function toFieldErrors(faults: Iterable<ValueError>, place = ''): FieldError[] {
-  const errors: FieldError[] = []
-  for (const { path, message, schema, value } of withinNullable(faults)) {
-    if (errors.length >= MAX_FIELD_ERRORS) break
-    const pointer = `${place}${path}`.slice(0, MAX_POINTER)
-    if (errors.some((known) => known.pointer === pointer)) continue
-    const said = schema[Kind] === 'Text' ? textFault(schema, value) : message
-    const text = typeof schema.error === 'string' ? schema.error : said
-    errors.push({ pointer, code: codeOf(text), message: text })
-  }
-  return errors
-}
-
-/** What may be null and is not has faults of its own; that it fits no member of the union says nothing. */
-function* withinNullable(faults: Iterable<ValueError>): Generator<ValueError> {
-  for (const fault of faults) {
-    const members: TSchema[] = fault.schema.error === undefined ? (fault.schema.anyOf ?? []) : []
-    const within = fault.errors[members.findIndex(({ type }) => type !== 'null')]
-    if (within !== undefined && members.length === 2 && members.some(({ type }) => type === 'null')) yield* withinNullable(within)
-    else yield fault
-  }
-}
-
 /** What `error.all` has, without its sentences, which hold the values. */
 const faultsOf = ({ validator, value }: ValidationError): Iterable<ValueError> =>
   'Errors' in validator ? validator.Errors(value) : Value.Errors(validator as TSchema, value)
-
-function codeOf(message: string): string {
-  if (/unexpected property/i.test(message)) return 'unknown-property'
-  if (/required property/i.test(message)) return 'required'
-  if (/length/i.test(message)) return 'length'
-  if (/pattern|format/i.test(message)) return 'format'
-  if (/union|equal to|one of/i.test(message)) return 'choice'
-  return 'invalid'
-}
 
 /** RFC 9110 §11.6.1: every 401 says how to do better. RFC 6750 §3.1: an error code only where a token was sent. */
 function challenge(problem: ProblemName): Record<string, string> {

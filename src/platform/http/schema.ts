@@ -51,6 +51,8 @@ export const passwordOf = (minLength: number, maxLength = 128) =>
   text({ error: `Must have ${minLength} to ${maxLength} characters`, minLength, maxLength })
 /** A password that is only checked: any length that could ever have been set. */
 export const GivenPassword = passwordOf(1)
+/** The code of a mail's link, as it was given: of any length, since one that cannot be ours is answered like any other that is none. */
+export const LinkCode = text({ maxLength: 16_384 })
 /** A date on its way out; JSON makes it ISO 8601 with `Z`. */
 export const Timestamp = t.Unsafe<Date | string>({ [Kind]: 'Timestamp', type: 'string', format: 'date-time' })
 TypeRegistry.Set('Timestamp', (_schema, value) => value instanceof Date || typeof value === 'string')
@@ -83,7 +85,12 @@ TypeRegistry.Set('Described', () => true)
 export const Name = text({ minLength: 1, maxLength: 200 })
 
 /** A file of a form, read as text: the API document shows a form in place of JSON. */
-export const FormFile = t.Unsafe<{ name: string; text: string }>({ [Kind]: 'FormFile', type: 'string', format: 'binary' })
+export const FormFile = t.Unsafe<{ name: string; text: string }>({
+  error: 'Must be a file of a multipart/form-data body',
+  [Kind]: 'FormFile',
+  type: 'string',
+  format: 'binary',
+})
 TypeRegistry.Set('FormFile', (_schema, value) => typeof value === 'object' && value !== null && 'name' in value && 'text' in value)
 
 /** A number in JSON. Elysia's own `t.Integer` also lets texts through, `"1e0"` among them, and of a number out of range says only that it is no union. */

@@ -40,11 +40,11 @@ async function callerOf(authenticator: Authenticator, request: Request, set: { h
   return { principal }
 }
 
-/** Writes what is left of a rate into an answer, whatever becomes of it. */
+/** Writes what is left of a rate into an answer, whatever becomes of it. What is said to somebody who is known is for no cache to keep. */
 export const tell =
   (set: { headers: object }): Told =>
   (rate) =>
-    void Object.assign(set.headers, rateHeaders(rate))
+    void Object.assign(set.headers, { 'cache-control': 'no-store' }, rateHeaders(rate))
 
 function personOf(principal: Principal): UserPrincipal {
   if (principal.kind !== 'user') throw new DomainError('forbidden', 'This is for people who sign in, not for keys.')
@@ -60,6 +60,7 @@ export function credentialOf(request: Request): string {
   return key
 }
 
+const BEARER = /^bearer (.*)$/i
 const IN_QUERY = /[?&]access_token=/
 
 /** RFC 6750 §2: one credential, in the Authorization header; a token in the URL would end up in logs. */
@@ -68,8 +69,8 @@ export function bearerOf(request: Request): string {
   const inQuery = IN_QUERY.test(request.url)
   if (header === null) throw new DomainError('unauthenticated', 'Not authenticated')
   if (inQuery || header.includes(',')) throw new DomainError('invalid-request', 'Send exactly one credential.')
-  const [scheme, token, ...rest] = header.split(' ')
-  if (scheme?.toLowerCase() !== 'bearer' || token === undefined || token === '' || rest.length > 0)
-    throw new DomainError('unauthenticated', 'Not authenticated')
+  const [, token = ''] = BEARER.exec(header) ?? []
+  if (token === '') throw new DomainError('unauthenticated', 'Not authenticated')
+  if (token.includes(' ')) throw new DomainError('invalid-token', 'Invalid credentials')
   return token
 }

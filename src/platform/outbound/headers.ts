@@ -30,8 +30,9 @@ export function checkOutboundHeaders(pairs: [string, string][], pointer: string)
   const length = pairs.reduce((total, [name, value]) => total + name.length + value.length, 0)
   if (pairs.length > MAX_HEADERS || length > MAX_TOTAL_LENGTH)
     errors.push({ pointer, code: 'too-large', message: 'Too many or too long headers' })
-  if (errors.length > 0)
-    throw new DomainError('validation-failed', 'Some headers are not allowed.', { errors: errors.slice(0, MAX_HEADERS) })
+  const [first] = errors
+  if (first !== undefined)
+    throw new DomainError('validation-failed', `${first.pointer.slice(1)}: ${first.message}`, { errors: errors.slice(0, MAX_HEADERS) })
 }
 
 function fault([name, value]: [string, string], pointer: string): FieldError | undefined {

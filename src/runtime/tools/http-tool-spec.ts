@@ -10,7 +10,7 @@ const orNull = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schem
 const Scalar = Type.Union([text(8192), Type.Number(), Type.Boolean()])
 
 /**
- * `custom_tools.http_tools[]` as the frontend and the reference's users write it (contract §4.6): only name, method and endpoint are demanded,
+ * `custom_tools.http_tools[]` as the frontend and the reference's users write it: only name, method and endpoint are demanded,
  * keys that we do not know are kept. What a URL and a header may be is for `checkHttpTool`.
  */
 export type HttpToolSpec = Static<typeof HttpToolSpec>

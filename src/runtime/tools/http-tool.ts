@@ -30,7 +30,7 @@ const MAX_SHOWN_ERROR_LENGTH = 1000
 const REPEATABLE_METHODS = new Set(['GET', 'HEAD', 'PUT', 'DELETE'])
 const REPEATABLE_STATUSES = new Set([408, 429, 500, 502, 503, 504])
 
-/** A tenant's HTTP endpoint as a tool (contract §4.6). The answer is its JSON, or `{content}` with its text. */
+/** A tenant's HTTP endpoint as a tool. The answer is its JSON, or `{content}` with its text. */
 export function createHttpTool(spec: HttpToolSpec, { outbound, maxTimeoutMs, maxBytes, clock }: HttpToolDeps): AgentTool {
   const inputSchema = describeInput(spec)
   const effect = effectOf(spec)

@@ -6,7 +6,7 @@ export function evaluate(conditions: Condition[], read: (field: string) => unkno
   return conditions.map((condition) => ({ condition, met: isMet(condition.data, read(condition.data.field)) }))
 }
 
-/** Both sides as texts (contract §4.5). An operator that nobody knows is never met. */
+/** Both sides as texts. An operator that nobody knows is never met. */
 export function isMet({ operator, value: expected }: Pick<Condition['data'], 'operator' | 'value'>, actual: unknown): boolean {
   const left = textOf(actual)
   const right = textOf(expected)

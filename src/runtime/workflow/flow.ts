@@ -60,7 +60,7 @@ export function passable(flow: Flow, edges: WorkflowEdge[]): WorkflowEdge[] {
   })
 }
 
-/** @returns the state that conditions name (contract §4.5) */
+/** @returns the state that conditions name */
 export function fieldOf(
   { content, status, cycleCount, nodeOutputs }: Flow,
   field: string,

@@ -22,7 +22,7 @@ interface Deps {
   loadMember: LoadMember
 }
 
-/** Goes through a graph of nodes (contract §4.5), then runs the sub-agents. */
+/** Goes through a graph of nodes, then runs the sub-agents. */
 export function workflowAgent(agent: Workflow, deps: Deps): Agent {
   return async function* run(context) {
     try {

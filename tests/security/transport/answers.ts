@@ -139,7 +139,7 @@ export const answers: Row[] = [
       const ours = 'http://localhost:8000'
       expect(await ask(app.url, 'GET', ours)).toBe(`401 ${ours} Origin`)
       expect(await ask(app.url, 'OPTIONS', ours)).toBe(`204 ${ours} Origin`)
-      // What the web frontend needs (contract §9.1), also to read why a request was refused before it was routed.
+      // What the web frontend needs, also to read why a request was refused before it was routed.
       const preflight = await fetch(`${app.url}/api/v1/agents/`, { method: 'OPTIONS', headers: { origin: ours } })
       const allowed = preflight.headers.get('access-control-allow-headers')?.split(', ')
       expect(allowed).toEqual(expect.arrayContaining(['authorization', 'x-api-key', 'x-client-id', 'content-type']))

@@ -145,7 +145,7 @@ export const values: Row[] = [
     async check(app) {
       const { agent, key, client, routes, send } = await prepare(app)
       const forbidden = ['is_admin', 'email_verified', 'is_active', 'client_id', 'id', 'password_hash', 'created_at', 'some/odd~name']
-      // The web frontend sends these back as it read them: accepted and without effect (contract §9.2, §9.8).
+      // The web frontend sends these back as it read them: accepted and without effect.
       const readOnly: Record<string, string[]> = {
         'new agent': ['client_id'],
         'new key': ['client_id'],

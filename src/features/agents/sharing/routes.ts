@@ -4,7 +4,7 @@ import { ClientHeader } from '~/platform/http/client-header'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
 import { idempotent } from '~/platform/http/idempotency'
 import { Uuid } from '~/platform/http/schema'
-import type { OpenSession } from '~/platform/http/session'
+import { type OpenSession, tell } from '~/platform/http/session'
 import { Agent } from '../schema'
 import type { AgentSharing } from './service'
 
@@ -40,8 +40,8 @@ export const agentSharingRoutes = ({ sharing, session }: { sharing: AgentSharing
 /** For holders of a key of the agent, its own or the shared one. */
 export const sharedAgentRoutes = ({ sharing, ...deps }: { sharing: AgentSharing } & CallerDeps) =>
   new Elysia({ prefix: '/agents', tags: ['agents'] })
-    .derive(async ({ request, params }) => ({
-      principal: await callerOf(request, (params as Record<string, string | undefined>).agent_id ?? '', deps),
+    .derive(async ({ request, params, set }) => ({
+      principal: await callerOf(request, (params as Record<string, string | undefined>).agent_id ?? '', deps, tell(set)),
     }))
     .get('/:agent_id/shared', ({ principal, params }) => sharing.shared(principal, params.agent_id), {
       params: Params,

@@ -1,5 +1,6 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { DomainError, type FieldError, invalid } from '~/platform/errors'
+import { toFieldErrors } from '~/platform/http/field-errors'
 import type { Draft } from '../check-agent'
 import type { Config } from '../config-schemas'
 import { forgetMasks } from '../config-secrets'
@@ -43,14 +44,8 @@ export function readEntries(file: unknown): Entry[] {
       return fileId
     }
     if (entries.size >= MAX_AGENTS) throw invalid(pointer, 'length', `A file holds at most ${MAX_AGENTS} agents`)
-    const faults = [...compiled.Errors(item)].slice(0, 5)
-    errors.push(
-      ...faults.map(({ path, message, schema }) => ({
-        pointer: `${pointer}${path}`,
-        code: 'invalid',
-        message: typeof schema.error === 'string' ? schema.error : message,
-      })),
-    )
+    const faults = toFieldErrors(compiled.Errors(item), pointer).slice(0, 5)
+    errors.push(...faults)
     if (faults.length > 0 || !compiled.Check(item)) return fileId
     const { client_id: clientId, config, name, ...rest } = item
     const draft = { ...pick(rest), name: name ?? null, config: {} as Config }
@@ -102,7 +97,9 @@ export function readEntries(file: unknown): Entry[] {
 }
 
 export const refusedFile = (errors: FieldError[]) =>
-  new DomainError('validation-failed', `Failed to import any agents: ${errors[0]?.message}`, { errors: errors.slice(0, 20) })
+  new DomainError('validation-failed', `Failed to import any agents: ${errors.map(sentenceOf)[0]}`, { errors: errors.slice(0, 20) })
+
+const sentenceOf = ({ pointer, message }: FieldError) => (pointer === '' ? message : `${pointer.slice(1)}: ${message}`)
 
 function idOf(item: unknown): string | undefined {
   const id = typeof item === 'string' ? item : (Object(item) as { id?: unknown }).id

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { ClientHeader } from '~/platform/http/client-header'
 import { idempotencyKey } from '~/platform/http/docs/parameters'
-import { countedList } from '~/platform/http/docs/responses'
+import { countedList, problemsOf } from '~/platform/http/docs/responses'
 import { idempotent } from '~/platform/http/idempotency'
 import { pageHeaders } from '~/platform/http/listing'
 import { described, PageQuery, pageOf, Uuid } from '~/platform/http/schema'
@@ -61,6 +61,8 @@ export const agentTransferRoutes = ({ transfer, session }: { transfer: AgentTran
           description:
             'All of them or none: `errors` says what is wrong where in the file. Agents get new ids, by which the file’s own references are replaced; copies of agents within others are imported too. Keys and secrets are to be given again.',
           parameters: [idempotencyKey],
+          // Of the folder.
+          responses: problemsOf(404),
         },
       },
     )

@@ -111,6 +111,8 @@ export function createAgentTransferService({ db, write, agents, folders }: Deps)
     async import(principal: Principal, clientId: string, { file, agents: listed, folder_id }: ImportRequest): Promise<Agent[]> {
       authorize(principal, 'write', { kind: 'agents', clientId })
       const folderId = await folderOf(principal, clientId, folder_id)
+      if (file === undefined && listed === undefined)
+        throw invalid('/file', 'required', 'Send the agents in a file, or as JSON in `agents`')
       return importEntries(principal, clientId, readEntries(file === undefined ? { agents: listed } : parse(file)), folderId)
     },
   }
