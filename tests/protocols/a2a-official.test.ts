@@ -191,6 +191,17 @@ test('1.0: what a list is asked for is checked, and not bent to what there is', 
   expect((await rpc('ListTasks', { status: 'TASK_STATE_REJECTED' })).body.result).toMatchObject({ totalSize: 0 })
 })
 
+test('a message is taken with its task or not at all: one whose task cannot be written down begins no run', async () => {
+  const client = await connect('1.0')
+  const { db } = app.services
+  const runs = async () => (await app.ada.call('GET', `/api/v1/runs/?agent_id=${agent.id}&limit=1`)).headers.get('x-total-count')
+  const before = await runs()
+  await db.execute('alter table a2a_tasks add constraint nothing_more check (false) not valid')
+  await expect(client.sendMessage(request('lost'))).rejects.toThrow()
+  await db.execute('alter table a2a_tasks drop constraint nothing_more')
+  expect(await runs()).toBe(before)
+})
+
 test('1.0: a task that is over takes no further message and is not watched; the refusal is a response of its own, no stream', async () => {
   const client = await connect('1.0')
   const { id: taskId } = (await client.sendMessage(request('done'))) as Task
