@@ -257,6 +257,19 @@ test('0.3: what its clients take for a stream is one, also when it only says no;
   }
 })
 
+test('0.3: a message is waited for unless its sender says otherwise, whatever else they say', async () => {
+  const send = async (configuration: object | undefined, headers: Record<string, string> = { 'a2a-version': '0.3' }) => {
+    const message = { kind: 'message', messageId: crypto.randomUUID(), role: 'user', parts: [{ kind: 'text', text: '/slow 100\none two' }] }
+    const call = { jsonrpc: '2.0', id: 1, method: 'message/send', params: { message, configuration } }
+    const { body } = await app.stranger('POST', `/api/v1/a2a/${agent.id}`, call, { 'x-api-key': agent.config.api_key, ...headers })
+    return body.result.status.state
+  }
+  for (const waits of [undefined, {}, { acceptedOutputModes: ['text/plain'] }, { blocking: true }])
+    expect(await send(waits)).toBe('completed')
+  expect(await send({ acceptedOutputModes: ['text/plain'] }, {})).toBe('completed')
+  expect(await send({ blocking: false })).not.toBe('completed')
+})
+
 test('SSRF-10: a task of another agent of the same client is not found, and its push configs are neither told nor taken away', async () => {
   const { call, clientId } = app.ada
   const draft = { client_id: clientId, name: 'neighbour', type: 'llm', model: 'demo/echo', config: {} }
