@@ -45,6 +45,7 @@ export function createConversations(
     models,
     outbound,
     clock,
+    log,
     modelTimeoutMs: modelSettings.callTimeoutMs,
     toolTimeoutMs: limits.toolTimeoutMs,
     toolResponseBytes: limits.toolResponseBytes,
