@@ -255,3 +255,33 @@ test.each(['waiting', 'needs_reconcile'])(
   },
   30_000,
 )
+
+test('of two decisions about a step that come at the same moment one counts, and the other is told that it is too late', async () => {
+  await using stack = new AsyncDisposableStack()
+  const own = await startApp({ OUTBOUND_ALLOW: '127.0.0.1', RUN_LEASE_SECONDS: '600' })
+  stack.defer(() => own.close())
+  const { ada, services } = own
+  const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book` }]
+  const { body: agent } = await ada.call('POST', '/api/v1/agents/', {
+    client_id: ada.clientId,
+    name: 'clerk',
+    type: 'llm',
+    model: 'demo/echo',
+    config: { custom_tools: { http_tools } },
+  })
+  const before = calls
+  const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: '/tool book {}', mode: 'background' })
+  await until(() => calls === before + 1)
+  await services.db.execute(`update runs set lease_until = now() where id = '${run.id}'`)
+  const other = createServices(own.config, { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 })
+  stack.defer(async () => {
+    await other.runner.stop(0)
+    await other.close()
+  })
+  const read = async () => (await ada.call('GET', `/api/v1/runs/${run.id}`)).body
+  await until(async () => (await read()).status === 'needs_reconcile')
+  const decide = (body: object) => ada.call('POST', `/api/v1/runs/${run.id}/reconcile`, { step: 'tool:1:0:book', ...body })
+  const decisions = await Promise.all([decide({ decision: 'retry' }), decide({ decision: 'done', result: 'by hand' })])
+  expect(decisions.map(({ status }) => status).toSorted()).toEqual([200, 409])
+  await until(async () => (await read()).status === 'succeeded')
+}, 30_000)

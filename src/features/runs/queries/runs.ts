@@ -288,6 +288,16 @@ export const wake = (db: Db, id: string) =>
     .where(and(eq(runs.id, id), isNull(runs.finishedAt)))
     .returning({ id: runs.id })
 
+/** The same for one that waits to hear what became of a step, once: of two who say so at the same time, one is too late. */
+export async function wakeReconciled(db: Db, id: string): Promise<boolean> {
+  const rows = await db
+    .update(runs)
+    .set({ status: 'waiting', wakeAt: sql`now()` })
+    .where(and(eq(runs.id, id), eq(runs.status, 'needs_reconcile')))
+    .returning({ id: runs.id })
+  return rows.length > 0
+}
+
 /** The same for all runs of a client that lack money, or may find out in this moment that they do. */
 export const wakeUnpaid = (db: Db, clientId: string) =>
   db
