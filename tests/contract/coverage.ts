@@ -22,6 +22,8 @@ const NOT_ALIKE: Record<string, string> = {
   'POST /api/v1/auth/login/mfa 401': 'has a row',
   'POST /api/v1/auth/login/mfa 403': 'an account that was switched off between the two steps: tests/security/second-factor.test.ts',
   'POST /api/v1/auth/refresh 401': 'has a row',
+  'POST /api/v1/agents/import 404': 'a folder that the form names: rows/import.ts',
+  'POST /api/v1/agents/validate 404': 'an agent that the body names: rows/beyond-work.ts',
   'POST /api/v1/webhooks/sendgrid 401': 'a signature: tests/security/mail-events.test.ts',
   'GET /api/v1/chat/ws/:agent_id/:external_id 403': 'an origin: tests/runs/chat-socket.test.ts',
   'GET /api/v1/chat/ws/:agent_id/:external_id 429': 'unknown sockets of one address: tests/runs/chat-socket.test.ts',

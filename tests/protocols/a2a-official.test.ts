@@ -191,6 +191,17 @@ test('1.0: what a list is asked for is checked, and not bent to what there is', 
   expect((await rpc('ListTasks', { status: 'TASK_STATE_REJECTED' })).body.result).toMatchObject({ totalSize: 0 })
 })
 
+test('a message is taken with its task or not at all: one whose task cannot be written down begins no run', async () => {
+  const client = await connect('1.0')
+  const { db } = app.services
+  const runs = async () => (await app.ada.call('GET', `/api/v1/runs/?agent_id=${agent.id}&limit=1`)).headers.get('x-total-count')
+  const before = await runs()
+  await db.execute('alter table a2a_tasks add constraint nothing_more check (false) not valid')
+  await expect(client.sendMessage(request('lost'))).rejects.toThrow()
+  await db.execute('alter table a2a_tasks drop constraint nothing_more')
+  expect(await runs()).toBe(before)
+})
+
 test('1.0: a task that is over takes no further message and is not watched; the refusal is a response of its own, no stream', async () => {
   const client = await connect('1.0')
   const { id: taskId } = (await client.sendMessage(request('done'))) as Task
@@ -244,6 +255,19 @@ test('0.3: what its clients take for a stream is one, also when it only says no;
     })
     expect(answer).not.toContain('sEcret')
   }
+})
+
+test('0.3: a message is waited for unless its sender says otherwise, whatever else they say', async () => {
+  const send = async (configuration: object | undefined, headers: Record<string, string> = { 'a2a-version': '0.3' }) => {
+    const message = { kind: 'message', messageId: crypto.randomUUID(), role: 'user', parts: [{ kind: 'text', text: '/slow 100\none two' }] }
+    const call = { jsonrpc: '2.0', id: 1, method: 'message/send', params: { message, configuration } }
+    const { body } = await app.stranger('POST', `/api/v1/a2a/${agent.id}`, call, { 'x-api-key': agent.config.api_key, ...headers })
+    return body.result.status.state
+  }
+  for (const waits of [undefined, {}, { acceptedOutputModes: ['text/plain'] }, { blocking: true }])
+    expect(await send(waits)).toBe('completed')
+  expect(await send({ acceptedOutputModes: ['text/plain'] }, {})).toBe('completed')
+  expect(await send({ blocking: false })).not.toBe('completed')
 })
 
 test('SSRF-10: a task of another agent of the same client is not found, and its push configs are neither told nor taken away', async () => {

@@ -59,6 +59,14 @@ describe.each([
     })
   })
 
+  test('whose connection breaks behind the name of its task is asked for what came of it, and not told the message again', async () => {
+    const before = peer.calls.length
+    const { reply, pieces } = await send(specOf(peer), 'drop')
+    expect(reply).toEqual({ parts: [{ text: 'Parrot: drop' }], inputRequired: false })
+    expect(pieces.join('')).toBe('Parrot: drop')
+    expect(peer.calls.slice(before).filter(({ messageId }) => messageId !== '')).toHaveLength(1)
+  })
+
   test('that asks back gets the answer in the task that waits for it, and in a new one when that is over', async () => {
     const { taskId } = (await send(specOf(peer), 'ask')).reply
     expect((await send(specOf(peer), 'this one', taskId)).reply).toEqual({ parts: [{ text: 'Parrot: this one' }], inputRequired: false })

@@ -63,6 +63,17 @@ describe('servers of every kind', () => {
     },
   )
 
+  test('of a server of the older transport that dies under a call nobody waits for the answer', async () => {
+    const server = await startEverything('sse')
+    started.push(server)
+    const open = await openFor([{ url: server.url }])
+    const calling = call(open, 'trigger-long-running-operation', { duration: 30, steps: 1 })
+    await Bun.sleep(300)
+    server.close()
+    expect(await calling).toMatchObject({ error: 'tool_execution_error', message: expect.stringContaining('ended the stream') })
+    await open.close()
+  })
+
   test('a server of revision 2026-07-28 that knows no other', async () => {
     const open = await openFor([{ url: modern.url }])
     expect(textOf(await call(open, 'greet', { name: 'Ada' }))).toBe('Hello, Ada')

@@ -3,6 +3,7 @@ import { inheritLog } from '~/features/runs/inherited-log'
 import { createLiveLog } from '~/features/runs/live-log'
 import type { LogEvent } from '~/features/runs/log-event'
 import type { OwnedRun } from '~/features/runs/queries/owned'
+import { requestCancel } from '~/features/runs/queries/runs'
 import { silentLog } from '~/platform/log'
 import type { RedisStore } from '~/platform/redis'
 import { createServices } from '~/processes/services'
@@ -205,3 +206,82 @@ test.each([
   live.close()
   await own.close()
 })
+
+test('a run that is cancelled while it has no process is not gone on with: who takes it over ends it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const own = await startApp({ RUN_LEASE_SECONDS: '600' })
+  stack.defer(() => own.close())
+  const { ada, services } = own
+  const definition = { client_id: ada.clientId, name: 'slow', type: 'llm', model: 'demo/echo', config: {} }
+  const { body: agent } = await ada.call('POST', '/api/v1/agents/', definition)
+  const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: `/slow 20\n${WORDS}`, mode: 'background' })
+  await until(async () => (await storedLog(services, run.id)).length > 1)
+  // Its process is dead for the others, and was when somebody cancelled it.
+  await services.db.execute(`update runs set lease_until = now(), cancel_requested_at = now() where id = '${run.id}'`)
+  const other = createServices(own.config, { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 })
+  stack.defer(async () => {
+    await other.runner.stop(0)
+    await other.close()
+  })
+  await until(async () => (await ada.call('GET', `/api/v1/runs/${run.id}`)).body.status === 'cancelled')
+  const log = await storedLog(services, run.id)
+  expect(log.at(-1)?.type).toBe('run-cancelled')
+  expect(log.filter(({ type }) => type === 'run-resumed')).toBeEmpty()
+}, 30_000)
+
+test.each(['waiting', 'needs_reconcile'])(
+  'a run that is %s ends also where who cancels it dies before they have ended it',
+  async (status) => {
+    await using stack = new AsyncDisposableStack()
+    const own = await startApp({ OUTBOUND_ALLOW: '127.0.0.1' })
+    stack.defer(() => own.close())
+    const { ada, services } = own
+    const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book`, require_approval: true }]
+    const { body: agent } = await ada.call('POST', '/api/v1/agents/', {
+      client_id: ada.clientId,
+      name: 'clerk',
+      type: 'llm',
+      model: 'demo/echo',
+      config: { custom_tools: { http_tools } },
+    })
+    const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: '/tool book {}', mode: 'background' })
+    const read = async () => (await ada.call('GET', `/api/v1/runs/${run.id}`)).body
+    await until(async () => (await read()).status === 'waiting')
+    await services.db.execute(`update runs set status = '${status}', wake_at = null where id = '${run.id}'`)
+    await requestCancel(services.db, { clientId: null, agentId: null }, run.id)
+    await until(async () => (await read()).finished_at !== null, 15_000)
+    expect(await read()).toMatchObject({ status: 'cancelled', waiting_for: null, wake_at: null })
+    expect((await storedLog(services, run.id)).at(-1)?.type).toBe('run-cancelled')
+  },
+  30_000,
+)
+
+test('of two decisions about a step that come at the same moment one counts, and the other is told that it is too late', async () => {
+  await using stack = new AsyncDisposableStack()
+  const own = await startApp({ OUTBOUND_ALLOW: '127.0.0.1', RUN_LEASE_SECONDS: '600' })
+  stack.defer(() => own.close())
+  const { ada, services } = own
+  const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book` }]
+  const { body: agent } = await ada.call('POST', '/api/v1/agents/', {
+    client_id: ada.clientId,
+    name: 'clerk',
+    type: 'llm',
+    model: 'demo/echo',
+    config: { custom_tools: { http_tools } },
+  })
+  const before = calls
+  const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: '/tool book {}', mode: 'background' })
+  await until(() => calls === before + 1)
+  await services.db.execute(`update runs set lease_until = now() where id = '${run.id}'`)
+  const other = createServices(own.config, { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 })
+  stack.defer(async () => {
+    await other.runner.stop(0)
+    await other.close()
+  })
+  const read = async () => (await ada.call('GET', `/api/v1/runs/${run.id}`)).body
+  await until(async () => (await read()).status === 'needs_reconcile')
+  const decide = (body: object) => ada.call('POST', `/api/v1/runs/${run.id}/reconcile`, { step: 'tool:1:0:book', ...body })
+  const decisions = await Promise.all([decide({ decision: 'retry' }), decide({ decision: 'done', result: 'by hand' })])
+  expect(decisions.map(({ status }) => status).toSorted()).toEqual([200, 409])
+  await until(async () => (await read()).status === 'succeeded')
+}, 30_000)

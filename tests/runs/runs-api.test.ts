@@ -309,6 +309,23 @@ test('what is refused, or decided too late, is told to the agent, and not done',
   expect(calls).toEqual([])
 })
 
+test('a run whose database is away in the moment in which it asks for consent asks again', async () => {
+  const { db } = app.services
+  await db.execute('create sequence hiccups')
+  await db.execute(`create function hiccup() returns trigger language plpgsql as $$ begin
+    if nextval('hiccups') <= 4 then raise exception 'going down' using errcode = '57P01'; end if; return new; end $$`)
+  await db.execute('create trigger hiccup before insert on approvals for each row execute function hiccup()')
+  try {
+    const { body } = await begin(await booker(), { message: '/tool book {"seats": 2}' })
+    expect(body).toMatchObject({ status: 'waiting', waiting_for: { reason: 'approval' } })
+    await app.ada.call('POST', `/api/v1/runs/${body.id}/cancel`)
+  } finally {
+    await db.execute('drop trigger hiccup on approvals')
+    await db.execute('drop function hiccup')
+    await db.execute('drop sequence hiccups')
+  }
+})
+
 test('a run that waits can be cancelled, and the session goes on', async () => {
   const id = await booker()
   const { body } = await begin(id, { message: '/tool book {"seats": 2}', external_id: 'waiter' })

@@ -32,7 +32,7 @@ const message = (text: string) => ({
   referenceTaskIds: [],
 })
 
-/** Answers in two chunks; `fail` fails, `ask` asks back, `hang` never ends, `drop` breaks the connection. */
+/** Answers in two chunks; `fail` fails, `ask` asks back, `hang` never ends, `drop` breaks the connection before the second one and goes on. */
 class Parrot implements AgentExecutor {
   async execute({ taskId, contextId, userMessage }: RequestContext, bus: ExecutionEventBus) {
     const text = userMessage.parts.map(({ content }) => (content?.$case === 'text' ? content.value : '')).join('')
@@ -50,6 +50,7 @@ class Parrot implements AgentExecutor {
     else if (text === 'ask') end(TaskState.TASK_STATE_INPUT_REQUIRED, 'which one?')
     else {
       for (const [index, chunk] of ['Parrot: ', text].entries()) {
+        if (text === 'drop') await Bun.sleep(300)
         const artifact = { artifactId: 'a', name: '', description: '', parts: [part(chunk)], metadata: undefined, extensions: [] }
         bus.publish(AgentEvent.artifactUpdate({ ...about, artifact, append: index > 0, lastChunk: index === 1 }))
       }
@@ -70,7 +71,7 @@ export function startRemoteAgent(version: '1.0' | '0.3', { streaming = true } = 
       const body = (await request.json()) as {
         id: unknown
         method: string
-        params: { message?: { contextId: string; messageId: string; taskId?: string } }
+        params: { message?: { contextId: string; messageId: string; taskId?: string; parts: { text?: string }[] } }
       }
       const { contextId = '', messageId = '', taskId = '' } = body.params.message ?? {}
       calls.push({ method: body.method, headers: request.headers, contextId, messageId, taskId })
@@ -80,10 +81,18 @@ export function startRemoteAgent(version: '1.0' | '0.3', { streaming = true } = 
       // As the SDK's own servers do: what is refused before anything is said is no stream.
       const first = await events.next().catch((error: unknown) => refused(body, error))
       if (first instanceof Response) return first
+      const isCut = body.params.message?.parts.some(({ text }) => text === 'drop') === true
       return new Response(
         (async function* () {
           if (first.done !== true) yield `data: ${JSON.stringify(first.value)}\n\n`
-          for await (const event of events) yield `data: ${JSON.stringify(event)}\n\n`
+          for (;;) {
+            const { done, value } = await events.next()
+            if (done) return
+            yield `data: ${JSON.stringify(value)}\n\n`
+            if (!isCut) continue
+            void Array.fromAsync(events)
+            throw new Error('the connection breaks')
+          }
         })() as unknown as ReadableStream,
         { headers: { 'content-type': 'text/event-stream' } },
       )

@@ -113,12 +113,12 @@ export function createA2aService(deps: A2aDeps) {
             message: sent,
             messageId: task.messageId,
             onDisconnect: 'continue',
+            alongside: async (tx, id) => {
+              await insertTask(tx, { ...owner, runId: id, contextId })
+              if (task.push !== undefined) await push.save(tx, owner, id, task.push, dialect)
+            },
           })
           onAccepted?.()
-          await write(principal, async ({ tx }) => {
-            await insertTask(tx, { ...owner, runId, contextId })
-            if (task.push !== undefined) await push.save(tx, owner, runId, task.push, dialect)
-          })
           return { id: runId, contextId: (await find(runId)).contextId }
         },
 

@@ -1,7 +1,9 @@
 import type { ProviderKeyService } from '~/features/provider-keys/service'
 import type { Clock } from '~/platform/clock'
 import { DomainError } from '~/platform/errors'
+import type { Log } from '~/platform/log'
 import type { Outbound } from '~/platform/outbound'
+import { patiently } from '~/platform/patience'
 import type { OpenRemoteAgent } from '~/runtime/a2a/types'
 import { llmAgent } from '~/runtime/llm-agent'
 import { BUILT_IN_TOOLS, type Memory } from '~/runtime/llm-tools'
@@ -29,6 +31,7 @@ export interface RunnableDeps {
   models: ModelClient
   outbound: Outbound
   clock: Clock
+  log: Log
   modelTimeoutMs: number
   toolTimeoutMs: number
   toolResponseBytes: number
@@ -75,10 +78,14 @@ interface Running {
 async function* runRow(deps: RunnableDeps, { clientId, depth }: Place, running: Running) {
   if (depth > deps.maxDepth)
     throw new DomainError('limit-exceeded', `Agents are nested more than ${deps.maxDepth} deep; the last one was ${running.row.name}.`)
-  const load = (agentId: string) => loadMember(deps, { clientId, depth: depth + 1 }, agentId)
+  const load = (agentId: string) => onceBack(deps, running.context, () => loadMember(deps, { clientId, depth: depth + 1 }, agentId))
   const agent = await build(deps, running, load)
   yield* agent(running.context)
 }
+
+/** A database that is away for a moment does not end a run that only has something to look up. */
+const onceBack = <T>({ clock, log }: RunnableDeps, { runId, signal }: RunContext, work: () => Promise<T>): Promise<T> =>
+  patiently(work, { clock, signal, onFirst: (error) => log.warn('the database is away, a run waits', { run_id: runId, error }) })
 
 /** The reference's null is no bound; ours is the most that can be asked for. */
 const iterationsOf = ({ max_iterations = DEFAULT_ITERATIONS }: RunnableConfig) => Math.min(max_iterations ?? MAX_ITERATIONS, MAX_ITERATIONS)
@@ -91,7 +98,7 @@ async function build(deps: RunnableDeps, { row, config, context }: Running, load
   const timeoutSeconds = config.timeout ?? DEFAULT_TIMEOUT_SECONDS
   switch (row.type) {
     case 'llm':
-      return buildLlm(deps, row, config, all)
+      return buildLlm(deps, { row, config, context }, all)
     case 'sequential':
       return sequentialAgent(await all(config.sub_agents))
     case 'parallel':
@@ -128,8 +135,7 @@ async function build(deps: RunnableDeps, { row, config, context }: Running, load
 
 async function buildLlm(
   deps: RunnableDeps,
-  row: AgentRow,
-  config: RunnableConfig,
+  { row, config, context }: Running,
   all: (ids: string[] | null | undefined) => Promise<Member[]>,
 ): Promise<Agent> {
   const { id: agentId, client_id: clientId, name, model, instruction, role, goal, api_key_id } = row
@@ -157,7 +163,7 @@ async function buildLlm(
     },
     {
       models: deps.models,
-      apiKey: async () => (api_key_id === null ? undefined : deps.providerKeys.reveal(clientId, api_key_id)),
+      apiKey: async () => (api_key_id === null ? undefined : onceBack(deps, context, () => deps.providerKeys.reveal(clientId, api_key_id))),
       modelTimeoutMs: deps.modelTimeoutMs,
     },
   )

@@ -2,7 +2,7 @@ import type { AgentService } from '~/features/agents/service'
 import { inputOf } from '~/features/files/schema'
 import { storedEventOf } from '~/features/runs/event-stream'
 import { errorOfRun, type LogEvent, needsSomebody, whereToLook } from '~/features/runs/log-event'
-import type { RunService } from '~/features/runs/service'
+import type { RunRequest, RunService } from '~/features/runs/service'
 import type { Ahead } from '~/features/runs/turn'
 import { type SessionEvent, showEvent } from '~/features/sessions/event-view'
 import { authorizeReach } from '~/platform/access'
@@ -20,6 +20,8 @@ export interface Turn {
   /** What the sender calls the message. */
   messageId?: string
   onDisconnect: 'continue' | 'cancel'
+  /** What else is written with it. */
+  alongside?: RunRequest['alongside']
   /** What it begins with, if that was read already. */
   ahead?: Promise<Ahead | undefined> | undefined
   /** Aborts when the client leaves. */
@@ -31,11 +33,11 @@ export interface Turn {
 export function createChatService({ agents, runs, clock }: { agents: AgentService; runs: RunService; clock: Clock }) {
   const start = async (
     principal: Principal,
-    { agentId, externalId, message, messageId, onDisconnect, ahead }: Omit<Turn, 'signal' | 'onAccepted'>,
+    { agentId, externalId, message, messageId, ...how }: Omit<Turn, 'signal' | 'onAccepted'>,
   ): Promise<{ runId: string; sessionId: string }> => {
     const clientId = await agents.ownerOf(authorizeReach(principal, 'write', 'chat'), agentId)
     const input = { ...inputOf(message.message, message.files), ...(messageId === undefined ? {} : { messageId }) }
-    return runs.start(principal, { clientId, agentId, externalId, input, onDisconnect, ahead })
+    return runs.start(principal, { ...how, clientId, agentId, externalId, input })
   }
 
   return {

@@ -1,8 +1,8 @@
 import type { BudgetScope } from '~/features/usage/table'
 import type { Clock } from '~/platform/clock'
 import type { Db } from '~/platform/db'
-import { DomainError } from '~/platform/errors'
-import { createPause } from '~/platform/patience'
+import type { Log } from '~/platform/log'
+import { patiently } from '~/platform/patience'
 import { RunTakenOver } from './live-log'
 import { releaseReservation, reserve } from './queries/budgets'
 import type { OwnedRun } from './queries/owned'
@@ -32,18 +32,20 @@ export interface BudgetGuard {
 
 /** How long it is taken for granted that a run without a budget has none. */
 const FREE_MS = 2000
-/** How long a run waits for a free connection, as for its other writes. */
+/** How long a run waits for the database, as for its other writes. */
 const PATIENCE_MS = 60_000
 
 /** For one run. */
 export function createBudgetGuard({
   db,
   clock,
+  log,
   isFree = false,
   committed,
 }: {
   db: Db
   clock: Clock
+  log: Log
   /** It was just found that no budget limits the run. */
   isFree?: boolean
   /** The run is there for others to see: money is set aside for no other. */
@@ -54,26 +56,16 @@ export function createBudgetGuard({
     async reserve(spender, stepKey, amountNanos) {
       if (clock.now() < freeUntil) return { verdict: 'free' }
       await committed
-      const answer = await onceThereIsRoom(() => reserve(db, spender, { stepKey, amountNanos: amountNanos() }), clock)
+      // What a try that was cut off may have set aside counts as spent, as it would if the run failed of it.
+      const answer = await patiently(() => reserve(db, spender, { stepKey, amountNanos: amountNanos() }), {
+        clock,
+        signal: AbortSignal.timeout(PATIENCE_MS),
+        onFirst: (error) => log.warn('the database is away, a run waits', { run_id: spender.id, error }),
+      })
       if (answer.verdict === 'taken-over') throw new RunTakenOver(spender.id)
       if (answer.verdict === 'free') freeUntil = clock.now() + FREE_MS
       return answer
     },
     release: (spender, stepKey, { spentNanos }) => releaseReservation(db, spender, { stepKey, spentNanos }),
-  }
-}
-
-/** Waits while all connections are taken, for then nothing was sent. After any other failure the money may be set aside already, and it would be done twice. */
-async function onceThereIsRoom<T>(work: () => Promise<T>, clock: Clock): Promise<T> {
-  const tooLate = AbortSignal.timeout(PATIENCE_MS)
-  const pause = createPause(clock, tooLate)
-  for (;;) {
-    try {
-      return await work()
-    } catch (error) {
-      const isFull = error instanceof DomainError && error.problem === 'overloaded'
-      if (!isFull || tooLate.aborted) throw error
-      await pause.wait()
-    }
   }
 }

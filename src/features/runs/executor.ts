@@ -50,6 +50,7 @@ export async function executeRun(deps: ExecutorDeps, run: OwnedRun, { signal, ha
   try {
     const { entries, lastSeq, unsaved } = await inheritLog(deps, run, inner.signal)
     runLog = openRunLog({ db, saveLog, live, run, lastSeq, unsaved, log, persist, committed, failed: (error) => inner.abort(error) })
+    inner.signal.throwIfAborted()
     if (entries.length === 0) runLog.piece('run-started', { run_id: run.id, session_id: run.sessionId, agent_id: run.agentId })
     else runLog.piece('run-resumed', { run_id: run.id })
     const response = await takeTurn(deps, run, { runLog, entries, persist, signal: inner.signal, handOver, early })

@@ -86,10 +86,12 @@ export function createRunner({ executor, redis, owner, leaseSeconds, recoverEver
 
   const claim = async (id: string): Promise<boolean> => {
     if (stopping || running.has(id)) return false
-    const run = await claimRun(db, { id, owner, leaseSeconds }).catch(unlessBusy)
-    if (run === undefined) return false
+    const claimed = await claimRun(db, { id, owner, leaseSeconds }).catch(unlessBusy)
+    if (claimed === undefined) return false
     queued.delete(id)
-    hold(execute(run))
+    const execution = execute(claimed.run)
+    if (claimed.isCancelled) execution.abort.abort(new RunCancelled())
+    hold(execution)
     return true
   }
 

@@ -12,8 +12,9 @@ import { followRun } from './follow'
 import type { LiveLog } from './live-log'
 import { errorOfRun, isTerminal, type LogEvent, needsSomebody, whereToLook } from './log-event'
 import { countRuns, findAgentOf, findRun, findUsage, listRuns, listStepsShown, type RunFilter } from './queries/list'
-import { requestCancel, wake } from './queries/runs'
+import { requestCancel } from './queries/runs'
 import { findStep, settleStep } from './queries/steps'
+import { wakeReconciled } from './queries/wake'
 import type { NewRun, Reconciliation, Run, RunItem } from './schema'
 import { createLookAhead, createStart, type StartDeps } from './start'
 
@@ -178,22 +179,24 @@ export function createRunService({ db, live, heartbeatMs, ownerOf, ...startDeps 
       await write(principal, async ({ tx, audit }) => {
         const run = await findRun(tx, reach, runId)
         if (run === undefined) throw notFound('Run')
-        if (run.status !== 'needs_reconcile') throw new DomainError('conflict', 'The run does not wait for a decision.')
+        if (run.status !== 'needs_reconcile') throw decided()
         audit({ action: 'reconcile', resourceType: 'run', resourceId: runId, clientId: run.clientId, details: { step, decision } })
         if (decision === 'fail') return void (await requestCancel(tx, reach, runId))
+        if (!(await wakeReconciled(tx, runId))) throw decided()
         const { kind } = (await findStep(tx, runId, step)) ?? {}
         const outcome =
           decision === 'done'
             ? { state: 'done' as const, result: kind === 'remote' ? remoteReply(result) : { result: result ?? null } }
             : { state: 'open' as const, effect: 'idempotent' as const }
         if (!(await settleStep(tx, runId, step, outcome))) throw invalid('/step', 'not-found', 'The run has no open step of that key')
-        await wake(tx, runId)
       })
       if (decision === 'fail') await runner.cancel(runId)
       return show(reach, runId)
     },
   }
 }
+
+const decided = () => new DomainError('conflict', 'The run does not wait for a decision.')
 
 /** What a remote agent is said to have answered. */
 const remoteReply = (result: unknown): RemoteReply => ({

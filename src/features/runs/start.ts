@@ -1,6 +1,6 @@
 import type { FileKeeper } from '~/features/files/keeper'
 import { sessionIdOf } from '~/features/sessions/session-id'
-import { sqlState } from '~/platform/db'
+import { type Db, sqlState } from '~/platform/db'
 import { DomainError, notFound } from '~/platform/errors'
 import { identityOf, type Principal } from '~/platform/principal'
 import type { Write } from '~/platform/unit-of-work'
@@ -24,6 +24,8 @@ export interface RunRequest {
   /** Nobody waits for it: whichever process has time takes it. */
   isBackground?: boolean
   timeoutSeconds?: number | undefined
+  /** What else has to be there if the run is: written in its transaction. */
+  alongside?: ((tx: Db, runId: string) => Promise<void>) | undefined
   /** How its session stands, read a moment ago. */
   ahead?: Promise<Ahead | undefined> | undefined
 }
@@ -94,6 +96,7 @@ export function createStart({ write, runner, files, leaseSeconds, usualSeconds, 
       if (active >= concurrentPerClient)
         throw new DomainError('rate-limited', 'This client has too many runs at once.', { retryAfterSeconds: 1 })
       if (onBusy === 'reject' && !run.isIdle) throw new DomainError('conflict', 'The session has a run already.')
+      await request.alongside?.(tx, id)
       const used = run.apiKeyId === null ? {} : { api_key_id: run.apiKeyId }
       audit({
         action: 'run',

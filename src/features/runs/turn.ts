@@ -22,7 +22,7 @@ import { sumTokens } from './queries/steps'
 import type { RunLog } from './run-log'
 import { readShownText } from './shown-text'
 import { createSpending } from './spending'
-import type { ApprovalsOf } from './waiting'
+import type { Approvals, ApprovalsOf } from './waiting'
 
 export interface TurnDeps {
   db: Db
@@ -128,7 +128,7 @@ async function speak(
   const { agent, history, opened, stored, usedTokens, isFree } = await patiently(prepare, { clock, signal, onFirst })
   const { prices, maxTokens, defaultOutputTokens, limits } = deps
   const committed = early?.committed
-  const guard = createBudgetGuard({ db, clock, isFree, committed })
+  const guard = createBudgetGuard({ db, clock, log, isFree, committed })
   const spending = createSpending({ run, guard, prices, usedTokens, maxTokens, defaultOutputTokens })
   const keepFile = async (file: FilePart) => {
     await committed
@@ -136,8 +136,10 @@ async function speak(
   }
   const open = () => openJournal({ db, run, runLog, shown: readShownText(entries), persist, spending, keepFile, handOver })
   const journal = await patiently(open, { clock, signal, onFirst })
+  const asked = deps.approvalsOf(run)
+  const approvals: Approvals = { ask: (...question) => patiently(() => asked.ask(...question), { clock, signal, onFirst }) }
   const context = createContext(
-    { runId: id, sessionId, traceId: run.traceId, startedAt: run.createdAt, limits, journal, approvals: deps.approvalsOf(run), clock },
+    { runId: id, sessionId, traceId: run.traceId, startedAt: run.createdAt, limits, journal, approvals, clock },
     { input: { ...run.input, files: opened }, history, signal },
   )
   let ordinal = stored.last

@@ -10,7 +10,7 @@ import { createObjects } from '~/features/files/objects'
 import { createFileService } from '~/features/files/service'
 import { createLiveLog } from '~/features/runs/live-log'
 import { createMemories } from '~/features/runs/memory'
-import { wake as wakeRun, wakeUnpaid } from '~/features/runs/queries/runs'
+import { wake as wakeRun, wakeUnpaid } from '~/features/runs/queries/wake'
 import { createRunner } from '~/features/runs/runner'
 import { createSaveLog } from '~/features/runs/save-log'
 import { createRunService } from '~/features/runs/service'
@@ -45,6 +45,7 @@ export function createConversations(
     models,
     outbound,
     clock,
+    log,
     modelTimeoutMs: modelSettings.callTimeoutMs,
     toolTimeoutMs: limits.toolTimeoutMs,
     toolResponseBytes: limits.toolResponseBytes,

@@ -106,6 +106,9 @@ function handlerOf(tasks: AgentTasks, params: unknown, version: OfficialVersion,
   const demandOpen = async (taskId: string) => {
     if (version === '1.0' && isOver((await tasks.get(taskId)).state)) throw new UnsupportedOperationError('The task is over.')
   }
+  /** In 0.3 a request waits unless it says otherwise, as its servers have it; the SDK takes one with a configuration that says nothing for one that does not. */
+  const isLeft = ({ configuration }: SendMessageRequest) =>
+    version === '1.0' ? configuration?.returnImmediately === true : (params as SentIn03 | undefined)?.configuration?.blocking === false
   const begin = async ({ message, configuration }: SendMessageRequest) => {
     readHistoryLength(configuration?.historyLength)
     checkBytes(params)
@@ -130,7 +133,7 @@ function handlerOf(tasks: AgentTasks, params: unknown, version: OfficialVersion,
     sendMessage: (request) =>
       guarded(async () => {
         const { id } = await begin(request)
-        if (request.configuration?.returnImmediately !== true) for await (const _ of tasks.follow(id));
+        if (!isLeft(request)) for await (const _ of tasks.follow(id));
         return toOfficial(await tasks.get(id, request.configuration?.historyLength))
       }),
     sendMessageStream: (request) => stream(() => begin(request)),
@@ -166,6 +169,9 @@ function handlerOf(tasks: AgentTasks, params: unknown, version: OfficialVersion,
     deleteTaskPushNotificationConfig: ({ taskId, id }) => guarded(async () => void (await tasks.deletePush(named(taskId), named(id)))),
   }
 }
+
+/** Params of `message/send`. */
+type SentIn03 = { configuration?: { blocking?: unknown } }
 
 /** An id that is missing is an empty one to the SDK in 1.0, and not there in 0.3, whatever its types say. */
 function named(id: string): string {

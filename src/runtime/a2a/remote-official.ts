@@ -8,6 +8,8 @@ import { createRemoteAnswer, type RemoteAnswer } from './remote-answer'
 import type { RemoteMessage, RemoteReply } from './types'
 
 const POLL_MS = 1000
+/** How long a server that has taken a message may be out of reach. */
+const PATIENCE_MS = 30_000
 
 /**
  * In the words of A2A 1.0, or of 0.3 where the card has no better. A task that the other side has dropped or ended meanwhile waits for nothing: the
@@ -46,7 +48,8 @@ async function sendOnce(
     return said.inputRequired ? { ...said, taskId } : said
   }
   if (read.capabilities?.streaming === true) {
-    for await (const event of client.sendMessageStream(request, { signal })) {
+    const stream = untilCutOff(client.sendMessageStream(request, { signal }), () => taskId !== undefined)
+    for await (const event of stream) {
       taskId = taskIdOf(event) ?? taskId
       if (take(answer, event)) return reply()
     }
@@ -63,15 +66,35 @@ async function sendOnce(
   return reply()
 }
 
-/** The other side has taken the message, but has not said how it ended: it is asked until it does. */
+/** A stream that breaks off behind the name of its task ends like one that is over too early: the task goes on without it, and can be asked for. */
+async function* untilCutOff(events: AsyncIterable<StreamResponse>, isTask: () => boolean): AsyncGenerator<StreamResponse, void> {
+  try {
+    yield* events
+  } catch (error) {
+    if (!isTask() || !mayPass(error)) throw error
+  }
+}
+
+/** The other side has taken the message, but has not said how it ended: it is asked until it does, also where it is away for a moment. */
 async function waitForEnd(client: Client, taskId: string | undefined, answer: RemoteAnswer, signal: AbortSignal): Promise<void> {
   if (taskId === undefined) throw new DomainError('upstream-error', 'The remote agent has ended its answer without a result.')
+  let answeredAt = performance.now()
   for (;;) {
     signal.throwIfAborted()
-    if (takeTask(answer, await client.getTask({ tenant: '', id: taskId }, { signal }))) return
+    const task = await client.getTask({ tenant: '', id: taskId }, { signal }).catch((error) => {
+      if (signal.aborted || !mayPass(error) || performance.now() - answeredAt >= PATIENCE_MS) throw error
+    })
+    if (task !== undefined) {
+      answeredAt = performance.now()
+      if (takeTask(answer, task)) return
+    }
     await pause(POLL_MS, signal)
   }
 }
+
+/** Not what the other side says of the task, nor our own limits. */
+const mayPass = (error: unknown) =>
+  error instanceof DomainError ? error.problem === 'upstream-error' && error.cause !== undefined : !(error instanceof TaskNotFoundError)
 
 const pause = (ms: number, signal: AbortSignal) =>
   new Promise<void>((resolve) => {

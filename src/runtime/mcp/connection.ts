@@ -2,6 +2,7 @@ import {
   Client,
   type ClientOptions,
   SSEClientTransport,
+  SseError,
   StreamableHTTPClientTransport,
   type Tool,
   type Transport,
@@ -168,6 +169,10 @@ async function connect(
   let closed = false
   client.onclose = () => {
     closed = true
+  }
+  // Of the older transport, whose answers come by one stream: it would be opened anew, as another session, and the calls under way would wait for their time.
+  client.onerror = (error) => {
+    if (SseError.isInstance(error)) void drop()
   }
   const drop = async () => {
     closed = true

@@ -23,6 +23,7 @@ export function toFailure(error: unknown, fault?: DomainError): DomainError {
   if (ProtocolError.isInstance(error) && error.code === STREAM_ENDED) return new DomainError('upstream-error', STREAM_END, { cause: error })
   if (ProtocolError.isInstance(error)) return new DomainError('upstream-error', `The MCP server refused: ${shown(error)}`, { cause: error })
   if (fault !== undefined) return fault
+  if (hasCode(error, SdkErrorCode.ConnectionClosed)) return new DomainError('upstream-error', STREAM_END, { cause: error })
   if (SdkHttpError.isInstance(error))
     return new DomainError('upstream-error', `The MCP server answered with HTTP status ${error.status}.`, { cause: error })
   return new DomainError('upstream-error', 'The MCP server could not be reached, or does not speak the protocol.', { cause: error })

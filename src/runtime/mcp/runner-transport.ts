@@ -12,7 +12,26 @@ export interface RunnerTransport extends Transport {
 export function createRunnerTransport({ url, token }: RunnerAddress, { command, args, env }: StdioServer): RunnerTransport {
   let socket: WebSocket | undefined
   let fault: DomainError | undefined
+  let isStarted = false
+  let isClosed = false
   const started = Promise.withResolvers<void>()
+
+  const open = (until: number) => {
+    socket = new WebSocket(`${url.replace(/^http/, 'ws')}${RUNNER_PATH}`, { headers: { authorization: `Bearer ${token}` } })
+    socket.onopen = () => socket?.send(JSON.stringify({ command, args, env }))
+    socket.onmessage = ({ data }) => {
+      isStarted = true
+      started.resolve()
+      if (String(data) !== STARTED) receive(String(data))
+    }
+    socket.onclose = ({ code, reason }) => {
+      const isEnded = code === ENDED || code === EXITED
+      if (!isEnded && !isStarted && !isClosed && performance.now() < until) return void setTimeout(() => !isClosed && open(until), RETRY_MS)
+      fault = isEnded ? new CommandEnded(reason, code === EXITED) : new DomainError('upstream-error', isStarted ? LOST_RUNNER : NO_RUNNER)
+      started.reject(fault)
+      transport.onclose?.()
+    }
+  }
 
   const transport: RunnerTransport & Record<'stderr' | 'pid', null> = {
     // By these the SDK knows a command: one that keeps silent is asked in an older revision.
@@ -21,17 +40,7 @@ export function createRunnerTransport({ url, token }: RunnerAddress, { command, 
     fault: () => fault,
 
     start() {
-      socket = new WebSocket(`${url.replace(/^http/, 'ws')}${RUNNER_PATH}`, { headers: { authorization: `Bearer ${token}` } })
-      socket.onopen = () => socket?.send(JSON.stringify({ command, args, env }))
-      socket.onmessage = ({ data }) => {
-        started.resolve()
-        if (String(data) !== STARTED) receive(String(data))
-      }
-      socket.onclose = ({ code, reason }) => {
-        fault = code === ENDED || code === EXITED ? new CommandEnded(reason, code === EXITED) : new DomainError('upstream-error', NO_RUNNER)
-        started.reject(fault)
-        transport.onclose?.()
-      }
+      open(performance.now() + PATIENCE_MS)
       return started.promise
     },
 
@@ -41,6 +50,7 @@ export function createRunnerTransport({ url, token }: RunnerAddress, { command, 
     },
 
     async close() {
+      isClosed = true
       started.promise.catch(() => undefined) // nobody waits for it any more
       socket?.close()
     },
@@ -69,4 +79,9 @@ class CommandEnded extends DomainError {
 /** By itself, without having been made to. */
 export const hasExited = (fault: DomainError | undefined) => fault instanceof CommandEnded && fault.byItself
 
+/** One that died is back within a moment, and room may be made. */
+const PATIENCE_MS = 3000
+const RETRY_MS = 200
+
 const NO_RUNNER = 'The runner of MCP servers cannot be reached, or has no room.'
+const LOST_RUNNER = 'The runner of MCP servers was lost: what came of calls under way is unknown.'

@@ -87,6 +87,7 @@ export const versions = table('Beyond: versions, transfer, MCP tools, files', [
     ...body({ id: '{agent}', name: 'two words' }),
     body: { valid: false, problems: [{ path: '/name', code: 'format' }] },
   }),
+  row('POST /agents/validate', 'ada', 404, 'a change of an agent that is not there', body({ id: '{unknown}', name: 'two_words' })),
   row('GET /agents/{agent}/versions/', 'ada', 200, 'the list'),
   row('GET /agents/{agent}/versions/1', 'ada', 200, 'one', { body: { version: 1 } }),
   row('GET /agents/{agent}/versions/1/diff?to=2', 'ada', 200, 'what is different'),

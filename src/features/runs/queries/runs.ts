@@ -129,12 +129,12 @@ const PAST = sql<'whole' | 'cut-off'>`(
 
 /**
  * Takes a run whose turn it is: a queued one of our own, or any whose owner's lease has run out. Undefined when somebody else has it or the session is busy.
- * The database's clock decides, so that no replica's own can steal a lease.
+ * The database's clock decides, so that no replica's own can steal a lease. `isCancelled`: there is nothing left to do for it but to end it.
  */
 export async function claimRun(
   db: Db,
   { id, owner, leaseSeconds }: { id: string; owner: string; leaseSeconds: number },
-): Promise<OwnedRun | undefined> {
+): Promise<{ run: OwnedRun; isCancelled: boolean } | undefined> {
   const [row] = await db
     .update(runs)
     .set({
@@ -159,8 +159,10 @@ export async function claimRun(
         ITS_TURN,
       ),
     )
-    .returning({ ...owned, past: PAST })
-  return row === undefined ? undefined : { ...row, input: row.input as RunInput }
+    .returning({ ...owned, past: PAST, cancelRequestedAt: runs.cancelRequestedAt })
+  if (row === undefined) return undefined
+  const { cancelRequestedAt, ...run } = row
+  return { run: { ...run, input: run.input as RunInput }, isCancelled: cancelRequestedAt !== null }
 }
 
 /** Runs that nobody looks after, longest first: new ones of the background, those whose process is gone, those whose wait is over. */
@@ -227,7 +229,7 @@ const finishedRun = sqlOnce(() => {
     update ${runs} set status = ${sql.placeholder('status')}, result = ${jsonPlaceholder('result')}, error = ${jsonPlaceholder('error')},
       finished_at = case when ${waitingFor} is null then now() end, lease_until = null, lease_owner = null,
       waiting_for = ${waitingFor}, waiting_since = case when ${waitingFor} is not null then now() end,
-      wake_at = least(${runs.wakeAt}, ${sql.placeholder('wakeAt')}::timestamptz)
+      wake_at = case when ${waitingFor} is not null then least(${runs.wakeAt}, ${sql.placeholder('wakeAt')}::timestamptz) end
     from logged where ${oursToBe()} returning 1 as saved`
 })
 
@@ -238,11 +240,21 @@ const within = ({ clientId, agentId }: Reach, id: string) =>
     agentId === null ? undefined : eq(runs.agentId, agentId),
   )
 
-/** Asks for the end of a run: the process that executes it hears of it. Undefined when it is over or unknown. */
+/**
+ * The process that executes the run hears of it; one that waits is ended by whoever asks. Should they die before they have, whoever looks for unattended runs
+ * finds it due.
+ */
+const CANCELLED = {
+  cancelRequestedAt: sql`coalesce(${runs.cancelRequestedAt}, now())`,
+  status: sql`case ${runs.status} when 'needs_reconcile' then 'waiting' else ${runs.status} end`,
+  wakeAt: sql`case when ${runs.status} in ('waiting', 'needs_reconcile') then now() + interval '5 seconds' else ${runs.wakeAt} end`,
+}
+
+/** Asks for the end of a run. Undefined when it is over or unknown. */
 export async function requestCancel(db: Db, reach: Reach, id: string): Promise<RunStatus | undefined> {
   const [row] = await db
     .update(runs)
-    .set({ cancelRequestedAt: sql`coalesce(${runs.cancelRequestedAt}, now())` })
+    .set(CANCELLED)
     .where(and(within(reach, id), isNull(runs.finishedAt)))
     .returning({ status: runs.status })
   return row?.status
@@ -252,7 +264,7 @@ export async function requestCancel(db: Db, reach: Reach, id: string): Promise<R
 export const interruptSession = (db: Db, clientId: string, sessionId: string) =>
   db
     .update(runs)
-    .set({ cancelRequestedAt: sql`coalesce(${runs.cancelRequestedAt}, now())` })
+    .set(CANCELLED)
     .where(and(eq(runs.clientId, clientId), eq(runs.sessionId, sessionId), isNull(runs.finishedAt)))
     .returning({ id: runs.id })
 
@@ -265,25 +277,3 @@ export async function takeIdle(db: Db, { id, owner }: { id: string; owner: strin
     .returning(owned)
   return row === undefined ? undefined : { ...row, input: row.input as RunInput, past: 'whole' }
 }
-
-/**
- * Lets a run that waits be taken up again: whoever looks for unattended runs takes it. One that is only about to wait, in this moment, will not.
- */
-export const wake = (db: Db, id: string) =>
-  db
-    .update(runs)
-    .set({ status: sql`case ${runs.status} when 'needs_reconcile' then 'waiting' else ${runs.status} end`, wakeAt: sql`now()` })
-    .where(and(eq(runs.id, id), isNull(runs.finishedAt)))
-    .returning({ id: runs.id })
-
-/** The same for all runs of a client that lack money, or may find out in this moment that they do. */
-export const wakeUnpaid = (db: Db, clientId: string) =>
-  db
-    .update(runs)
-    .set({ wakeAt: sql`now()` })
-    .where(
-      and(
-        eq(runs.clientId, clientId),
-        sql`(${runs.status} = 'running' or (${runs.status} = 'waiting' and ${runs.waitingFor}->>'reason' = 'budget-exhausted'))`,
-      ),
-    )
