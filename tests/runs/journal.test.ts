@@ -76,6 +76,6 @@ test('a run waits for the one before it in its session, and whoever takes it has
   const claim = () => claimRun(db, { id: next.id, owner: 'me', leaseSeconds: 60 })
   expect(await claim()).toBeUndefined()
   await finish(before)
-  expect(await claim()).toMatchObject({ id: next.id, leaseToken: next.leaseToken + 1 })
+  expect(await claim()).toMatchObject({ run: { id: next.id, leaseToken: next.leaseToken + 1 }, isCancelled: false })
   await finish(next)
 })
