@@ -312,7 +312,7 @@ test('what is refused, or decided too late, is told to the agent, and not done',
 test('a run whose database is away in the moment in which it asks for consent asks again', async () => {
   const { db } = app.services
   await db.execute('create sequence hiccups')
-  await db.execute(`create function hiccup() returns trigger language plpgsql as $$ begin
+  await db.execute(`create function hiccup() returns trigger language plpgsql security definer as $$ begin
     if nextval('hiccups') <= 4 then raise exception 'going down' using errcode = '57P01'; end if; return new; end $$`)
   await db.execute('create trigger hiccup before insert on approvals for each row execute function hiccup()')
   try {
