@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
-import { type Db, loneTransaction } from '~/platform/db'
+import { type Db, loneTransaction, type TlsSetting } from '~/platform/db'
 import type { Log } from '~/platform/log'
 
 const MIGRATIONS = join(import.meta.dir, 'migrations')
@@ -21,15 +21,7 @@ interface Migration {
  * A database that knows more migrations than this build is no fault: during a deploy the older replicas keep serving.
  * @throws Error when a file that was applied has been edited since.
  */
-export async function migrate({
-  url,
-  tls = 'auto',
-  log,
-}: {
-  url: string
-  tls?: 'auto' | 'require' | 'verify' | 'off'
-  log: Log
-}): Promise<{ applied: string[] }> {
+export async function migrate({ url, tls = 'auto', log }: { url: string; tls?: TlsSetting; log: Log }): Promise<{ applied: string[] }> {
   const migrations = await readMigrations()
   const applied = await loneTransaction({ url, tls, connectTimeoutMs: CONNECT_TIMEOUT_MS, applicationName: 'evo-migrate', log }, (tx) =>
     applyNew(tx, migrations),

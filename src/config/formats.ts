@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { parseTarget } from '~/platform/db/target'
+import { parseTarget, type TlsSetting } from '~/platform/db/target'
 import { createRules } from '~/platform/outbound/rules'
 
 /** What an item of a list has to look like. Each function returns it as the server compares it, or undefined when it is malformed. */
@@ -43,7 +43,7 @@ export function parseOutboundEntry(text: string): string | undefined {
 }
 
 /** Why this is no URL of a database; undefined when it is one. The answer never repeats the URL. */
-export function faultOfDatabaseUrl(url: string, tls: 'auto' | 'require' | 'verify' | 'off'): string | undefined {
+export function faultOfDatabaseUrl(url: string, tls: TlsSetting): string | undefined {
   try {
     parseTarget(url, tls)
     return undefined

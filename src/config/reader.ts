@@ -1,4 +1,5 @@
 import { redactText } from '~/platform/log'
+import { MAX_PASSWORD_BYTES, MAX_PASSWORD_LENGTH } from '~/platform/passwords/bounds'
 
 /** One setting as the documentation shows it. */
 export interface Setting {
@@ -120,9 +121,10 @@ export class Reader {
   }
 
   password(name: string, doc: string) {
-    const parse = (raw: string) => ([...raw].length <= 128 && Buffer.byteLength(raw) <= 512 ? raw : undefined)
+    const fits = (raw: string) => [...raw].length <= MAX_PASSWORD_LENGTH && Buffer.byteLength(raw) <= MAX_PASSWORD_BYTES
+    const parse = (raw: string) => (fits(raw) ? raw : undefined)
     const shown = 'generated and printed once'
-    return this.read<string | undefined>(name, doc, undefined, parse, 'at most 128 characters', { secret: true, shown })
+    return this.read<string | undefined>(name, doc, undefined, parse, `at most ${MAX_PASSWORD_LENGTH} characters`, { secret: true, shown })
   }
 
   /** Undefined when it is absent. */

@@ -5,7 +5,7 @@ import { MAX_RETRIES, pauseBeforeRetry, RECONNECT_WITHIN_MS } from './db/retry'
 import { createDrizzle } from './db/session'
 import { createStatementRunner } from './db/statement-runner'
 import { createStatementFacts } from './db/statements'
-import { parseTarget } from './db/target'
+import { parseTarget, type TlsSetting } from './db/target'
 import { tenantPrelude } from './db/tenant-scope'
 import { type Isolation, Transaction } from './db/transaction'
 import type { Log } from './log'
@@ -13,6 +13,7 @@ import type { Log } from './log'
 export { sqlState } from './db/failures'
 export { loneTransaction } from './db/lone-transaction'
 export { onDb, prepareSql } from './db/session'
+export type { TlsSetting } from './db/target'
 export { bindTenant, inRequestScope, inTenantScope } from './db/tenant-scope'
 
 /** Drizzle's query builder, on the pool or inside a transaction: functions that take a `Db` first serve both. */
@@ -60,7 +61,7 @@ export interface DatabaseOptions {
   connectTimeoutMs: number
   acquireTimeoutMs: number
   /** `auto`: off for loopback addresses and Unix sockets, else `require`. `sslmode` in the URL wins. */
-  tls: 'auto' | 'require' | 'verify' | 'off'
+  tls: TlsSetting
   /** Whether statements of a tenant's request or run carry the tenant's role, so that the database itself keeps to the tenant's rows. */
   rls?: 'off' | 'enforce'
   applicationName: string
@@ -90,22 +91,16 @@ export function createDatabase({ url, tls, poolSize, rls, ...options }: Database
     }
   }
 
-  async function attempt<T>(
+  function attempt<T>(
     transaction: Transaction,
     work: (tx: Db, send: Send) => Promise<T>,
     isolation: Isolation | undefined,
     byIndex: boolean,
   ): Promise<T> {
-    try {
-      const settings = [byIndex ? 'set local enable_seqscan = off' : undefined, prelude()].filter((text) => text !== undefined)
-      transaction.begin(isolation, options.prepare ? undefined : options.statementTimeoutMs, settings)
-      const result = await work(createDrizzle(dialect, transaction), (start) => transaction.send(start))
-      await transaction.commit()
-      return result
-    } catch (error) {
-      await transaction.rollback()
-      throw error
-    }
+    const settings = [byIndex ? 'set local enable_seqscan = off' : undefined, prelude()].filter((text) => text !== undefined)
+    return transaction.whole([isolation, options.prepare ? undefined : options.statementTimeoutMs, settings], () =>
+      work(createDrizzle(dialect, transaction), (start) => transaction.send(start)),
+    )
   }
 
   return {

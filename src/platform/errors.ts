@@ -51,6 +51,12 @@ export interface FieldError {
 /** What is said of a field that is absent: of its value the rules say nothing. */
 export const ABSENT = { code: 'required', message: 'Is required' } as const
 
+/** For a `detail`: where, and what is wrong there. `whole` names what a pointer to all of it means; without, nothing stands for it. */
+export const sentenceOf = ({ pointer, message }: FieldError, whole?: string): string => {
+  const place = pointer.slice(1) || whole
+  return place === undefined ? message : `${place}: ${message}`
+}
+
 /** A member's name within a JSON pointer (RFC 6901, section 3), cut to `max` characters before it is escaped. */
 export const pointerPart = (name: string, max = Number.POSITIVE_INFINITY) => name.slice(0, max).replaceAll('~', '~0').replaceAll('/', '~1')
 

@@ -4,6 +4,14 @@ export const SEALED = '__sealed__:'
 /** What its owner is shown, and sends back for "as it was". */
 export const MASK = '__secret__:'
 
+/** The same JSON with its texts changed, the names of its members left as they are. */
+export function mapTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return change(value)
+  if (value === null || typeof value !== 'object') return value
+  if (Array.isArray(value)) return value.map((item) => mapTexts(item, change))
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapTexts(item, change)]))
+}
+
 /** The end of a longer secret. */
 const hintOf = (secret: string) => (secret.length >= 12 ? secret.slice(-4).replaceAll(':', '.') : '')
 

@@ -8,7 +8,7 @@ import { silentLog } from '~/platform/log'
 import type { RedisStore } from '~/platform/redis'
 import { createServices } from '~/processes/services'
 import { services as stores } from '../support/services'
-import { startApp, type TestApp } from '../support/start-app'
+import { type Person, startApp, type TestApp } from '../support/start-app'
 import { TcpProxy } from '../support/tcp-proxy'
 import { until } from '../support/until'
 
@@ -229,6 +229,14 @@ test('a run that is cancelled while it has no process is not gone on with: who t
   expect(log.filter(({ type }) => type === 'run-resumed')).toBeEmpty()
 }, 30_000)
 
+/** Begins a run of an agent of its own, which calls the tool once. */
+async function booking({ call, clientId }: Person, more: object = {}): Promise<{ id: string }> {
+  const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book`, ...more }]
+  const agent = { client_id: clientId, name: 'clerk', type: 'llm', model: 'demo/echo', config: { custom_tools: { http_tools } } }
+  const { id } = (await call('POST', '/api/v1/agents/', agent)).body
+  return (await call('POST', `/api/v1/agents/${id}/runs`, { message: '/tool book {}', mode: 'background' })).body
+}
+
 test.each(['waiting', 'needs_reconcile'])(
   'a run that is %s ends also where who cancels it dies before they have ended it',
   async (status) => {
@@ -236,15 +244,7 @@ test.each(['waiting', 'needs_reconcile'])(
     const own = await startApp({ OUTBOUND_ALLOW: '127.0.0.1' })
     stack.defer(() => own.close())
     const { ada, services } = own
-    const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book`, require_approval: true }]
-    const { body: agent } = await ada.call('POST', '/api/v1/agents/', {
-      client_id: ada.clientId,
-      name: 'clerk',
-      type: 'llm',
-      model: 'demo/echo',
-      config: { custom_tools: { http_tools } },
-    })
-    const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: '/tool book {}', mode: 'background' })
+    const run = await booking(ada, { require_approval: true })
     const read = async () => (await ada.call('GET', `/api/v1/runs/${run.id}`)).body
     await until(async () => (await read()).status === 'waiting')
     await services.db.execute(`update runs set status = '${status}', wake_at = null where id = '${run.id}'`)
@@ -261,16 +261,8 @@ test('of two decisions about a step that come at the same moment one counts, and
   const own = await startApp({ OUTBOUND_ALLOW: '127.0.0.1', RUN_LEASE_SECONDS: '600' })
   stack.defer(() => own.close())
   const { ada, services } = own
-  const http_tools = [{ name: 'book', method: 'POST', endpoint: `http://127.0.0.1:${tool.port}/book` }]
-  const { body: agent } = await ada.call('POST', '/api/v1/agents/', {
-    client_id: ada.clientId,
-    name: 'clerk',
-    type: 'llm',
-    model: 'demo/echo',
-    config: { custom_tools: { http_tools } },
-  })
   const before = calls
-  const { body: run } = await ada.call('POST', `/api/v1/agents/${agent.id}/runs`, { message: '/tool book {}', mode: 'background' })
+  const run = await booking(ada)
   await until(() => calls === before + 1)
   await services.db.execute(`update runs set lease_until = now() where id = '${run.id}'`)
   const other = createServices(own.config, { log: silentLog, owner: `other-${crypto.randomUUID().slice(0, 8)}`, recoverEveryMs: 50 })

@@ -29,13 +29,19 @@ export function findPostgresPrograms(): string | undefined {
   return folders.find((folder) => folder !== '' && NEEDED.every((program) => existsSync(join(folder, program))))
 }
 
-/** A throw-away server on a free loopback port, with durability off. As root it runs as the user `postgres`, for it refuses to run as root. */
+/** What goes before a program that refuses to run as root, whose folder this is: as root it runs as the user `postgres`. */
+export async function asPostgres(folder: string): Promise<string[]> {
+  if (userInfo().uid !== 0) return []
+  chownSync(folder, Number(await Bun.$`id -u postgres`.text()), Number(await Bun.$`id -g postgres`.text()))
+  return ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups']
+}
+
+/** A throw-away server on a free loopback port, with durability off. */
 export async function startNativePostgres(settings: Record<string, string> = {}): Promise<NativePostgres> {
   const programs = findPostgresPrograms()
   if (!programs) throw new Error('PostgreSQL is not installed')
   const folder = mkdtempSync('/tmp/evo-pg-')
-  const asUser = userInfo().uid === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : []
-  if (asUser.length > 0) chownSync(folder, Number(await Bun.$`id -u postgres`.text()), Number(await Bun.$`id -g postgres`.text()))
+  const asUser = await asPostgres(folder)
   const data = join(folder, 'data')
   await Bun.$`${[...asUser, join(programs, 'initdb'), '-D', data, '-U', 'evo', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync']}`.quiet()
 

@@ -1,8 +1,8 @@
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findFreePort } from '~/processes/ports'
 import { reachPostgres } from '~/processes/reach-postgres'
+import { asPostgres } from './native-postgres'
 
 export const findPgBouncer = (): string | null => Bun.which('pgbouncer', { PATH: `${process.env.PATH}:/usr/sbin` })
 
@@ -28,10 +28,7 @@ default_pool_size = ${sessions}
 max_client_conn = 200
 `,
   )
-  const isRoot = userInfo().uid === 0
-  if (isRoot) chownSync(folder, Number(await Bun.$`id -u postgres`.text()), Number(await Bun.$`id -g postgres`.text()))
-  // It refuses to run as root.
-  const asUser = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : []
+  const asUser = await asPostgres(folder)
   const child = Bun.spawn([...asUser, program, '-q', settings], { stdio: ['ignore', 'ignore', 'ignore'] })
   const killNow = () => child.kill('SIGKILL')
   process.once('exit', killNow)

@@ -1,4 +1,4 @@
-import { checkField, DomainError, type FieldError, invalid } from '~/platform/errors'
+import { checkField, DomainError, type FieldError, invalid, sentenceOf } from '~/platform/errors'
 import { idOrNull } from '~/platform/http/schema'
 import type { Outbound } from '~/platform/outbound'
 import { isKnownModel } from '~/runtime/model/providers'
@@ -110,7 +110,7 @@ function checkShape(type: Draft['type'], config: Config) {
     if (errors.length === MAX_ERRORS) break
   }
   const [first] = errors
-  if (first !== undefined) throw new DomainError('validation-failed', `${first.pointer.slice(1)}: ${first.message}`, { errors })
+  if (first !== undefined) throw new DomainError('validation-failed', sentenceOf(first), { errors })
 }
 
 /** What is no part of the reference: output schema, consent, limits. */

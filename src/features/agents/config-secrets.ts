@@ -1,5 +1,5 @@
 import { DomainError, type FieldError, pointerPart } from '~/platform/errors'
-import { ciphertextOf, hideInAddresses, MASK, maskOf, SEALED, sealedText } from '~/platform/secret-texts'
+import { ciphertextOf, hideInAddresses, MASK, mapTexts, maskOf, SEALED, sealedText } from '~/platform/secret-texts'
 import type { Config } from './config-schemas'
 
 /**
@@ -68,16 +68,9 @@ function hasPlaceForSecrets(value: unknown): boolean {
 }
 
 /** As whoever may not change it sees it: who may reads its addresses as they are, and sends them back so. */
-export const maskAddresses = <T>(value: T, mask = MASK): T => {
-  const walk = (part: unknown): unknown => {
-    if (typeof part === 'string') return hideInAddresses(part, mask)
-    if (part === null || typeof part !== 'object') return part
-    if (Array.isArray(part)) return part.map(walk)
-    return Object.fromEntries(Object.entries(part).map(([key, item]) => [key, walk(item)]))
-  }
+export const maskAddresses = <T>(value: T, mask = MASK): T =>
   // The same shape, with other texts.
-  return walk(value) as T
-}
+  mapTexts(value, (text) => hideInAddresses(text, mask)) as T
 
 /** Without the secrets that have a place of their own. */
 export const blankSecrets = (config: Config): Config =>

@@ -20,6 +20,9 @@ export const etagOf = ({ version }: Pick<AgentRow, 'version'>) => `"${version}"`
 
 const EMPTY_LLM_CONFIG = Object.fromEntries(LLM_CONFIG_KEYS.map((key) => [key, null]))
 
+export const mayChange = (principal: Principal, { id, client_id: clientId }: Pick<AgentRow, 'id' | 'client_id'>): boolean =>
+  can(principal, 'write', { kind: 'agents', clientId, agentId: id })
+
 /**
  * The agent as its own tenant sees it: its key opens chats, so only those see it who may chat anyway; of its secrets nobody sees more than the end, and
  * those that stand within addresses are for who may change them.
@@ -28,7 +31,7 @@ export const createAgentView =
   ({ db, secrets, apiUrl }: { db: Db; secrets: Secrets; apiUrl: string }) =>
   (principal: Principal, whole: AgentRow): Agent | Promise<Agent> => {
     const { id, client_id: clientId } = whole
-    const row = can(principal, 'write', { kind: 'agents', clientId, agentId: id })
+    const row = mayChange(principal, whole)
       ? whole
       : { ...whole, config: maskAddresses(whole.config), agent_card_url: maskAddresses(whole.agent_card_url) }
     if (!can(principal, 'write', { kind: 'chat', clientId, agentId: id })) return shown(row, null, apiUrl)

@@ -1,5 +1,5 @@
 import { Value } from '@sinclair/typebox/value'
-import { DomainError } from '~/platform/errors'
+import { DomainError, sentenceOf } from '~/platform/errors'
 import { toFieldErrors } from '~/platform/http/field-errors'
 import { parseJsonText } from '~/platform/http/json-body'
 import { Authorization, ChatMessage, Resumption } from './schema'
@@ -84,5 +84,5 @@ function checked<S extends typeof Authorization | typeof Resumption | typeof Cha
   const errors = toFieldErrors(Value.Errors(schema, value))
   const first = errors[0]
   if (first === undefined) return value as S['static']
-  throw new DomainError('validation-failed', `${first.pointer.slice(1) || 'frame'}: ${first.message}`, { errors })
+  throw new DomainError('validation-failed', sentenceOf(first, 'frame'), { errors })
 }

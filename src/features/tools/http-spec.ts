@@ -1,5 +1,5 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { checkField, DomainError } from '~/platform/errors'
+import { checkField, DomainError, sentenceOf } from '~/platform/errors'
 import type { Outbound } from '~/platform/outbound'
 import { checkHttpTool, HttpToolSpec } from '~/runtime/tools/http-tool'
 import type { Tool } from './schema'
@@ -24,7 +24,8 @@ export function checkSpec(tool: Named, outbound: Outbound): void {
   const errors = [...compiled.Errors(spec)]
     .slice(0, 20)
     .map(({ path, message }) => ({ pointer: ofTheEntry(path) ? path : `/config_json${path}`, code: 'invalid', message }))
-  if (errors.length > 0) throw new DomainError('validation-failed', `${errors[0]?.pointer.slice(1)}: ${errors[0]?.message}`, { errors })
+  const [first] = errors
+  if (first !== undefined) throw new DomainError('validation-failed', sentenceOf(first), { errors })
   checkField('/config_json/endpoint', () => checkHttpTool(spec as HttpToolSpec, outbound, '/config_json'))
 }
 

@@ -4,13 +4,13 @@ import { Connection } from './connection'
 import { ConnectionLost, serverError, unavailable } from './failures'
 import { createDrizzle } from './session'
 import { createStatementFacts } from './statements'
-import { parseTarget, type Target } from './target'
+import { parseTarget, type Target, type TlsSetting } from './target'
 import { Transaction } from './transaction'
 
 export interface LoneTransactionOptions {
   /** As a `Database` has it, and read the same way: to it the same servers are given, and the same encryption is demanded. */
   url: string
-  tls: 'auto' | 'require' | 'verify' | 'off'
+  tls: TlsSetting
   connectTimeoutMs: number
   applicationName: string
   log: Log
@@ -26,7 +26,8 @@ export async function loneTransaction<T>({ url, tls, ...options }: LoneTransacti
   try {
     const connection = await connect({ ...options, target: parseTarget(url, tls), prepare: false, statementTimeoutMs: 0 })
     try {
-      return await attempt(new Transaction(connection, createStatementFacts(false)), work)
+      const transaction = new Transaction(connection, createStatementFacts(false))
+      return await transaction.whole([undefined, undefined, []], () => work(createDrizzle(new PgDialect(), transaction)))
     } finally {
       connection.end()
     }
@@ -46,18 +47,6 @@ async function connect(options: Parameters<typeof Connection.open>[2] & { target
     }
   }
   throw failure
-}
-
-async function attempt<T>(transaction: Transaction, work: (tx: Db) => Promise<T>): Promise<T> {
-  try {
-    transaction.begin(undefined, undefined, [])
-    const result = await work(createDrizzle(new PgDialect(), transaction))
-    await transaction.commit()
-    return result
-  } catch (error) {
-    await transaction.rollback()
-    throw error
-  }
 }
 
 function reasonOf(error: unknown): unknown {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import { parseTarget } from './target'
+import { parseTarget, type TlsSetting } from './target'
 
-const addresses = (url: string, tls: 'auto' | 'require' | 'verify' | 'off' = 'auto') =>
+const addresses = (url: string, tls: TlsSetting = 'auto') =>
   parseTarget(url, tls).addresses.map(({ host, port, tls: { mode, verify } }) => `${host} ${port ?? '-'} ${mode} ${verify}`)
 
 describe('a database URL', () => {

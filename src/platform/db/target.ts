@@ -43,11 +43,14 @@ const CLIENT_SETTINGS = new Set(
   sslnegotiation sslpassword sslsni statement_cache_size statement_timeout tcp_user_timeout uselibpqcompat`.split(/\s+/),
 )
 
+/** Of DATABASE_TLS. */
+export type TlsSetting = 'auto' | 'require' | 'verify' | 'off'
+
 /**
  * Understands `postgres://user:password@host1:5432,host2:5433/database?sslmode=…&target_session_attrs=…`, IPv6 in brackets, and Unix sockets
  * (`?host=/run/postgresql`). `sslmode` in the URL wins over `tls`. Errors never repeat the URL: it holds the password.
  */
-export function parseTarget(url: string, tls: 'auto' | 'require' | 'verify' | 'off'): Target {
+export function parseTarget(url: string, tls: TlsSetting): Target {
   const parts = /^postgres(?:ql)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(url)
   if (!parts) throw new Error('The database URL is not of the form postgres://user:password@host:port/database')
   const [, user, password = '', authority = '', database, query = ''] = parts
@@ -76,7 +79,7 @@ function splitHosts(hosts: string, defaultPort = '5432') {
   })
 }
 
-function tlsOf(sslmode: string | undefined, setting: 'auto' | 'require' | 'verify' | 'off', rootCertificate: string | undefined) {
+function tlsOf(sslmode: string | undefined, setting: TlsSetting, rootCertificate: string | undefined) {
   const authorities = rootCertificate && rootCertificate !== 'system' ? { authorities: readFileSync(rootCertificate, 'utf8') } : {}
   const modes: Record<string, Tls> = {
     disable: { mode: 'off', verify: 'nothing' },

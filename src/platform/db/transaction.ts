@@ -31,6 +31,19 @@ export class Transaction implements Runner {
     })
   }
 
+  /** All that `work` does, or nothing of it: begins, and ends in COMMIT or ROLLBACK. @throws what `work` threw, or see `commit` */
+  async whole<T>(begin: Parameters<Transaction['begin']>, work: () => Promise<T>): Promise<T> {
+    try {
+      this.begin(...begin)
+      const result = await work()
+      await this.commit()
+      return result
+    } catch (error) {
+      await this.rollback()
+      throw error
+    }
+  }
+
   async run(text: string, parameters: unknown[], shape: Shape): Promise<Result> {
     if (this.over) throw new Error('The transaction is over')
     try {

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import type { TSchema } from '@sinclair/typebox'
 import { Elysia, t } from 'elysia'
 import { DomainError, type DomainErrorOptions, type FieldError, type ProblemName } from '../errors'
 import { createLog } from '../log'
@@ -52,6 +53,16 @@ test('every 401 says how to authenticate, every 429 and 503 when to come back, a
   expect((await answerTo('invalid-token')).headers.get('www-authenticate')).toBe('Bearer error="invalid_token"')
 })
 
+/** What a route answers to a body that it takes by this schema. */
+function answersBy(body: TSchema): (sent: object) => Promise<Response> {
+  const app = new Elysia({ normalize: false })
+    .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
+    .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
+    .post('/', () => 'taken', { body })
+  const headers = { host: 'localhost', 'content-type': 'application/json' }
+  return (sent) => app.handle(new Request('http://localhost/', { method: 'POST', headers, body: JSON.stringify(sent) }))
+}
+
 test('what may be null and is not is refused with the pointers of its own faults', async () => {
   const item = t.Object({ name: t.String(), note: t.Optional(t.Nullable(t.String())) }, { additionalProperties: false })
   const body = t.Object({
@@ -60,13 +71,9 @@ test('what may be null and is not is refused with the pointers of its own faults
     id: OptionalId,
     name: t.Optional(t.Nullable(t.Union([Name, t.Literal('')]))),
   })
-  const app = new Elysia({ normalize: false })
-    .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
-    .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
-    .post('/', () => 'taken', { body })
+  const answer = answersBy(body)
   const refused = async (sent: object) => {
-    const headers = { host: 'localhost', 'content-type': 'application/json' }
-    const response = await app.handle(new Request('http://localhost/', { method: 'POST', headers, body: JSON.stringify(sent) }))
+    const response = await answer(sent)
     if (response.ok) return 'taken'
     const { errors } = (await response.json()) as { errors: { pointer: string; code: string }[] }
     return errors.map(({ pointer, code }) => `${pointer} ${code}`)
@@ -91,15 +98,8 @@ test('what is absent is required, whatever rule its value has', async () => {
     kind: choice(['a', 'b']),
     code: t.String({ minLength: 2, maxLength: 3 }),
   })
-  const app = new Elysia({ normalize: false })
-    .use(gate({ allowedHosts: ['localhost'], allowAddresses: false, trustedProxies: [] }))
-    .use(problems({ apiUrl: 'https://api.example', log: createLog({ level: 'silent' }) }))
-    .post('/', () => 'taken', { body })
-  const errorsOf = async (sent: object) => {
-    const headers = { host: 'localhost', 'content-type': 'application/json' }
-    const response = await app.handle(new Request('http://localhost/', { method: 'POST', headers, body: JSON.stringify(sent) }))
-    return ((await response.json()) as { errors: FieldError[] }).errors
-  }
+  const answer = answersBy(body)
+  const errorsOf = async (sent: object) => ((await (await answer(sent)).json()) as { errors: FieldError[] }).errors
   const required = ['id', 'name', 'note', 'kind', 'code'].map((field) => ({
     pointer: `/${field}`,
     code: 'required',

@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import { Value, type ValueError } from '@sinclair/typebox/value'
 import { Elysia, InvalidCookieSignature, NotFoundError, ParseError, type Static, t, ValidationError } from 'elysia'
-import { DomainError, type ProblemName } from '../errors'
+import { DomainError, type ProblemName, sentenceOf } from '../errors'
 import { type Log, redactText } from '../log'
 import { toFieldErrors } from './field-errors'
 import { newTraceId, originOf } from './origin'
@@ -236,7 +236,7 @@ const PLACE: Record<string, string> = { body: '', query: '/query', params: '/pat
 function refusedFields(error: ValidationError): DomainError {
   const errors = toFieldErrors(faultsOf(error), PLACE[error.type])
   const first = errors[0]
-  const detail = first === undefined ? 'The request does not fit its schema.' : `${first.pointer.slice(1) || 'body'}: ${first.message}`
+  const detail = first === undefined ? 'The request does not fit its schema.' : sentenceOf(first, 'body')
   return new DomainError('validation-failed', detail, { errors })
 }
 

@@ -2,6 +2,7 @@ import { type IntegerOptions, Kind, type TSchema, Type, TypeRegistry } from '@si
 import { type Static, t } from 'elysia'
 import { EXTERNAL_ID, EXTERNAL_ID_RULE } from '../external-id'
 import type { Position } from '../keyset'
+import { MAX_PASSWORD_LENGTH } from '../passwords/bounds'
 
 /** The canonical spelling only: `urn:uuid:` and braces are refused (PostgreSQL would take one and fail on the other). */
 export const Uuid = t.String({
@@ -47,7 +48,7 @@ export function textFault({ minLength = 0, maxLength }: TSchema, value: unknown)
   return `Expected a length of ${minLength === 0 ? 'at most' : `${minLength} to`} ${maxLength} characters`
 }
 
-export const passwordOf = (minLength: number, maxLength = 128) =>
+export const passwordOf = (minLength: number, maxLength = MAX_PASSWORD_LENGTH) =>
   text({ error: `Must have ${minLength} to ${maxLength} characters`, minLength, maxLength })
 /** A password that is only checked: any length that could ever have been set. */
 export const GivenPassword = passwordOf(1)

@@ -1,4 +1,4 @@
-import { DomainError, type FieldError } from '../errors'
+import { DomainError, type FieldError, sentenceOf } from '../errors'
 
 /** They belong to the connection or to the framing of the message, which are ours (RFC 9110 §7.6.1). */
 const RESERVED = new Set([
@@ -31,8 +31,7 @@ export function checkOutboundHeaders(pairs: [string, string][], pointer: string)
   if (pairs.length > MAX_HEADERS || length > MAX_TOTAL_LENGTH)
     errors.push({ pointer, code: 'too-large', message: 'Too many or too long headers' })
   const [first] = errors
-  if (first !== undefined)
-    throw new DomainError('validation-failed', `${first.pointer.slice(1)}: ${first.message}`, { errors: errors.slice(0, MAX_HEADERS) })
+  if (first !== undefined) throw new DomainError('validation-failed', sentenceOf(first), { errors: errors.slice(0, MAX_HEADERS) })
 }
 
 function fault([name, value]: [string, string], pointer: string): FieldError | undefined {

@@ -1,9 +1,8 @@
 import { invalid } from '../errors'
+import { MAX_PASSWORD_BYTES } from './bounds'
 import { isCommon } from './common-passwords'
 import { namesItself } from './context-words'
 import type { Passwords } from './passwords'
-
-const MAX_BYTES = 512
 
 /** `chosen`: by the person who will use it, whose address and organisation it must not repeat. `initial`: given by somebody else, and soon replaced. */
 export type NewPassword = { chosen: string; about: { email: string; names: readonly (string | null)[] } } | { initial: string }
@@ -15,7 +14,7 @@ export const createHashNewPassword =
   ({ passwords }: { passwords: Passwords }): HashNewPassword =>
   async (pointer, given) => {
     const password = 'chosen' in given ? given.chosen : given.initial
-    if (Buffer.byteLength(password) > MAX_BYTES) throw invalid(pointer, 'length', `Must have at most ${MAX_BYTES} bytes`)
+    if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalid(pointer, 'length', `Must have at most ${MAX_PASSWORD_BYTES} bytes`)
     if ('chosen' in given) {
       if (await isCommon(password)) throw invalid(pointer, 'password-compromised', 'Is one of the passwords that are tried first')
       if (namesItself(password, given.about))

@@ -1,4 +1,4 @@
-import { looksSecret } from '~/platform/secret-texts'
+import { looksSecret, mapTexts } from '~/platform/secret-texts'
 
 const NAMES_SECRET =
   /pass(?:word|wd)?|secret|token|authori[sz]|credential|cookie|signature|api[-_]?key|(?:^|[^a-z])(?:auth|key|pwd)(?:$|[^a-z])/i
@@ -15,9 +15,5 @@ export const secretsAmong = (named: Record<string, unknown>): string[] =>
   })
 
 /** A remote side that repeats what it was called with, as pages for testing do, would tell it to the model, the event log and whoever chats. */
-export function conceal(answer: unknown, secrets: readonly string[]): unknown {
-  if (typeof answer === 'string') return secrets.reduce((text, secret) => text.replaceAll(secret, '***'), answer)
-  if (secrets.length === 0 || answer === null || typeof answer !== 'object') return answer
-  if (Array.isArray(answer)) return answer.map((item) => conceal(item, secrets))
-  return Object.fromEntries(Object.entries(answer).map(([key, item]) => [key, conceal(item, secrets)]))
-}
+export const conceal = (answer: unknown, secrets: readonly string[]): unknown =>
+  secrets.length === 0 ? answer : mapTexts(answer, (text) => secrets.reduce((left, secret) => left.replaceAll(secret, '***'), text))

@@ -1,5 +1,5 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { DomainError, type FieldError, invalid } from '~/platform/errors'
+import { DomainError, type FieldError, invalid, sentenceOf } from '~/platform/errors'
 import { toFieldErrors } from '~/platform/http/field-errors'
 import type { Draft } from '../check-agent'
 import type { Config } from '../config-schemas'
@@ -97,9 +97,9 @@ export function readEntries(file: unknown): Entry[] {
 }
 
 export const refusedFile = (errors: FieldError[]) =>
-  new DomainError('validation-failed', `Failed to import any agents: ${errors.map(sentenceOf)[0]}`, { errors: errors.slice(0, 20) })
-
-const sentenceOf = ({ pointer, message }: FieldError) => (pointer === '' ? message : `${pointer.slice(1)}: ${message}`)
+  new DomainError('validation-failed', `Failed to import any agents: ${errors.map((error) => sentenceOf(error))[0]}`, {
+    errors: errors.slice(0, 20),
+  })
 
 function idOf(item: unknown): string | undefined {
   const id = typeof item === 'string' ? item : (Object(item) as { id?: unknown }).id

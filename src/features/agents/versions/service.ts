@@ -1,4 +1,4 @@
-import { authorizeReach, can } from '~/platform/access'
+import { authorizeReach } from '~/platform/access'
 import type { Db } from '~/platform/db'
 import { notFound } from '~/platform/errors'
 import type { Page } from '~/platform/http/schema'
@@ -7,6 +7,7 @@ import { maskAddresses, maskSecrets } from '../config-secrets'
 import type { AgentRow } from '../queries'
 import { countVersions, type Definition, findVersion, listVersions } from '../queries/versions'
 import type { AgentService, ShownAgent } from '../service'
+import { mayChange } from '../view'
 import { differences } from './difference'
 import type { AgentVersion, AgentVersionDetail, Difference } from './schema'
 
@@ -76,9 +77,9 @@ const definitionOf = (from: Definition): Definition => ({
   config: from.config,
 })
 
-const shownTo = (principal: Principal, { id, client_id: clientId }: AgentRow, definition: Definition): Definition => {
+const shownTo = (principal: Principal, agent: AgentRow, definition: Definition): Definition => {
   const whole = shown(definition)
-  return can(principal, 'write', { kind: 'agents', clientId, agentId: id }) ? whole : maskAddresses(whole)
+  return mayChange(principal, agent) ? whole : maskAddresses(whole)
 }
 
 const shown = (definition: Definition): Definition => ({ ...definitionOf(definition), config: maskSecrets(definition.config) })
